@@ -1,0 +1,51 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and a package index; see `make help`.
+.PHONY: help env demo test bench lint format types layers check lock clean
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+ARGS ?=
+UV ?= uv
+CODE = $(wildcard src tests bench tools)
+TYPED = $(wildcard src tests bench)
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf 'make %-8s %s\n' "$$name" "$$what"; done
+	@echo 'ARGS="…" is passed on to demo, test and bench; PYTHON=… chooses the Python that makes .venv.'
+
+env: ## make .venv from requirements.lock (the rest does it when needed)
+	@sh tools/env.sh
+
+demo: env ## run a province on this machine, and real work on it
+	@$(BIN)/weir demo $(ARGS)
+
+test: env ## run every test, with coverage
+	@$(BIN)/python -m pytest --cov $(ARGS)
+
+bench: env ## measure, and hold the numbers to the accepted ranges
+	@$(BIN)/python -m bench $(ARGS)
+
+lint: env ## ruff: rules and formatting
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/ruff format --quiet --check $(CODE) || { echo 'run `make format`'; exit 1; }
+
+format: env ## ruff: put the formatting right, and what rules it can
+	@$(BIN)/ruff check --quiet --fix-only $(CODE)
+	@$(BIN)/ruff format --quiet $(CODE)
+
+types: env ## mypy --strict
+	@$(BIN)/mypy $(TYPED)
+
+layers: env ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+check: lint types layers ## lint, types and layers
+
+# Hashes of every platform's files, and neither host nor index in the result. UPGRADE=1 takes newer versions.
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	@env -u UV_FIND_LINKS $(UV) pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 \
+	  --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+
+clean: ## remove .venv, caches and scratch
+	@rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov dist build
+	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
