@@ -1,0 +1,1 @@
+"""What every room speaks: frozen standard-library dataclasses, state tables and problems."""

@@ -1,0 +1,217 @@
+"""The job specification: everything that a tenant can say about one thing to run.
+
+The whole contract is declared here; `job_rules` refuses what nothing honours yet.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+from weir.model.task_range import ONE_TASK, TaskRange
+from weir.units import Bytes, DurationMs, MicroYuan, MilliCores
+
+_STRICT = {"extra": "forbid", "alias_generator": lambda name: name.rstrip("_"), "validate_by_name": True}
+
+
+class Preference(Enum):
+    """What matters most in choosing a pool."""
+
+    BALANCED = "balanced"
+    CHEAP = "cheap"
+    FAST = "fast"
+    GREEN = "green"
+
+
+class Priority(Enum):
+    """Priority class. `reserved` is the coordinator's to give, and is never preempted."""
+
+    RESERVED = "reserved"
+    URGENT = "urgent"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceWeights:
+    """Weights of the score's terms, in thousandths each; a larger weight matters more."""
+
+    __pydantic_config__ = _STRICT
+    time: int = 1_000
+    money: int = 1_000
+    carbon: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that must lie in the job's folder before it starts: an uploaded one, or another job's output.
+
+    Either `file` (with the `digest` under which its content was uploaded), or `from` and `path`: every output
+    of that job whose path matches the pattern; of an array, every element's, below a folder named by its index.
+    """
+
+    __pydantic_config__ = _STRICT
+    file: str = ""
+    """Where it lies in the job's folder: a relative path."""
+    digest: str = ""
+    """SHA-256 of the uploaded content, in hexadecimal."""
+    from_: str = ""
+    """The job whose outputs are wanted, which implies `after`."""
+    path: str = ""
+    """Pattern over that job's output paths, such as `model/*.json`."""
+    to: str = ""
+    """Folder in the job's own folder below which the outputs are laid; by default its root."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNeed:
+    """The accelerators that one task needs. Without `models`, `memory`, `precision` or `stack`, any will do."""
+
+    __pydantic_config__ = _STRICT
+    count: int = 1
+    """Whole devices a task."""
+    share: int | None = None
+    """Instead of whole devices: a share of one in thousandths, where the pool allows sharing."""
+    models: tuple[str, ...] = ()
+    """Any of these device models (ids of the catalogue)."""
+    memory: Bytes | None = None
+    """At least so much memory a device."""
+    precision: str = ""
+    """The device must have a stated peak rate in this precision, such as fp64, fp16 or int8."""
+    stack: str = ""
+    """Software stack, such as cuda or cann."""
+    domestic: bool = False
+    """Only devices of a Chinese vendor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How to run the job on one software stack; pools of a stack without a variant are then not eligible."""
+
+    __pydantic_config__ = _STRICT
+    stack: str
+    command: tuple[str, ...] = ()
+    """Instead of the job's own command."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the job's own environment."""
+    image: str = ""
+    speed: int = 1_000
+    """Relative speed there, in thousandths of the job's nominal speed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataNeed:
+    """Data that the job reads: where it lies decides what moving it costs."""
+
+    __pydantic_config__ = _STRICT
+    size: Bytes
+    at: str
+    """The centre where it lies."""
+    name: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """Where and until when the job may run; empty means anywhere."""
+
+    __pydantic_config__ = _STRICT
+    centres: tuple[str, ...] = ()
+    cities: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    deadline: str = ""
+    """ISO 8601 instant by which it must have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How often the job saves its progress, and what saving and restoring take."""
+
+    __pydantic_config__ = _STRICT
+    every: DurationMs
+    save: DurationMs | None = None
+    restore: DurationMs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpecification:
+    """One thing to run: a gang of tasks or a single one, or an array of such.
+
+    Quantities are integers in the unit that their type names; people write them with a unit (`16GiB`, `2h`).
+    """
+
+    __pydantic_config__ = _STRICT
+    command: tuple[str, ...] = ()
+    """Program and arguments, run without a shell."""
+    name: str = ""
+    """For people; need not be unique."""
+    project: str = ""
+    """Who pays; by default the only project of the token's organisation."""
+    kind: str = "batch"
+    """`batch`; `session` and `service` are not supported yet."""
+    image: str = ""
+    """Container image."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """Path patterns in the job's folder; what matches when it ends is kept by the platform."""
+    tasks: TaskRange = ONE_TASK
+    """How many tasks start together: a number, or `min..max` where the job can stretch."""
+    devices: DeviceNeed | None = None
+    """Per task; without it the job uses no accelerator."""
+    cores: MilliCores = 1_000
+    """Per task."""
+    memory: Bytes = 1 << 30
+    """Per task."""
+    variants: tuple[Variant, ...] = ()
+    time_limit: DurationMs | None = None
+    """The job is ended after this long; required unless the project has a default."""
+    array: int | None = None
+    """So many jobs that share this specification, told apart by WEIR_ARRAY_INDEX from 0."""
+    after: tuple[str, ...] = ()
+    """Jobs that must have succeeded before; of an array, all its elements."""
+    data: tuple[DataNeed, ...] = ()
+    prefer: Preference | PreferenceWeights = Preference.BALANCED
+    constraints: Constraints = Constraints()
+    priority: Priority = Priority.NORMAL
+    purpose: str = ""
+    """What the work is for, such as `training`; some schemes ask."""
+    budget: str = ""
+    max_price: MicroYuan | None = None
+    restartable: bool = False
+    """Whether it may be started again from the beginning after a loss that is not its own."""
+    max_attempts: int | None = None
+    """Default 3 for a restartable job, else 1."""
+    checkpoint: Checkpoint | None = None
+    stop_signal: str = "TERM"
+    stop_grace: DurationMs = 10_000
+    """How long after `stop_signal` the rest of its processes are killed."""
+    secrets: tuple[str, ...] = ()
+    """Names of secrets given to the job as environment variables."""
+    notify: tuple[str, ...] = ()
+    """Addresses that are told when the job ends."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The tenant's own, for finding jobs again."""
+
+    @property
+    def attempts_allowed(self) -> int:
+        return self.max_attempts or (3 if self.restartable else 1)
+
+    @property
+    def size(self) -> int:
+        """How many jobs this makes."""
+        return 1 if self.array is None else self.array
+
+
+def preference_weights(prefer: Preference | PreferenceWeights) -> PreferenceWeights:
+    """The weights behind a named preference."""
+    return prefer if isinstance(prefer, PreferenceWeights) else _WEIGHTS[prefer]
+
+
+_WEIGHTS = {
+    Preference.BALANCED: PreferenceWeights(time=1_000, money=1_000, carbon=0),
+    Preference.CHEAP: PreferenceWeights(time=100, money=4_000, carbon=0),
+    Preference.FAST: PreferenceWeights(time=4_000, money=100, carbon=0),
+    Preference.GREEN: PreferenceWeights(time=500, money=500, carbon=4_000),
+}
+

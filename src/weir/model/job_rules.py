@@ -1,0 +1,121 @@
+"""Rules over a job specification that its types cannot say, and what is not supported yet."""
+
+import re
+from pathlib import PurePosixPath
+
+from weir.model.job import Input, JobSpecification
+from weir.model.problem import not_supported_yet, refused
+
+LARGEST_ARRAY = 1_000_000
+LARGEST_GANG = 100_000
+LONGEST_TEXT = 131_072
+"""Characters of one argument or environment value, as the kernel allows."""
+STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def check_specification(specification: JobSpecification) -> None:
+    """Raise ProblemError naming the first field that cannot be accepted; otherwise the job may be stored.
+
+    Only what can be decided from the specification alone is looked at here.
+    """
+    _check_unsupported(specification)
+    _check_command(specification)
+    _check_size(specification)
+    _check_paths(specification)
+    _check_restarts(specification)
+
+
+def safe_relative_path(field: str, path: str) -> str:
+    """The path, if it stays inside the folder that it is relative to. Raises ProblemError."""
+    parts = PurePosixPath(path).parts
+    if not path or path.startswith("/") or ".." in parts or "\0" in path or not parts or len(path) > 4_096:
+        raise refused(field, path, "give a relative path that stays inside the job's folder, without '..'")
+    return str(PurePosixPath(path))
+
+
+def _check_unsupported(specification: JobSpecification) -> None:
+    if specification.kind in ("session", "service"):
+        raise not_supported_yet("kind", specification.kind)
+    if specification.kind != "batch":
+        raise refused("kind", specification.kind, "give batch")
+    for field in ("image", "purpose", "budget", "max_price", "checkpoint", "secrets", "notify"):
+        value = getattr(specification, field)
+        if value not in ("", None, ()):
+            raise not_supported_yet(field, value)
+    if specification.constraints.deadline:
+        raise not_supported_yet("constraints.deadline", specification.constraints.deadline)
+    if specification.tasks.least != specification.tasks.most:
+        raise not_supported_yet("tasks", f"{specification.tasks.least}..{specification.tasks.most}")
+    for index, variant in enumerate(specification.variants):
+        if variant.image:
+            raise not_supported_yet(f"variants[{index}].image", variant.image)
+
+
+def _check_command(specification: JobSpecification) -> None:
+    commands = [("command", specification.command)]
+    commands += [(f"variants[{i}].command", v.command) for i, v in enumerate(specification.variants) if v.command]
+    if not specification.command and len(commands) <= len(specification.variants):
+        raise refused("command", "", "give the program and its arguments as a list")
+    for field, command in commands:
+        if command and not command[0]:
+            raise refused(field, list(command), "the program's name is empty")
+        for argument in command:
+            if "\0" in argument or len(argument) > LONGEST_TEXT:
+                raise refused(field, argument, f"an argument has no NUL and at most {LONGEST_TEXT} characters")
+    environments = [("environment", specification.environment)]
+    environments += [(f"variants[{i}].environment", v.environment) for i, v in enumerate(specification.variants)]
+    for field, environment in environments:
+        for name, value in environment.items():
+            if not _VARIABLE.fullmatch(name) or name.startswith("WEIR_"):
+                raise refused(f"{field}.{name}", value, "a variable's name has letters, digits and _, and no WEIR_ before")
+            if "\0" in value or len(value) > LONGEST_TEXT:
+                raise refused(f"{field}.{name}", value, f"a value has no NUL and at most {LONGEST_TEXT} characters")
+
+
+def _check_size(specification: JobSpecification) -> None:
+    if specification.array is not None and not 1 <= specification.array <= LARGEST_ARRAY:
+        raise refused("array", specification.array, f"give a number from 1 to {LARGEST_ARRAY}")
+    if specification.tasks.most > LARGEST_GANG:
+        raise refused("tasks", specification.tasks.most, f"give a number from 1 to {LARGEST_GANG}")
+    devices = specification.devices
+    if devices is None:
+        return
+    if devices.share is not None and not (1 <= devices.share <= 999 and devices.count == 1):
+        raise refused("devices.share", devices.share, "give thousandths of one device from 1 to 999, with no count")
+    if not 1 <= devices.count <= 1_024:
+        raise refused("devices.count", devices.count, "give a number from 1 to 1024, or leave devices out")
+
+
+def _check_paths(specification: JobSpecification) -> None:
+    for index, entry in enumerate(specification.inputs):
+        _check_input(f"inputs[{index}]", entry)
+    for index, pattern in enumerate(specification.outputs):
+        safe_relative_path(f"outputs[{index}]", pattern)
+
+
+def _check_input(field: str, entry: Input) -> None:
+    if bool(entry.from_) == bool(entry.file):
+        raise refused(field, entry.from_ or entry.file, "give either file and digest, or from and path")
+    if entry.file:
+        safe_relative_path(f"{field}.file", entry.file)
+        if not _DIGEST.fullmatch(entry.digest):
+            raise refused(f"{field}.digest", entry.digest, "give the SHA-256 of the uploaded content in hexadecimal")
+    else:
+        safe_relative_path(f"{field}.path", entry.path)
+        if entry.to:
+            safe_relative_path(f"{field}.to", entry.to)
+
+
+def _check_restarts(specification: JobSpecification) -> None:
+    if specification.stop_signal not in STOP_SIGNALS:
+        raise refused("stop_signal", specification.stop_signal, f"give one of {', '.join(STOP_SIGNALS)}")
+    attempts = specification.max_attempts
+    if attempts is not None and not 1 <= attempts <= 100:
+        raise refused("max_attempts", attempts, "give a number from 1 to 100")
+    if attempts is not None and attempts > 1 and not specification.restartable:
+        raise refused("max_attempts", attempts, "more than one attempt needs restartable: true")
+
+
+__all__ = ["LARGEST_ARRAY", "LARGEST_GANG", "STOP_SIGNALS", "check_specification", "safe_relative_path"]

@@ -1,0 +1,189 @@
+"""The province as data: cities, organisations, device models, centres, pools and links."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from weir.units import Bytes, DurationMs, MicroYuan, MilliCores
+from weir.units.rate import BitsPerSecond, OperationsPerSecond, Watts
+
+_STRICT = {"extra": "forbid"}
+
+
+class CentreKind(Enum):
+    """What a centre is for (智算, 超算, 通算, 边缘, 量子)."""
+
+    INTELLIGENT = "intelligent"
+    SUPERCOMPUTING = "supercomputing"
+    GENERAL = "general"
+    EDGE = "edge"
+    QUANTUM = "quantum"
+
+
+class DeviceKind(Enum):
+    """What a device model is."""
+
+    ACCELERATOR = "accelerator"
+    CPU = "cpu"
+    QPU = "qpu"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceModel:
+    """An accelerator or CPU model. Peak rates are dense; a figure without a public source is absent."""
+
+    __pydantic_config__ = _STRICT
+    id: str
+    name: str
+    kind: DeviceKind
+    vendor: str
+    stack: str
+    """Software stack (cuda, cann, dtk …) or, for a CPU, its instruction set."""
+    domestic: bool = False
+    visible_devices_variable: str = ""
+    kubernetes_resource: str = ""
+    memory: Bytes | None = None
+    cores: int | None = None
+    qubits: int | None = None
+    power: Watts | None = None
+    peak: Mapping[str, OperationsPerSecond] = field(default_factory=dict)
+    """By precision, operations per second."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """A city of the province."""
+
+    __pydantic_config__ = _STRICT
+    id: str
+    name: str
+    name_zh: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A legal body, keyed by its unified social credit code (GB 32100-2015)."""
+
+    __pydantic_config__ = _STRICT
+    id: str
+    name: str
+    name_zh: str = ""
+    roles: tuple[str, ...] = ()
+    """tenant, centre-operator, coordinator"""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Who may spend what, within one organisation."""
+
+    __pydantic_config__ = _STRICT
+    id: str
+    organisation: str
+    name: str = ""
+    default_time_limit: DurationMs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """A dated fact about a centre's computing power. Never added across kind, unit, precision or basis."""
+
+    __pydantic_config__ = _STRICT
+    kind: str
+    unit: str
+    value: str
+    """A decimal number, as text so that it stays exact."""
+    basis: str
+    """nominal or measured"""
+    date: str
+    precision: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the use of a pool costs, in micro-yuan a unit; written in yuan."""
+
+    __pydantic_config__ = _STRICT
+    device_hour: MicroYuan | None = None
+    core_hour: MicroYuan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs things at a centre: the driver's name and its site options."""
+
+    __pydantic_config__ = _STRICT
+    driver: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Identical nodes of a centre behind one engine queue."""
+
+    __pydantic_config__ = _STRICT
+    id: str
+    device: str
+    """The catalogue id of its accelerator, or of its CPU where it has none."""
+    nodes: int
+    cores_per_node: MilliCores
+    memory_per_node: Bytes
+    devices_per_node: int = 0
+    shared: bool = False
+    """Shared with the centre's own users, rather than owned by Weir alone."""
+    shares: bool = False
+    """Whether one device may be shared in thousandths."""
+    speed: int = 1_000
+    """Speed relative to the province's reference, in thousandths, for jobs that state no variant."""
+    price: Price = Price()
+    carbon_g_per_kwh: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """A site with engines."""
+
+    __pydantic_config__ = _STRICT
+    id: str
+    kind: CentreKind
+    city: str
+    name: str = ""
+    name_zh: str = ""
+    operator: str = ""
+    engine: Engine = Engine()
+    capacity: tuple[Capacity, ...] = ()
+    pools: tuple[Pool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection between two centres, the same in both directions."""
+
+    __pydantic_config__ = _STRICT
+    a: str
+    b: str
+    bandwidth: BitsPerSecond
+    latency: DurationMs
+
+
+@dataclass(frozen=True, slots=True)
+class Province:
+    """A whole province file. Device models named by pools come from the catalogue or from `devices` here."""
+
+    __pydantic_config__ = _STRICT
+    version: int
+    province: str
+    name: str = ""
+    name_zh: str = ""
+    cities: tuple[City, ...] = ()
+    organisations: tuple[Organisation, ...] = ()
+    projects: tuple[Project, ...] = ()
+    devices: tuple[DeviceModel, ...] = ()
+    centres: tuple[Centre, ...] = ()
+    links: tuple[Link, ...] = ()

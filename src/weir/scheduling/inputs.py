@@ -1,0 +1,118 @@
+"""What the core is told: pools, classes of jobs and changes to them. Integers only; times in milliseconds."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """One pool as the core sees it. `key` is `centre/pool` and never changes; `index` order is by key.
+
+    `nodes` is the lesser of declared and observed in-service nodes. A closed pool (draining, centre lost or not
+    synchronised) keeps what runs and starts nothing; `closed_because` says why in words.
+    """
+
+    key: str
+    centre: str
+    city: str
+    kind: str
+    device_model: str
+    stack: str
+    domestic: bool
+    device_memory_bytes: int
+    precisions: tuple[str, ...]
+    nodes: int
+    devices_per_node: int
+    cores_milli_per_node: int
+    memory_bytes_per_node: int
+    shares: bool
+    speed_milli: int
+    device_hour_micro_yuan: int
+    core_hour_micro_yuan: int
+    carbon_g_per_kwh: int
+    device_power_watts: int
+    capabilities: frozenset[str] = frozenset()
+    closed_because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """Bandwidth and latency between two centres, the same both ways."""
+
+    a: str
+    b: str
+    bits_per_second: int
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobClass:
+    """What identical jobs share: shape, eligibility, data and preference. Hashable, so that fellows meet.
+
+    `devices_milli` is per task; `variant_speeds` maps a software stack to thousandths of nominal speed and, when
+    not empty, limits the job to those stacks. `data` is (centre where it lies, bytes). Weights are thousandths.
+    """
+
+    tasks: int
+    devices_milli: int
+    cores_milli: int
+    memory_bytes: int
+    models: tuple[str, ...] = ()
+    device_memory_bytes: int = 0
+    precision: str = ""
+    stack: str = ""
+    domestic: bool = False
+    variant_speeds: tuple[tuple[str, int], ...] = ()
+    centres: tuple[str, ...] = ()
+    cities: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    data: tuple[tuple[str, int], ...] = ()
+    weight_time: int = 1_000
+    weight_money: int = 1_000
+    weight_carbon: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJobs:
+    """Jobs that become ready, as columns of equal length. `job_class` is shared by all of them.
+
+    `job`: number; `priority`: larger first; `submitted_ms`; `time_limit_ms`.
+    """
+
+    job_class: JobClass
+    job: Int64s
+    priority: Int64s
+    submitted_ms: Int64s
+    time_limit_ms: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A placement that already holds capacity, told at start-up and whenever a plan has been applied."""
+
+    job: int
+    job_class: JobClass
+    pool: str
+    nodes: tuple[tuple[int, int], ...]
+    """(node, tasks on it)"""
+    placed_ms: int
+    time_limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Everything that changed since the last step, applied in this order."""
+
+    pools: tuple[PoolRow, ...] | None = None
+    """All pools anew, or None when none changed."""
+    links: tuple[LinkRow, ...] | None = None
+    freed: tuple[int, ...] = ()
+    """Jobs whose placement no longer holds capacity."""
+    unqueued: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+    """Jobs that are no longer ready (held, cancelled, placed elsewhere)."""
+    queued: tuple[QueuedJobs, ...] = ()
+    running: tuple[RunningJob, ...] = ()

@@ -1,0 +1,1 @@
+"""The only truth: schema, transactions, the change log and migrations."""

@@ -1,0 +1,29 @@
+"""Money, time, sizes and dimensioned quantities: names before numbers.
+
+Everything here is standard library only, because agents import it at centres that have Python alone.
+"""
+
+from weir.units.duration import format_duration, parse_duration_ms
+from weir.units.marker import Bytes, DurationMs, MicroYuan, MilliCores, UnitField
+from weir.units.money import format_yuan, parse_yuan
+from weir.units.quantity import Quantity, UnlikeQuantitiesError
+from weir.units.size import format_bytes, parse_bytes
+from weir.units.time import format_time, parse_time_ms
+
+__all__ = [
+    "Bytes",
+    "DurationMs",
+    "MicroYuan",
+    "MilliCores",
+    "Quantity",
+    "UnitField",
+    "UnlikeQuantitiesError",
+    "format_bytes",
+    "format_duration",
+    "format_time",
+    "format_yuan",
+    "parse_bytes",
+    "parse_duration_ms",
+    "parse_time_ms",
+    "parse_yuan",
+]
