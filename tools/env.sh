@@ -36,7 +36,8 @@ if not (
 # Sets $python to a covered interpreter, or ends with one line that says what is covered.
 pick_python() {
     seen=""
-    for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python3.15}; do
+    if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3 python3.14 python3.13 python3.12 python3.11 python3.15; fi
+    for python in "$@"; do
         if what=$("$python" -c "$misfit" 2>/dev/null); then
             [ -n "$what" ] || return 0
             seen="$seen${seen:+; }$python is $what"

@@ -1,0 +1,23 @@
+"""What every test shares: the order of the suites, and Hypothesis's settings."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+HERE = Path(__file__).parent
+
+# Cheap and telling first: a broken unit should not wait behind a system test.
+ORDER = ("unit", "contract", "system")
+
+# A slow machine is no failure (pytest-timeout catches what hangs); what fails in CI can be replayed at home.
+hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("weir")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def suite(item: pytest.Item) -> int:
+        folder = item.path.relative_to(HERE).parts[0]
+        return ORDER.index(folder) if folder in ORDER else -1
+
+    items.sort(key=suite)
