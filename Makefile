@@ -36,7 +36,7 @@ types: env ## mypy --strict
 	@$(BIN)/mypy $(TYPED)
 
 layers: env ## import-linter: who may import whom
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check: lint types layers ## lint, types and layers
 
