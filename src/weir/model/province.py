@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from weir.units import Bytes, DurationMs, MicroYuan, MilliCores
+from weir.units import Bytes, DurationMs, LatencyUs, MicroYuan, MilliCores
 from weir.units.rate import BitsPerSecond, OperationsPerSecond, Watts
 
 _STRICT = {"extra": "forbid"}
@@ -157,6 +157,8 @@ class Centre:
     name_zh: str = ""
     operator: str = ""
     engine: Engine = Engine()
+    carbon_g_per_kwh: int | None = None
+    """Of the electricity there; a pool's own figure goes first. Reading a file lays it into the pools."""
     capacity: tuple[Capacity, ...] = ()
     pools: tuple[Pool, ...] = ()
 
@@ -169,7 +171,8 @@ class Link:
     a: str
     b: str
     bandwidth: BitsPerSecond
-    latency: DurationMs
+    latency: LatencyUs
+    """In microseconds, since sites of one city are less than a millisecond apart."""
 
 
 @dataclass(frozen=True, slots=True)

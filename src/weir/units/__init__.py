@@ -3,8 +3,8 @@
 Everything here is standard library only, because agents import it at centres that have Python alone.
 """
 
-from weir.units.duration import format_duration, parse_duration_ms
-from weir.units.marker import Bytes, DurationMs, MicroYuan, MilliCores, UnitField
+from weir.units.duration import format_duration, parse_duration_ms, parse_latency_us
+from weir.units.marker import Bytes, DurationMs, LatencyUs, MicroYuan, MilliCores, UnitField
 from weir.units.money import format_yuan, parse_yuan
 from weir.units.quantity import Quantity, UnlikeQuantitiesError
 from weir.units.size import format_bytes, parse_bytes
@@ -13,6 +13,7 @@ from weir.units.time import format_time, parse_time_ms
 __all__ = [
     "Bytes",
     "DurationMs",
+    "LatencyUs",
     "MicroYuan",
     "MilliCores",
     "Quantity",
@@ -24,6 +25,7 @@ __all__ = [
     "format_yuan",
     "parse_bytes",
     "parse_duration_ms",
+    "parse_latency_us",
     "parse_time_ms",
     "parse_yuan",
 ]

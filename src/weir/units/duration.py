@@ -7,6 +7,10 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d{1,3}):([0-5]\d)(?::([0-5]\d))?")
 ACCEPTED = "a duration with its unit, such as 90s, 30m, 2h30m or 1d, or H:MM:SS"
 LONGEST_MS = 366 * 86_400_000
+_LATENCY_UNIT_US = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000}
+_LATENCY = re.compile(r"(\d+(?:\.\d+)?)\s*(us|µs|ms|s)")
+LATENCY_ACCEPTED = "a latency with its unit, more than 0 and at most 60 s, such as 0.3 ms"
+LONGEST_LATENCY_US = 60_000_000
 
 
 def parse_duration_ms(text: object) -> int:
@@ -33,6 +37,15 @@ def parse_duration_ms(text: object) -> int:
     if not value:
         raise ValueError(f"an empty text is not a duration; write {ACCEPTED}")
     return _bounded(round(total), text)
+
+
+def parse_latency_us(text: object) -> int:
+    """Microseconds of a network latency such as `0.3 ms` or `850 us`. Raises ValueError."""
+    match = _LATENCY.fullmatch(text.strip()) if isinstance(text, str) else None
+    latency_us = round(float(match[1]) * _LATENCY_UNIT_US[match[2]]) if match else 0
+    if not 0 < latency_us <= LONGEST_LATENCY_US:
+        raise ValueError(f"{text!r} is not a latency; write {LATENCY_ACCEPTED}")
+    return latency_us
 
 
 def format_duration(duration_ms: int) -> str:

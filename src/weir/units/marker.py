@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from weir.units.duration import ACCEPTED as DURATION_ACCEPTED
-from weir.units.duration import parse_duration_ms
+from weir.units.duration import LATENCY_ACCEPTED, parse_duration_ms, parse_latency_us
 from weir.units.money import ACCEPTED as MONEY_ACCEPTED
 from weir.units.money import parse_yuan
 from weir.units.size import ACCEPTED as SIZE_ACCEPTED
@@ -43,11 +43,14 @@ def parse_milli_cores(value: object) -> int:
     except InvalidOperation:
         cores = Decimal("NaN")
     if not cores.is_finite() or not 0 < cores <= 65_536 or cores * 1_000 != int(cores * 1_000):
-        raise ValueError(f"{value!r} is not a number of cores; write one in thousandths or coarser, such as 4 or 0.5")
+        raise ValueError(
+            f"{value!r} is not a number of cores; write one in thousandths or coarser, such as 4 or 0.5"
+        )
     return int(cores * 1_000)
 
 
 DurationMs = Annotated[int, UnitField(parse_duration_ms, DURATION_ACCEPTED, "2h30m")]
+LatencyUs = Annotated[int, UnitField(parse_latency_us, LATENCY_ACCEPTED, "0.3 ms")]
 Bytes = Annotated[int, UnitField(parse_bytes, SIZE_ACCEPTED, "16GiB")]
 MicroYuan = Annotated[int, UnitField(parse_yuan, MONEY_ACCEPTED, "12.50")]
 MilliCores = Annotated[int, UnitField(parse_milli_cores, "a number of cores, such as 4 or 0.5", "4")]

@@ -14,7 +14,9 @@ def parse_time_ms(text: object) -> int:
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
-        raise ValueError(f"{text!r} is not an instant; write ISO 8601, such as 2026-11-22T08:00+08:00") from None
+        raise ValueError(
+            f"{text!r} is not an instant; write ISO 8601, such as 2026-11-22T08:00+08:00"
+        ) from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset; write one, such as 2026-11-22T08:00+08:00")
     return round(moment.timestamp() * 1_000)
