@@ -1,0 +1,1 @@
+"""The local engine: really runs processes on this machine. See `driver.LocalDriver`."""
