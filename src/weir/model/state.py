@@ -126,10 +126,10 @@ def job_state(facts: JobFacts) -> tuple[JobState, Cause | None]:
     attempt = facts.attempt
     if attempt is None:
         return _unplaced(facts)
+    if attempt.desired is Desired.ABANDONED:
+        return _after(facts, Cause.CENTRE_LOST)  # whatever comes from there later
     if attempt.observed is Observed.ENDED:
         return _after(facts, attempt.cause)
-    if attempt.desired is Desired.ABANDONED:
-        return _after(facts, Cause.CENTRE_LOST)
     if not facts.centre_reachable:
         return JobState.UNKNOWN, None
     if facts.cancelled or attempt.desired is Desired.STOPPED:
@@ -149,8 +149,9 @@ _LIVE_STATES = (JobState.PLACED, JobState.STARTING, JobState.RUNNING, JobState.S
 _ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.HELD, JobState.QUEUED, JobState.CANCELLED}),
-    JobState.HELD: frozenset({JobState.WAITING, JobState.QUEUED, JobState.CANCELLED}),
+    # Waiting or held, then placed: an agent brings back an attempt that a restored store has forgotten.
+    JobState.WAITING: frozenset({JobState.HELD, JobState.QUEUED, JobState.PLACED, JobState.CANCELLED}),
+    JobState.HELD: frozenset({JobState.WAITING, JobState.QUEUED, JobState.PLACED, JobState.CANCELLED}),
     JobState.QUEUED: frozenset({JobState.HELD, JobState.PLACED, JobState.CANCELLED}),
     JobState.PLACED: frozenset(
         {JobState.STARTING, JobState.RUNNING, JobState.STOPPING, JobState.UNKNOWN, JobState.QUEUED, JobState.HELD, *_ENDS}

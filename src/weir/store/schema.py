@@ -103,13 +103,13 @@ centre = Table(
     Column("agent_draining", Boolean, nullable=False, server_default="0"),
     Column("agent_incarnation", BigInteger, nullable=False, server_default="0"),
     Column("report_number", BigInteger, nullable=False, server_default="0"),
-    Column("synchronised", Boolean, nullable=False, server_default="0"),
+    Column("synchronised_with", Text, nullable=False, server_default=""),
     Column("heartbeat_ms", BigInteger),
     Column("reachable", Boolean, nullable=False, server_default="0"),
     Column("desired_revision", BigInteger, nullable=False, server_default="0"),
     Column("unclaimed", Text, nullable=False, server_default="[]"),
-    comment="body, removed, draining: registry. agent_*, report_number, synchronised (a full report of this store's "
-    "incarnation was taken in), heartbeat_ms, unclaimed: control.reports. reachable, desired_revision: control",
+    comment="body, removed, draining: registry. agent_*, report_number, synchronised_with (the store's incarnation "
+    "of which a full report was taken in), heartbeat_ms, unclaimed: control.reports. reachable, desired_revision: control",
 )
 
 pool = Table(
