@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weir.model.change import ChangeKind
+
 
 @dataclass(frozen=True, slots=True)
 class SubmittedView:
@@ -17,6 +19,23 @@ class SubmittedView:
     is_array: bool
     state: str
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """What came of a cancel, hold, release, update or give-up; `said` tells it in words, after the job's id."""
+
+    id: str
+    said: str
+    jobs: int
+    """How many jobs it changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedViews:
+    """All that one call has submitted, in the order given."""
+
+    submissions: tuple[SubmittedView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,14 @@ class OutputView:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputPage:
+    """A page of outputs by job and path."""
+
+    outputs: tuple[OutputView, ...]
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TermsView:
     """The terms of a pool's score, each in its own unit; the lower score is better."""
 
@@ -209,6 +236,20 @@ class PoolView:
 
 
 @dataclass(frozen=True, slots=True)
+class CentresView:
+    """Every centre, by id."""
+
+    centres: tuple[CentreView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsView:
+    """Every pool, by centre and id."""
+
+    pools: tuple[PoolView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenView:
     """A token without its secret."""
 
@@ -221,6 +262,21 @@ class TokenView:
     created_ms: int
     expires_ms: int | None = None
     revoked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokensView:
+    """Tokens, by id."""
+
+    tokens: tuple[TokenView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMadeView:
+    """A new token with its secret; shown once."""
+
+    token: TokenView
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +310,13 @@ class InviteView:
 
 
 @dataclass(frozen=True, slots=True)
+class InvitesView:
+    """One-time codes, in the order asked for."""
+
+    invites: tuple[InviteView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DifferenceView:
     """What applying a province file would change, or has changed: one line each, ready to be read."""
 
@@ -273,3 +336,17 @@ class WhoView:
     project: str
     centre: str
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One change as the events stream tells it; jobs are named by submission and index, never by number.
+
+    `kind` and its body: `submitted` {submission, size}; `moved` {moves: [[submission, first index, count,
+    state]]}; `edited` {jobs: [[submission, first index, count]]}; `province` {centres}; `centre` {centre}; `cycle` (shown to coordinators and auditors) as in the log.
+    """
+
+    position: int
+    at_ms: int
+    kind: ChangeKind
+    body: Mapping[str, Any]

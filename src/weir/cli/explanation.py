@@ -1,0 +1,55 @@
+"""`weir explain`: where a job stands, and per pool why it is or is not placed there."""
+
+import typer
+
+from weir.cli.completion import complete_job
+from weir.cli.session import client, show_json
+from weir.model.view import ExplanationView, PoolReasonView
+from weir.units import format_duration, format_time, format_yuan
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command."""
+    app.command()(explain)
+
+
+def explain(
+    job: str = typer.Argument(help="A job's id, or the beginning of it.", autocompletion=complete_job),
+    json_: bool = typer.Option(False, "--json", help="Print JSON for a program."),
+) -> None:
+    """Say per pool which constraint fails, or the terms of its score, and where the job stands."""
+    explanation = client().explain(job)
+    if json_:
+        show_json(explanation)
+        return
+    for line in explanation_lines(explanation):
+        print(line)
+
+
+def explanation_lines(explanation: ExplanationView) -> list[str]:
+    """The explanation in words, one thing a line."""
+    lines = [f"{explanation.job} is {explanation.state}: {explanation.summary}"]
+    if explanation.position:
+        lines.append(f"position {explanation.position} of {explanation.queued} in the queue")
+    lines += [f"waits for {what}" for what in explanation.waits_for]
+    width = max((len(reason.pool) for reason in explanation.pools), default=0)
+    lines += [f"  {reason.pool:<{width}}  {_reason(reason)}" for reason in explanation.pools]
+    lines.append(f"as of {format_time(explanation.as_of_ms)}, position {explanation.as_of_position} of the change log")
+    return lines
+
+
+def _reason(reason: PoolReasonView) -> str:
+    if reason.constraint:
+        text = f"{reason.verdict:<9} {reason.constraint}: needs {reason.needed}, has {reason.found}"
+    else:
+        text = f"{reason.verdict:<9}"
+    if reason.terms is not None:
+        terms = reason.terms
+        parts = [f"score {terms.score}", f"run {format_duration(terms.run_ms)}"]
+        if terms.data_ms:
+            parts.append(f"data {format_duration(terms.data_ms)}")
+        parts.append(format_yuan(terms.money_micro_yuan))
+        if terms.carbon_mg:
+            parts.append(f"{terms.carbon_mg / 1e6:.3g} kg CO2")
+        text += f" {', '.join(parts)}"
+    return f"{text} ({reason.note})" if reason.note else text

@@ -1,0 +1,232 @@
+"""Commands about single jobs: run, submit, logs, wait, and what an owner may still change."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from weir.cli.completion import complete_job
+from weir.cli.endings import ending, exit_code
+from weir.cli.job_file import assignments, input_options, read_job_file, with_uploads
+from weir.cli.session import client, show_json
+
+JOB = typer.Argument(help="A job's id, or the beginning of it; ID.7 is an element of an array.", autocompletion=complete_job)
+JOBS = typer.Argument(help="Ids, or their beginnings; ID.7 is an element of an array.", autocompletion=complete_job)
+JSON = typer.Option(False, "--json", help="Print JSON for a program.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run)
+    for command in (submit, logs, wait, cancel, hold, release, update, outputs):
+        app.command()(command)
+
+
+def run(
+    command: list[str] = typer.Argument(None, metavar="-- COMMAND…", help="Program and arguments, run without a shell."),
+    time_limit: str = typer.Option("", "--time-limit", "-t", help="Such as 30m or 2h; the project's default otherwise."),
+    cores: str = typer.Option("", help="Cores a task, such as 4 or 0.5."),
+    memory: str = typer.Option("", help="Memory a task, such as 16GiB."),
+    devices: int = typer.Option(0, help="Accelerators a task."),
+    model: list[str] = typer.Option([], help="Accept this device model (may be repeated)."),
+    stack: str = typer.Option("", help="Software stack, such as cuda or cann."),
+    tasks: str = typer.Option("", help="Tasks that start together."),
+    prefer: str = typer.Option("", help="balanced, cheap, fast or green."),
+    centre: list[str] = typer.Option([], help="Only at this centre (may be repeated)."),
+    priority: str = typer.Option("", help="urgent, normal or low."),
+    name: str = typer.Option("", help="A name for people."),
+    project: str = typer.Option("", help="Who pays; needed where you have several."),
+    env: list[str] = typer.Option([], help="NAME=VALUE for the job (may be repeated)."),
+    input_: list[str] = typer.Option([], "--input", help="FILE[=PATH], or JOB:PATTERN[=FOLDER] (may be repeated)."),
+    output: list[str] = typer.Option([], help="Path pattern to keep (may be repeated)."),
+    after: list[str] = typer.Option([], help="Start after this job has succeeded (may be repeated)."),
+    restartable: bool = typer.Option(False, help="May be started again after a loss that is not its own."),
+    retry_of: str = typer.Option("", help="Submit the same as this job once more.", autocompletion=complete_job),
+    detach: bool = typer.Option(False, "--detach", "-d", help="Print the id and do not wait."),
+) -> None:
+    """Run COMMAND at the best centre, follow its output, and exit with its own code."""
+    api = client()
+    if retry_of:
+        submitted = api.retry(retry_of)
+    else:
+        specification: dict[str, Any] = {
+            "command": list(command or []),
+            "time_limit": time_limit,
+            "cores": cores,
+            "memory": memory,
+            "tasks": tasks,
+            "prefer": prefer,
+            "priority": priority,
+            "name": name,
+            "project": project,
+            "environment": assignments("--env", env),
+            "inputs": input_options(input_),
+            "outputs": output,
+            "after": after,
+            "restartable": restartable,
+            "constraints": {"centres": centre} if centre else {},
+        }
+        if devices or model or stack:
+            specification["devices"] = _given({"count": devices or 1, "models": model, "stack": stack})
+        submitted = api.submit(with_uploads(api, _given(specification), Path()))[0]
+    if detach:
+        print(submitted.id)
+        return
+    print(f"weir: job {submitted.id}", file=sys.stderr)
+    job = follow(submitted.id)
+    print(f"weir: {ending(job)}", file=sys.stderr)
+    raise typer.Exit(exit_code(job))
+
+
+def follow(job_id: str) -> Any:
+    """Print a job's output as it comes, standard error to standard error, and return the ended job.
+
+    Ctrl-C leaves the job running and says how to come back to it.
+    """
+    import threading
+
+    api = client()
+    try:
+        errors = threading.Thread(target=_copy_log, args=(job_id, "stderr", sys.stderr.buffer), daemon=True)
+        errors.start()
+        _copy_log(job_id, "stdout", sys.stdout.buffer)
+        errors.join()
+        return api.wait(job_id)
+    except KeyboardInterrupt:
+        print(
+            f"\nweir: job {job_id} goes on; `weir logs -f {job_id}` follows it, `weir cancel {job_id}` ends it",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+def submit(
+    file: str = typer.Argument(help="A job file in YAML or JSON; - reads standard input."),
+    json_: bool = JSON,
+) -> None:
+    """Submit the jobs that a file describes, and print their ids."""
+    api = client()
+    folder = Path() if file == "-" else Path(file).parent
+    specifications = [with_uploads(api, document, folder) for document in read_job_file(file)]
+    submitted = api.submit(specifications)
+    if json_:
+        show_json(submitted)
+        return
+    for one in submitted:
+        print(one.id if not one.is_array else f"{one.id}\t{one.size} jobs, {one.id}.0 to {one.id}.{one.size - 1}")
+        for notice in one.notices:
+            print(f"weir: {notice}", file=sys.stderr)
+
+
+def logs(
+    job: str = JOB,
+    follow_: bool = typer.Option(False, "--follow", "-f", help="Go on until the job has ended."),
+    stderr: bool = typer.Option(False, "--stderr", help="Standard error instead of standard output."),
+    task: int = typer.Option(0, help="Which task of a gang."),
+) -> None:
+    """Print what a job has written."""
+    try:
+        _copy_log(job, "stderr" if stderr else "stdout", sys.stdout.buffer, task=task, follow=follow_)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def wait(
+    jobs: list[str] = JOBS,
+    json_: bool = JSON,
+    timeout: str = typer.Option("", help="Give up after this long, such as 10m; exit code 124."),
+) -> None:
+    """Wait until jobs have ended; exits with 0 if all succeeded, else with the first other code."""
+    import time
+
+    from weir.units import parse_duration_ms
+
+    api = client()
+    deadline = time.monotonic() + parse_duration_ms(timeout) / 1_000 if timeout else None
+    ended = []
+    for job in jobs:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        submission = api.wait_submission(job, timeout_s=left)
+        if submission is None:
+            print(f"weir: {job} has not ended within {timeout}", file=sys.stderr)
+            raise typer.Exit(124)
+        ended.append(submission)
+    if json_:
+        show_json(ended)
+    codes = []
+    for submission in ended:
+        if submission.job is not None:
+            codes.append(exit_code(submission.job))
+            line = ending(submission.job)
+        else:
+            codes.append(0 if set(submission.states) == {"succeeded"} else 1)
+            counts = ", ".join(f"{count} {state}" for state, count in submission.states.items())
+            line = f"{submission.id} {counts}"
+        if not json_:
+            print(line)
+    raise typer.Exit(next((code for code in codes if code), 0))
+
+
+def cancel(jobs: list[str] = JOBS) -> None:
+    """Cancel jobs; running ones get their stop signal, and are killed after its grace."""
+    api = client()
+    for job in jobs:
+        print(f"{job} {api.cancel(job).said}")
+
+
+def hold(jobs: list[str] = JOBS) -> None:
+    """Keep waiting jobs from starting until they are released."""
+    api = client()
+    for job in jobs:
+        print(f"{job} {api.hold(job).said}")
+
+
+def release(jobs: list[str] = JOBS) -> None:
+    """Let held jobs start."""
+    api = client()
+    for job in jobs:
+        print(f"{job} {api.release(job).said}")
+
+
+def update(
+    job: str = JOB,
+    priority: str = typer.Option("", help="urgent, normal or low."),
+    time_limit: str = typer.Option("", "--time-limit", "-t", help="Such as 30m or 2h."),
+) -> None:
+    """Change a job that has not been placed yet."""
+    print(f"{job} {client().update(job, **_given({'priority': priority, 'time_limit': time_limit})).said}")
+
+
+def outputs(
+    job: str = JOB,
+    to: Path | None = typer.Option(None, help="Fetch them into this folder."),
+    json_: bool = JSON,
+) -> None:
+    """List what a job has handed over, or fetch it."""
+    api = client()
+    files = api.outputs(job)
+    if json_:
+        show_json(files)
+        return
+    from weir.units import format_bytes
+
+    for file in files:
+        if to is None:
+            print(f"{file.job}\t{file.path}\t{format_bytes(file.size_bytes)}")
+        else:
+            target = to / file.path if file.job == job else to / file.job / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            api.download_output(file.job, file.path, target)
+            print(target)
+
+
+def _copy_log(job: str, stream: str, into: Any, *, task: int = 0, follow: bool = True) -> None:
+    for piece in client().logs(job, stream=stream, task=task, follow=follow):
+        into.write(piece)
+        into.flush()
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that say something; what is left out takes the server's default."""
+    return {name: value for name, value in options.items() if value not in ("", [], {}, False, None)}

@@ -1,0 +1,173 @@
+"""Listings: jobs, one job, centres and pools."""
+
+import typer
+
+from weir.cli.completion import complete_job
+from weir.cli.endings import ending
+from weir.cli.session import client, show_json, show_table
+from weir.model.view import JobView, SubmissionView
+from weir.units import format_bytes, format_duration, format_time, format_yuan
+
+JSON = typer.Option(False, "--json", help="Print JSON for a program.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (jobs, job, centres, pools, devices):
+        app.command()(command)
+
+
+def jobs(
+    state: list[str] = typer.Option([], help="Only in this state (may be repeated)."),
+    name: str = typer.Option("", help="Only with this name."),
+    limit: int = typer.Option(50, help="At most so many, newest first."),
+    json_: bool = JSON,
+) -> None:
+    """List jobs, newest first; an array is one line."""
+    page = client().jobs(states=state, name=name, limit=limit)
+    if json_:
+        show_json(page.submissions)
+        return
+    rows = [
+        (one.id, one.name or "-", _state(one), _where(one), format_time(one.submitted_ms)[:19].replace("T", " "))
+        for one in page.submissions
+    ]
+    show_table(("ID", "NAME", "STATE", "WHERE", "SUBMITTED (UTC)"), rows, empty="no jobs")
+    if page.next:
+        typer.echo(f"more: weir jobs --limit {limit * 4}", err=True)
+
+
+def job(
+    id_: str = typer.Argument(metavar="ID", help="A job's id, or the beginning of it.", autocompletion=complete_job),
+    elements: bool = typer.Option(False, "--elements", help="List the elements of an array."),
+    json_: bool = JSON,
+) -> None:
+    """Show one job, an element (ID.7), or an array."""
+    api = client()
+    if elements:
+        rows = list(api.elements(id_))
+        if json_:
+            show_json(rows)
+        else:
+            show_table(("ID", "STATE", "WHERE", "WAITED", "RAN"), [_element(one) for one in rows], empty="no elements")
+        return
+    one = api.job(id_)
+    if json_:
+        show_json(one)
+    elif isinstance(one, SubmissionView):
+        print(f"{one.id} {one.name}: array of {one.size}, {_state(one)}")
+        print(f"weir job {one.id} --elements lists them")
+    else:
+        _show_job(one)
+
+
+def centres(json_: bool = JSON) -> None:
+    """List centres: what they are, whether they answer, what runs there."""
+    found = client().centres()
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        (
+            one.id,
+            one.kind,
+            one.city,
+            one.driver,
+            "draining" if one.draining or one.removed else "up" if one.reachable else "not reachable",
+            str(one.pools),
+            str(one.running),
+            f"{len(one.unclaimed)} unclaimed" if one.unclaimed else "",
+        )
+        for one in found
+    ]
+    show_table(("CENTRE", "KIND", "CITY", "ENGINE", "STATE", "POOLS", "RUNNING", ""), rows, empty="no centres")
+
+
+def pools(centre: str = typer.Option("", help="Only this centre's."), json_: bool = JSON) -> None:
+    """List pools: what each node has, what it costs, what is declared and what is seen."""
+    found = [one for one in client().pools() if centre in ("", one.centre)]
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        (
+            f"{one.centre}/{one.id}",
+            one.device,
+            f"{one.used_nodes_limit}/{one.declared_nodes}",
+            str(one.devices_per_node),
+            f"{one.cores_milli_per_node / 1000:g}",
+            format_bytes(one.memory_bytes_per_node),
+            _price(one.device_hour_micro_yuan, one.core_hour_micro_yuan),
+            str(one.running),
+            one.drift,
+        )
+        for one in found
+    ]
+    headings = ("POOL", "DEVICE", "NODES", "DEVICES", "CORES", "MEMORY", "PRICE", "RUNNING", "DRIFT")
+    show_table(headings, rows, empty="no pools")
+
+
+def devices(json_: bool = JSON) -> None:
+    """List device models of the catalogue."""
+    found = client().devices()
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        (one.id, one.vendor, one.stack, format_bytes(one.memory) if one.memory else "-", _rate(one.peak.get("fp16")))
+        for one in found
+    ]
+    show_table(("DEVICE", "VENDOR", "STACK", "MEMORY", "PEAK FP16"), rows, empty="no device models")
+
+
+def _state(one: SubmissionView) -> str:
+    if one.job is not None:
+        return one.job.state + (f" ({one.job.cause})" if one.job.cause and one.job.cause != one.job.state else "")
+    return ", ".join(f"{count} {state}" for state, count in one.states.items())
+
+
+def _where(one: SubmissionView) -> str:
+    return f"{one.job.centre}/{one.job.pool}" if one.job is not None and one.job.pool else "-"
+
+
+def _element(one: JobView) -> tuple[str, ...]:
+    where = f"{one.centre}/{one.pool}" if one.pool else "-"
+    return (one.id, one.state, where, format_duration(one.waiting_ms), format_duration(one.running_ms))
+
+
+def _show_job(one: JobView) -> None:
+    print(ending(one))
+    facts = [
+        ("name", one.name),
+        ("project", one.project),
+        ("owner", one.owner),
+        ("priority", one.priority),
+        ("submitted", format_time(one.submitted_ms)),
+        ("started", format_time(one.started_ms) if one.started_ms else ""),
+        ("ended", format_time(one.ended_ms) if one.ended_ms else ""),
+        ("waited", format_duration(one.waiting_ms)),
+        ("ran", format_duration(one.running_ms)),
+        ("time limit", format_duration(one.time_limit_ms)),
+        ("device-seconds", f"{one.device_seconds:.1f}"),
+        ("command", " ".join(one.specification.get("command", []))),
+    ]
+    for label, value in facts:
+        if value:
+            print(f"  {label:<15}{value}")
+    for attempt in one.attempts:
+        how = f", {attempt.cause}" if attempt.cause else ""
+        print(f"  attempt {attempt.epoch:<7}{attempt.centre}/{attempt.pool} {attempt.observed}{how}")
+    print(f"  weir explain {one.id} says why it is, or was, placed so")
+
+
+def _price(device_hour: int | None, core_hour: int | None) -> str:
+    parts = []
+    if device_hour is not None:
+        parts.append(f"{format_yuan(device_hour)}/device-h")
+    if core_hour is not None:
+        parts.append(f"{format_yuan(core_hour)}/core-h")
+    return " ".join(parts) or "-"
+
+
+def _rate(operations_per_second: int | None) -> str:
+    return f"{operations_per_second / 1e12:g} T" if operations_per_second else "-"
