@@ -108,8 +108,9 @@ centre = Table(
     Column("reachable", Boolean, nullable=False, server_default="0"),
     Column("desired_revision", BigInteger, nullable=False, server_default="0"),
     Column("unclaimed", Text, nullable=False, server_default="[]"),
-    comment="body, removed, draining: registry. agent_*, report_number, synchronised_with (the store's incarnation "
-    "of which a full report was taken in), heartbeat_ms, unclaimed: control.reports. reachable, desired_revision: control",
+    comment="body, removed, draining: registry. agent_*, report_number, synchronised_with (the store's "
+    "incarnation of which a full report was taken in), heartbeat_ms, unclaimed: control.reports. reachable, "
+    "desired_revision: control",
 )
 
 pool = Table(
@@ -120,7 +121,8 @@ pool = Table(
     Column("body", Text, nullable=False),
     Column("removed", Boolean, nullable=False, server_default="0"),
     Column("observed", Text),
-    comment="body, removed (draining until empty): registry. observed (model.agent.PoolObservation): control.reports",
+    comment="body, removed (draining until empty): registry. observed (model.agent.PoolObservation): "
+    "control.reports",
 )
 
 link = Table(
@@ -235,8 +237,8 @@ job = Table(
     Column("ended_ms", BigInteger),
     Index(None, "submission", "array_index"),
     Index(None, "state", "number"),
-    comment="priority, time_limit_ms, held, cancelled_ms: intake. epoch: control. state, cause, exit_code and the times: "
-    "the state function, in whichever transaction changes a fact; each write raises version",
+    comment="priority, time_limit_ms, held, cancelled_ms: intake. epoch: control. state, cause, exit_code and "
+    "the times: the state function, in whichever transaction changes a fact; each write raises version",
 )
 
 dependency = Table(
