@@ -1,0 +1,1 @@
+"""What Weir can do on this machine, measured; `python -m bench --list` names the measurements."""

@@ -1,0 +1,86 @@
+"""`make bench`: measure, write `bench/results/`, and fail when a figure leaves its accepted range."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import command_line, control_cycle, latency, live_array, simulation, submission, take_over, throughput
+from bench.figure import Figure, accepted_ranges, machine
+from weir import __version__
+
+RESULTS = Path(__file__).parent / "results"
+
+MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
+    "command-line": command_line.measure,
+    "latency": latency.measure,
+    "throughput": throughput.measure,
+    "submission": submission.measure,
+    "array": live_array.measure,
+    "cycle": control_cycle.measure,
+    "take-over": take_over.measure,
+    "simulation": simulation.measure,
+}
+
+
+def main() -> int:
+    """Run the measurements that were asked for, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("only", nargs="*", metavar="NAME", help="measure only these")
+    parser.add_argument("--list", action="store_true", help="name the measurements")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(MEASUREMENTS))
+        return 0
+    unknown = [name for name in options.only if name not in MEASUREMENTS]
+    if unknown:
+        parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
+
+    about = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "weir": __version__, "seed": options.seed}
+    about.update(machine())
+    figures: list[Figure] = []
+    for name in options.only or MEASUREMENTS:
+        began = time.monotonic()
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        figures += MEASUREMENTS[name](options.seed)
+        print(f"  took {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+
+    table, kept = _table(figures)
+    print(table)
+    RESULTS.mkdir(exist_ok=True)
+    stem = "all" if not options.only else "-".join(sorted(options.only))
+    rows = [{"name": f.name, "value": f.value, "unit": f.unit, "how": f.how} for f in figures]
+    document = {**about, "figures": rows}
+    (RESULTS / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    heading = f"Measured {about['measured']} on {about['cores']} cores ({about['cpu']}), Python {about['python']}."
+    (RESULTS / f"{stem}.md").write_text(f"{heading}\n\n{table}\n", encoding="utf-8")
+    return 0 if kept else 1
+
+
+def _table(figures: Sequence[Figure]) -> tuple[str, bool]:
+    ranges = accepted_ranges()
+    lines = ["| figure | measured | aim | accepted | how |", "|---|---:|---|---|---|"]
+    kept = True
+    for figure in figures:
+        accepted = ranges[figure.name]
+        good = accepted.holds(figure.value)
+        kept = kept and good
+        bounds = " and ".join(
+            f"{sign} {bound:g}"
+            for sign, bound in (("at least", accepted.least), ("at most", accepted.most))
+            if bound is not None
+        )
+        value = f"{figure.value:,.0f}" if abs(figure.value) >= 100 else f"{figure.value:.3g}"
+        lines.append(
+            f"| {figure.name} | {value} {figure.unit} | {accepted.aim} | {bounds or '-'}{'' if good else ' **MISSED**'} "
+            f"| {figure.how} |"
+        )
+    return "\n".join(lines), kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())
