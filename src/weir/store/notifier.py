@@ -37,7 +37,7 @@ class ChangeNotifier:
         return self._position
 
     def subscribe(self, subscriber: Subscriber, *, centre: str | None = None) -> Callable[[], None]:
-        """Have it called from now on, only for touches of `centre` if one is given. Returns what ends that."""
+        """Have it called from now on, only for touches of `centre` if given. Returns what ends that."""
         with self._condition:
             if centre is None:
                 self._everyone = (*self._everyone, subscriber)

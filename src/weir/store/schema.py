@@ -237,8 +237,8 @@ job = Table(
     Column("ended_ms", BigInteger),
     Index(None, "submission", "array_index"),
     Index(None, "state", "number"),
-    comment="priority, time_limit_ms, held, cancelled_ms: intake. epoch: control. state, cause, exit_code and "
-    "the times: the state function, in whichever transaction changes a fact; each write raises version",
+    comment="priority, time_limit_ms, held, cancelled_ms: intake. epoch: control. state, cause, exit_code "
+    "and the times: the state function, in whichever transaction changes a fact; each write raises version",
 )
 
 dependency = Table(
