@@ -1,1 +1,2 @@
-"""What really runs things at a centre: one module a driver, behind one small interface. Standard library alone."""
+"""What really runs things at a centre: one module a driver, behind one small interface. Standard library
+alone."""

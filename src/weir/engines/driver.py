@@ -1,8 +1,9 @@
-"""The interface of every engine: a handful of methods, idempotent and batched, none knowing of tenants or money.
+"""The interface of every engine: a handful of methods, idempotent and batched, none knowing of tenants or
+money.
 
 Two errors exist. `EngineUnreachableError`: nothing is known, nothing may be concluded, ask again. A refusal
-(`SubmitOutcome.accepted` False) is final: the engine will never run that attempt. Whatever else a method raises
-is a bug of the driver.
+(`SubmitOutcome.accepted` False) is final: the engine will never run that attempt. Whatever else a method
+raises is a bug of the driver.
 
 Methods may be called from several threads. `wait` holds nobody else up.
 """
@@ -23,10 +24,10 @@ CAPABILITIES: Mapping[str, str] = {
     "shares": "several attempts share one device, in thousandths",
     "cpu-affinity": "tasks are bound to the cores that they were given",
     "memory-limit": "a task that uses more memory than it asked for ends as out-of-memory",
-    "memory-rlimit": "a task that asks for more memory than its own is refused it; it may end in any way then",
+    "memory-rlimit": "a task that asks for more memory than its own is refused it, and ends as it likes",
     "pids-limit": "the number of processes of a task is bounded",
     "kill-by-cgroup": "whatever a task started is ended with it, even when its supervisor was killed",
-    "kill-by-session": "whatever a task started is ended with it, found by its session, parents and environment",
+    "kill-by-session": "whatever a task started is ended with it, found by session, parents and environment",
     "isolation-namespace": "a task sees nothing of the private folder but its own attempt's work",
     "time-limit": "the engine itself ends an attempt at its time limit",
     "output-live": "output can be read while the attempt runs",
@@ -42,8 +43,8 @@ class EngineUnreachableError(Exception):
 class AttemptOrder:
     """One attempt to run, with everything that the engine must know of it.
 
-    `folder` is the attempt's own (`attempts/<id>` of the agent's folder); `folder/work` exists, holds the inputs,
-    and is the working folder of every task.
+    `folder` is the attempt's own (`attempts/<id>` of the agent's folder); `folder/work` exists, holds the
+    inputs, and is the working folder of every task.
     """
 
     attempt: str
@@ -71,8 +72,8 @@ class SubmitOutcome:
 class EngineEnd:
     """How an attempt ended. `cause` None is success, and only then `exit_code` is 0.
 
-    `exit_code` is None where a signal ended the command; `signal` is None where it ended by itself. For a gang
-    they are those of the task that failed first. `started_ms` is None where the command never started.
+    `exit_code` is None where a signal ended the command; `signal` is None where it ended by itself. For a
+    gang they are those of the task that failed first. `started_ms` is None where the command never started.
     """
 
     cause: Cause | None
@@ -87,9 +88,10 @@ class EngineEnd:
 class EngineState:
     """A definite answer for one attempt.
 
-    `observed` is NOTHING when the engine has no such attempt and never will run it unless it is submitted (again);
-    QUEUED when it has it and no command of it runs; RUNNING from the first task's start; ENDED, with `end` set,
-    when no process of it is left. It never goes down. `message` says why it waits, where the engine can tell.
+    `observed` is NOTHING when the engine has no such attempt and never will run it unless it is submitted
+    (again); QUEUED when it has it and no command of it runs; RUNNING from the first task's start; ENDED,
+    with `end` set, when no process of it is left. It never goes down. `message` says why it waits, where the
+    engine can tell.
     """
 
     attempt: str
@@ -100,7 +102,8 @@ class EngineState:
 
 
 class Driver(Protocol):
-    """One engine. Made by `load_driver(name)(folder)`, where `folder` is the agent's; `attach` comes first."""
+    """One engine. Made by `load_driver(name)(folder)`, where `folder` is the agent's; `attach` comes
+    first."""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -110,8 +113,8 @@ class Driver(Protocol):
     def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
         """Connect, and take up again whatever of Weir's the engine still runs or remembers.
 
-        Needs no help from the caller's own record. Called again when pools or options have changed; what runs is
-        not touched by it. Raises ProblemError for an option that it does not know or accept.
+        Needs no help from the caller's own record. Called again when pools or options have changed; what
+        runs is not touched by it. Raises ProblemError for an option that it does not know or accept.
         """
         ...
 
@@ -132,8 +135,8 @@ class Driver(Protocol):
         ...
 
     def changed(self) -> list[str]:
-        """Attempts whose state may have changed since the last call of this method; a hint, so that not everything
-        need be observed. After `attach` every known one is named once."""
+        """Attempts whose state may have changed since the last call of this method; a hint, so that not
+        everything need be observed. After `attach` every known one is named once."""
         ...
 
     def live(self) -> list[str]:
@@ -149,7 +152,8 @@ class Driver(Protocol):
         ...
 
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
-        """At most `limit` bytes from `offset` on, of `stdout` or `stderr`; empty past the end, or before any."""
+        """At most `limit` bytes from `offset` on, of `stdout` or `stderr`; empty past the end, or before
+        any."""
         ...
 
     def output_size(self, attempt: str, task: int, stream: str) -> int:
@@ -162,7 +166,8 @@ class Driver(Protocol):
         ...
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep until something may have changed (True, at once) or the time is over (False). Never polls busily."""
+        """Sleep until something may have changed (True, at once) or the time is over (False). Never polls
+        busily."""
         ...
 
     def wake(self) -> None:

@@ -1,0 +1,200 @@
+"""Control groups, where they can be written: memory and process limits, and ends that nothing escapes.
+
+Version 1, version 2 and both mounted together are used as they are found; nothing here is needed to run
+tasks.
+"""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["NO_GROUPS", "Groups", "TaskGroups", "find_groups"]
+
+_MOUNTS = Path("/proc/self/mounts")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The folders below which Weir makes one group a task; empty where there is none."""
+
+    memory: str = ""
+    """Limits memory: a version 1 `memory` folder, or a version 2 one with that controller."""
+    pids: str = ""
+    """Limits the number of processes."""
+    kill: str = ""
+    """A version 2 folder that has `cgroup.kill`."""
+
+    @property
+    def usable(self) -> bool:
+        return bool(self.memory or self.pids or self.kill)
+
+    def folders(self) -> list[str]:
+        return sorted({folder for folder in (self.memory, self.pids, self.kill) if folder})
+
+    def remove(self) -> None:
+        """Remove the parents of the tasks' groups, where they are empty."""
+        for folder in self.folders():
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
+NO_GROUPS = Groups()
+
+
+class TaskGroups:
+    """The groups of one task, under its own name. Made by its supervisor before the start."""
+
+    def __init__(self, groups: Groups, name: str) -> None:
+        self._memory = f"{groups.memory}/{name}" if groups.memory else ""
+        self._pids = f"{groups.pids}/{name}" if groups.pids else ""
+        self._kill = f"{groups.kill}/{name}" if groups.kill else ""
+        self._folders = sorted({folder for folder in (self._memory, self._pids, self._kill) if folder})
+
+    def make(self, memory_bytes: int, processes: int) -> None:
+        """Raises OSError where the groups cannot be made or refuse the limits."""
+        for folder in self._folders:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)
+        if self._memory:
+            _limit_memory(self._memory, memory_bytes)
+        if self._pids:
+            _write(f"{self._pids}/pids.max", str(processes))
+
+    def join(self) -> None:
+        """Move the calling process, and so all that it will start, into the groups."""
+        for folder in self._folders:
+            _write(f"{folder}/cgroup.procs", "0")
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel ended a process of the task for want of memory."""
+        if not self._memory:
+            return False
+        for name in ("memory.events", "memory.oom_control"):
+            with contextlib.suppress(OSError):
+                counts = dict(line.split() for line in Path(self._memory, name).read_text().splitlines())
+                return int(counts.get("oom_kill", 0)) > 0
+        return False
+
+    def kill(self) -> bool:
+        """Kill every process in the groups; True when there is none left."""
+        if self._kill:
+            with contextlib.suppress(OSError):
+                _write(f"{self._kill}/cgroup.kill", "1")
+        members = self.members()
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        return not members
+
+    def members(self) -> set[int]:
+        found: set[int] = set()
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                found.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
+        return found
+
+    def remove(self) -> None:
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
+def find_groups(name: str, delegated: str = "") -> Groups:
+    """The groups that can be written here, tried out; their parents are made under `name`.
+
+    `delegated` is a version 2 folder that was given to the agent; otherwise its own groups are looked at.
+    """
+    if delegated:
+        return _version_2(Path(delegated), name)
+    own = _own_groups()
+    memory = _tried(own.get("memory"), name, "memory.limit_in_bytes", str(1 << 40))
+    pids = _tried(own.get("pids"), name, "pids.max", "1000")
+    unified = own.get("")
+    if unified is None:
+        return Groups(memory, pids, "")
+    second = _version_2(unified, name)
+    return Groups(memory or second.memory, pids or second.pids, second.kill)
+
+
+def _version_2(base: Path, name: str) -> Groups:
+    with contextlib.suppress(OSError):
+        # Refused where the folder itself has processes; then the controllers must have been handed down
+        # already.
+        _write(f"{base}/cgroup.subtree_control", "+memory +pids")
+    parent = base / name
+    with contextlib.suppress(OSError):
+        parent.mkdir(exist_ok=True)
+        _write(f"{parent}/cgroup.subtree_control", "+memory +pids")
+    memory = _tried(base, name, "memory.max", str(1 << 40))
+    pids = _tried(base, name, "pids.max", "1000")
+    kill = _tried(base, name, "cgroup.kill", "1")
+    return Groups(memory, pids, kill)
+
+
+def _tried(base: Path | None, name: str, setting: str, value: str) -> str:
+    """The parent folder `base/name`, when a group can be made in it and takes the setting; else nothing."""
+    if base is None:
+        return ""
+    parent = base / name
+    trial = parent / f"try-{os.getpid()}"
+    try:
+        parent.mkdir(exist_ok=True)
+        trial.mkdir()
+    except OSError:
+        return ""
+    try:
+        _write(f"{trial}/{setting}", value)
+        if not os.access(trial / "cgroup.procs", os.W_OK):
+            return ""
+    except OSError:
+        return ""
+    finally:
+        trial.rmdir()
+    return str(parent)
+
+
+def _own_groups() -> dict[str, Path]:
+    """The folder of this process's group by controller; "" is version 2."""
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
+        lines = [line.split(":", 2) for line in _MEMBERSHIP.read_text().splitlines()]
+    except OSError:
+        return {}
+    places: dict[str, Path] = {}
+    for mount in mounts:
+        if mount[2] == "cgroup2":
+            places[""] = Path(mount[1])
+        elif mount[2] == "cgroup":
+            places.update(
+                {option: Path(mount[1]) for option in mount[3].split(",") if option in ("memory", "pids")}
+            )
+    found = {}
+    for _, controllers, path in lines:
+        for controller in controllers.split(","):
+            if controller in places:
+                folder = places[controller] / path.lstrip("/")
+                # In a container the path may be the host's; then the mount itself is the group.
+                found[controller] = folder if folder.is_dir() else places[controller]
+    return found
+
+
+def _limit_memory(folder: str, memory_bytes: int) -> None:
+    if os.path.exists(f"{folder}/memory.max"):
+        _write(f"{folder}/memory.max", str(memory_bytes))
+        with contextlib.suppress(OSError):  # where swap is not accounted for
+            _write(f"{folder}/memory.swap.max", "0")
+        return
+    _write(f"{folder}/memory.limit_in_bytes", str(memory_bytes))
+    with contextlib.suppress(OSError):  # where swap is not accounted for
+        _write(f"{folder}/memory.memsw.limit_in_bytes", str(memory_bytes))
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,614 @@
+"""The local engine's driver: accounting, a queue, and what the supervisors' records say.
+
+Everything durable lies in the attempts' own folders, so that a driver killed at any instant finds it all
+again.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import os
+import select
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from weir.engines.driver import (
+    STREAMS,
+    AttemptOrder,
+    EngineEnd,
+    EngineState,
+    EngineUnreachableError,
+    SubmitOutcome,
+)
+from weir.engines.local.allocation import PoolSpace
+from weir.engines.local.cgroup import NO_GROUPS, TaskGroups, find_groups
+from weir.engines.local.launch import HOST, ORDER_NAME, Site, launch_of, read_order, stop_number, write_order
+from weir.engines.local.process import alive, boot_id, end_leftovers, signal_process
+from weir.engines.local.record import read_record, reopen
+from weir.engines.local.settings import POOL_OPTIONS, Settings
+from weir.engines.local.supervisor import NO_SPACE, STOP_CANCELLED, STOP_GANG, record_name
+from weir.engines.local.tracked import Tracked, state_of
+from weir.engines.local.warm import Warm
+from weir.model.agent import NodeGroup, PoolEntry, PoolObservation
+from weir.model.problem import refused
+from weir.model.state import Cause, Observed
+
+__all__ = ["LocalDriver"]
+
+_LOOK_S = 20.0
+"""Records are read when their supervisor pokes; and, in case a poke was lost, this long after the last
+time."""
+_LOOK_ORPHAN_S = 1.0
+"""Nobody tells when a supervisor that another zygote forked is killed, so these are looked at."""
+_LOOKS_AT_ONCE = 200
+_CLEARING_S = 0.05
+_PIPE_BYTES = 1 << 20
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class LocalDriver:
+    """Runs attempts as processes of this machine. One for each agent's folder."""
+
+    _warm: Warm
+    _settings: Settings
+    _site: Site
+
+    def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
+        """`folder` is the agent's; attempts lie in `folder/attempts`. `clock` gives milliseconds since
+        1970."""
+        self._folder = Path(os.path.realpath(folder))
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._attached = False
+        self._boot = boot_id()
+        self._capabilities: frozenset[str] = frozenset()
+        self._pools: dict[str, PoolSpace] = {}
+        self._tracked: dict[str, Tracked] = {}
+        self._queue: deque[str] = deque()
+        self._looks: deque[str] = deque()
+        self._clearing: set[str] = set()
+        self._changed: dict[str, None] = {}
+        self._news = False
+        self._released = False
+        self._looked_around_s = 0.0
+        self._refusal = ""
+        self._poke = -1
+        self._unread = b""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return self._capabilities
+
+    def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
+        settings = Settings.read(options)
+        spaces = {entry.id: PoolSpace(_checked(entry)) for entry in pools}
+        with self._lock:
+            if not self._attached:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._attempts.mkdir(mode=0o700, exist_ok=True)
+                self._open_poke()
+                self._start_zygote(_hidden(settings))
+            elif _hidden(settings) != _hidden(self._settings):
+                self._warm.close()
+                self._start_zygote(_hidden(settings))
+            self._settings = settings
+            name = "weir-" + hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:16]
+            groups = NO_GROUPS if settings.limits == "off" else find_groups(name, settings.cgroup)
+            isolated = self._warm.isolation and settings.isolation != "off"
+            self._site = Site(settings, groups, isolated, os.fspath(self._folder / "poke"), dict(os.environ))
+            self._refusal = ""
+            if settings.isolation == "required" and not isolated:
+                self._refusal = (
+                    "isolation is required here and this system forbids user namespaces"
+                    if settings.private_root
+                    else "isolation is required here and the option private_root names no folder"
+                )
+            self._capabilities = _capabilities(self._site, spaces.values())
+            self._pools = spaces
+            for tracked in self._tracked.values():
+                self._hold_again(tracked)
+            if not self._attached:
+                self._attached = True
+                self._take_up()
+            self._start_queued()
+            self._warm.flush()
+
+    def describe(self, now_ms: int) -> tuple[PoolObservation, ...]:
+        with self._lock:
+            entries = [space.entry for space in self._pools.values()]
+        return tuple(
+            PoolObservation(
+                entry.id,
+                now_ms,
+                (
+                    NodeGroup(
+                        entry.nodes,
+                        entry.devices_per_node * 1_000,
+                        entry.cores_milli_per_node,
+                        entry.memory_bytes_per_node,
+                    ),
+                ),
+                capabilities=tuple(sorted(self._capabilities)),
+            )
+            for entry in entries
+        )
+
+    def submit(self, orders: Sequence[AttemptOrder], now_ms: int) -> list[SubmitOutcome]:
+        with self._lock:
+            outcomes = [self._submit(order) for order in orders]
+            self._start_queued()
+            for order in orders:
+                self._keep_queued(order.attempt)
+            self._warm.flush()
+        return outcomes
+
+    def observe(self, attempts: Iterable[str]) -> list[EngineState]:
+        with self._lock:
+            self._hear()
+            return [
+                EngineState(attempt, Observed.NOTHING) if tracked is None else tracked.state
+                for attempt in attempts
+                for tracked in (self._tracked.get(attempt),)
+            ]
+
+    def changed(self) -> list[str]:
+        with self._lock:
+            self._hear()
+            names = list(self._changed)
+            self._changed.clear()
+        return names
+
+    def live(self) -> list[str]:
+        with self._lock:
+            self._hear()
+            return [attempt for attempt, tracked in self._tracked.items() if not tracked.ended]
+
+    def cancel(self, attempts: Iterable[str]) -> None:
+        with self._lock:
+            for attempt in attempts:
+                tracked = self._tracked.get(attempt)
+                if tracked is not None and not tracked.ended:
+                    self._stop(tracked, STOP_CANCELLED)
+            self._start_queued()
+            self._warm.flush()
+
+    def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
+        try:
+            with self._output_path(attempt, task, stream).open("rb") as file:
+                return os.pread(file.fileno(), limit, offset)
+        except FileNotFoundError:
+            return b""
+
+    def output_size(self, attempt: str, task: int, stream: str) -> int:
+        try:
+            return self._output_path(attempt, task, stream).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def forget(self, attempts: Iterable[str]) -> None:
+        with self._lock:
+            names = [name for name in attempts if name in self._tracked and self._tracked[name].ended]
+            for name in names:
+                # Under a name that is no attempt's, so that a half-removed one is not taken up again.
+                gone = self._attempts / f".forgotten-{name}"
+                with contextlib.suppress(FileNotFoundError):
+                    self._tracked[name].order.folder.rename(gone)
+                del self._tracked[name]
+                self._changed.pop(name, None)
+        for name in names:
+            shutil.rmtree(self._attempts / f".forgotten-{name}", ignore_errors=True)
+
+    def wait(self, timeout_s: float) -> bool:
+        until = time.monotonic() + timeout_s
+        while True:
+            with self._lock:
+                self._hear()
+                if self._news:
+                    self._news = False
+                    return True
+                now = time.monotonic()
+                left = until - now
+                if left <= 0:
+                    return False
+                poll = select.poll()
+                poll.register(self._poke, select.POLLIN)
+                poll.register(self._warm, select.POLLIN | (select.POLLOUT if self._warm.unsent else 0))
+                pause = min(left, self._next_look(now))
+            poll.poll(math.ceil(pause * 1_000))
+
+    def wake(self) -> None:
+        # A full pipe wakes as well.
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._poke, b"\n")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._attached:
+                self._attached = False
+                self._warm.close()
+                os.close(self._poke)
+                self._site.groups.remove()
+
+    @property
+    def _attempts(self) -> Path:
+        return self._folder / "attempts"
+
+    def _open_poke(self) -> None:
+        """The pipe on which supervisors tell of news: writes to it are whole, and it holds thousands of
+        them."""
+        path = self._folder / "poke"
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # Open for writing too, so that it never reports an end.
+        self._poke = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(self._poke, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def _start_zygote(self, hidden: str) -> None:
+        self._warm = Warm(self._folder / "engine.log", hidden)
+        for tracked in self._tracked.values():
+            if not tracked.ended and tracked.launched:
+                tracked.orphaned = True
+                self._launch_missing(tracked)
+
+    def _take_up(self) -> None:
+        """Find every attempt again by its folder."""
+        for folder in sorted(self._attempts.iterdir()):
+            if folder.name.startswith(".forgotten-"):
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            found = read_order(folder)
+            if found is None:
+                continue
+            order, allocation = found
+            tracked = Tracked(order, EngineState(order.attempt, Observed.QUEUED), orphaned=True)
+            tracked.records = [None] * order.work.tasks
+            tracked.allocation = allocation
+            tracked.launched = allocation is not None
+            for name in (STOP_CANCELLED, STOP_GANG):
+                if (folder / name).exists():
+                    tracked.stopping = name
+            self._tracked[order.attempt] = tracked
+            self._looks.append(order.attempt)
+            self._note(order.attempt)
+            if not tracked.launched:
+                self._queue.append(order.attempt)
+                if tracked.stopping:
+                    self._stop(tracked, tracked.stopping)
+                continue
+            self._hold_again(tracked)
+            self._look(tracked)
+            if not tracked.ended:
+                self._launch_missing(tracked)
+
+    def _hold_again(self, tracked: Tracked) -> None:
+        space = self._pools.get(tracked.order.work.pool)
+        if space is not None and tracked.allocation is not None and not tracked.ended:
+            space.retake(tracked.order.work, tracked.allocation)
+
+    def _launch_missing(self, tracked: Tracked) -> None:
+        """Ask for supervisors that may have been asked for in vain; where one is at work the claim stops the
+        second."""
+        for task, record in enumerate(tracked.records):
+            if record is None:
+                self._warm.fork(tracked.order.folder, tracked.order.attempt, task)
+
+    def _submit(self, order: AttemptOrder) -> SubmitOutcome:
+        if order.attempt in self._tracked:
+            return SubmitOutcome(order.attempt, True)
+        message = self._refusal_of(order)
+        if message:
+            return SubmitOutcome(order.attempt, False, message)
+        tracked = Tracked(order, EngineState(order.attempt, Observed.QUEUED, message="waits for room"))
+        tracked.records = [None] * order.work.tasks
+        self._tracked[order.attempt] = tracked
+        self._queue.append(order.attempt)
+        self._note(order.attempt)
+        return SubmitOutcome(order.attempt, True)
+
+    def _keep_queued(self, attempt: str) -> None:
+        """Put down durably what was accepted and has no room yet."""
+        tracked = self._tracked.get(attempt)
+        if (
+            tracked is None
+            or tracked.launched
+            or tracked.ended
+            or (tracked.order.folder / ORDER_NAME).exists()
+        ):
+            return
+        try:
+            write_order(tracked.order, None, None)
+        except OSError as error:
+            self._fail(tracked, f"the attempt could not be kept: {error.strerror}")
+
+    def _refusal_of(self, order: AttemptOrder) -> str:
+        work = order.work
+        if self._refusal:
+            return self._refusal
+        if work.pool not in self._pools:
+            return f"there is no pool {work.pool!r} here; there are {', '.join(self._pools) or 'none'}"
+        if not work.command or not all(work.command[:1]):
+            return "the command is empty"
+        if any("\0" in text for text in (*work.command, *work.environment, *work.environment.values())):
+            return "the command or its environment has a zero byte in it"
+        try:
+            stop_number(work.stop_signal)
+        except KeyError:
+            return f"the stop signal {work.stop_signal!r} does not exist here"
+        return self._pools[work.pool].never(work, order.nodes)
+
+    def _start_queued(self) -> None:
+        """Start what has room, in the order in which it came; nothing takes a node that an earlier one waits
+        for."""
+        waiting: deque[str] = deque()
+        blocked: set[tuple[str, int]] = set()
+        for attempt in self._queue:
+            tracked = self._tracked.get(attempt)
+            if tracked is None or tracked.ended or tracked.launched:
+                continue
+            order = tracked.order
+            nodes = {(order.work.pool, share.node) for share in order.nodes}
+            space = self._pools.get(order.work.pool)
+            allocation = None
+            if space is not None and not nodes & blocked and not space.never(order.work, order.nodes):
+                allocation = space.take(order.work, order.nodes)
+            if allocation is None:
+                blocked |= nodes
+                waiting.append(attempt)
+                continue
+            tracked.allocation = allocation
+            self._launch(tracked)
+        self._queue = waiting
+
+    def _launch(self, tracked: Tracked) -> None:
+        order = tracked.order
+        assert tracked.allocation is not None
+        try:
+            port = _free_port() if order.work.tasks > 1 else 0
+            write_order(order, tracked.allocation, launch_of(order, tracked.allocation, port, self._site))
+        except OSError as error:
+            self._fail(tracked, f"the attempt could not be launched: {error.strerror}")
+            return
+        tracked.launched = True
+        tracked.looked_s = time.monotonic()
+        tracked.state = EngineState(order.attempt, Observed.QUEUED, message="is being started")
+        self._looks.append(order.attempt)
+        for task in range(order.work.tasks):
+            self._warm.fork(order.folder, order.attempt, task)
+
+    def _stop(self, tracked: Tracked, reason: str) -> None:
+        if not tracked.launched:
+            self._mark(tracked, reason)
+            end = EngineEnd(Cause.CANCELLED, None, None, "cancelled before its start", None, self._clock())
+            self._settle(tracked, EngineState(tracked.order.attempt, Observed.ENDED, end=end))
+            return
+        self._mark(tracked, reason)
+        self._signal_supervisors(tracked)
+
+    def _mark(self, tracked: Tracked, reason: str) -> None:
+        tracked.stopping = tracked.stopping or reason
+        folder = tracked.order.folder
+        # A link needs no space on the disk beyond its name. Where even that fails, supervisors are told by
+        # signal as soon as their record appears.
+        with contextlib.suppress(OSError):
+            (folder / reason).hardlink_to(folder / "order.json")
+
+    def _signal_supervisors(self, tracked: Tracked) -> None:
+        number = signal.SIGTERM if tracked.stopping == STOP_CANCELLED else signal.SIGUSR1
+        for record in tracked.records:
+            if record is not None and record["state"] != "ended" and record["boot"] == self._boot:
+                signal_process(record["supervisor"], number)
+
+    def _hear(self) -> None:
+        """Take in pokes and what the zygote says, and look after what is due."""
+        if not self._attached:
+            raise EngineUnreachableError("the local engine is not attached")
+        for attempt in self._poked():
+            self._news = True
+            tracked = self._tracked.get(attempt)
+            if tracked is not None:
+                self._look(tracked)
+        self._hear_zygote()
+        self._look_around()
+        if self._queue and self._released:
+            self._released = False
+            self._start_queued()
+        self._warm.flush()
+
+    def _poked(self) -> list[str]:
+        content = self._unread
+        while True:
+            try:
+                read = os.read(self._poke, _PIPE_BYTES)
+            except BlockingIOError:
+                break
+            content += read
+        *lines, self._unread = content.split(b"\n")
+        return list(dict.fromkeys(line.decode("ascii", "replace") for line in lines))
+
+    def _hear_zygote(self) -> None:
+        exits = self._warm.exits()
+        if exits is None:
+            self._warm.close()
+            self._start_zygote(_hidden(self._settings))
+            return
+        for attempt, task, status in exits:
+            tracked = self._tracked.get(attempt)
+            if tracked is None or tracked.ended:
+                continue
+            tracked.suspect = True
+            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == NO_SPACE:
+                tracked.failure = "no space left on the disk of the agent's folder"
+            elif not tracked.failure:
+                tracked.failure = f"the supervisor of task {task} ended ({os.waitstatus_to_exitcode(status)})"
+            self._look(tracked)
+
+    def _look_around(self) -> None:
+        """Look at a few attempts that have not been looked at for long, and at those that are being
+        cleared."""
+        now = time.monotonic()
+        if now - self._looked_around_s < _CLEARING_S:
+            return
+        self._looked_around_s = now
+        for attempt in list(self._clearing):
+            self._look(self._tracked[attempt])
+        for _ in range(min(_LOOKS_AT_ONCE, len(self._looks))):
+            tracked = self._tracked.get(self._looks[0])
+            if tracked is None or tracked.ended:
+                self._looks.popleft()
+                continue
+            if now - tracked.looked_s < self._look_every(tracked):
+                # Those that nobody tells of are kept in front by being looked at often.
+                if not tracked.orphaned:
+                    self._looks.rotate(-1)
+                    continue
+                break
+            self._looks.rotate(-1)
+            self._look(tracked)
+
+    def _look_every(self, tracked: Tracked) -> float:
+        # Looking at one costs some 50 µs: never more than a twentieth of the time.
+        return max(_LOOK_ORPHAN_S, len(self._looks) * 0.001) if tracked.orphaned else _LOOK_S
+
+    def _next_look(self, now: float) -> float:
+        if self._clearing:
+            return _CLEARING_S
+        return _LOOK_ORPHAN_S if self._looks else 3_600.0
+
+    def _look(self, tracked: Tracked) -> None:
+        """Read the records of an attempt, and draw the conclusions."""
+        if tracked.ended or not tracked.launched:
+            return
+        tracked.looked_s = time.monotonic()
+        order = tracked.order
+        clear = True
+        for task, known in enumerate(tracked.records):
+            if known is not None and known["state"] == "ended":
+                continue
+            record = read_record(order.folder / record_name(task))
+            if record is not None and record["state"] != "ended" and not self._supervised(tracked, record):
+                record = read_record(order.folder / record_name(task)) or record
+                if record["state"] != "ended":
+                    record, cleared = self._clear(tracked, task, record)
+                    clear = clear and cleared
+            if known is None and record is not None and tracked.stopping:
+                signal_process(
+                    record["supervisor"],
+                    signal.SIGTERM if tracked.stopping == STOP_CANCELLED else signal.SIGUSR1,
+                )
+            tracked.records[task] = record
+        if clear:
+            self._clearing.discard(order.attempt)
+            tracked.suspect = False
+        else:
+            self._clearing.add(order.attempt)
+        if tracked.failure and all(record is None for record in tracked.records):
+            self._fail(tracked, tracked.failure)
+            return
+        self._settle(tracked, state_of(order.attempt, tracked.records, tracked.state.message))
+
+    def _supervised(self, tracked: Tracked, record: dict[str, Any]) -> bool:
+        """Whether the record's supervisor lives; asked only where there is a reason to doubt it."""
+        if not (tracked.suspect or tracked.orphaned):
+            return True
+        return record["boot"] == self._boot and alive(record["supervisor"])
+
+    def _clear(self, tracked: Tracked, task: int, record: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        """End what a dead supervisor's task left; when nothing is left, put down that the task was lost."""
+        order = tracked.order
+        message = "its supervisor was killed, and what it ran was ended"
+        if record["boot"] == self._boot:
+            groups = TaskGroups(self._site.groups, f"{order.attempt}.{task}")
+            marks = (f"WEIR_ATTEMPT={order.attempt}".encode(), f"WEIR_TASK_INDEX={task}".encode())
+            empty = groups.kill()
+            if not (end_leftovers(record.get("process"), marks) and empty):
+                return record, False
+            groups.remove()
+        else:
+            message = "the machine was restarted while it ran"
+        written = reopen(order.folder / record_name(task))
+        written.write(
+            state="ended",
+            cause=Cause.LOST.value,
+            code=None,
+            signal=None,
+            message=message,
+            ended_ms=self._clock(),
+        )
+        written.close()
+        if order.work.tasks > 1 and not tracked.stopping:
+            self._mark(tracked, STOP_GANG)
+            self._signal_supervisors(tracked)
+        return written.values, True
+
+    def _fail(self, tracked: Tracked, message: str) -> None:
+        end = EngineEnd(Cause.NODE_FAILED, None, None, message, None, self._clock())
+        self._settle(tracked, EngineState(tracked.order.attempt, Observed.ENDED, end=end))
+
+    def _settle(self, tracked: Tracked, state: EngineState) -> None:
+        if state == tracked.state:
+            return
+        tracked.state = state
+        self._note(state.attempt)
+        if tracked.ended and tracked.allocation is not None:
+            self._clearing.discard(state.attempt)
+            space = self._pools.get(tracked.order.work.pool)
+            if space is not None:
+                space.release(tracked.order.work, tracked.allocation)
+            self._released = True
+
+    def _note(self, attempt: str) -> None:
+        self._changed[attempt] = None
+        self._news = True
+
+    def _output_path(self, attempt: str, task: int, stream: str) -> Path:
+        if stream not in STREAMS:
+            raise refused("stream", stream, f"give one of {', '.join(STREAMS)}")
+        with self._lock:
+            tracked = self._tracked.get(attempt)
+        folder = tracked.order.folder if tracked else self._attempts / attempt
+        return folder / f"{task}.{stream}"
+
+
+def _checked(entry: PoolEntry) -> PoolEntry:
+    for name in entry.options:
+        if name not in POOL_OPTIONS:
+            known = ", ".join(sorted(POOL_OPTIONS))
+            raise refused(f"pools.{entry.id}.options.{name}", entry.options[name], f"known are {known}")
+    return entry
+
+
+def _hidden(settings: Settings) -> str:
+    return "" if settings.isolation == "off" else settings.private_root
+
+
+def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
+    found = {"gang", "devices", "shares", "time-limit", "output-live", "kill-by-session"}
+    found.add("memory-limit" if site.groups.memory else "memory-rlimit")
+    if site.groups.pids:
+        found.add("pids-limit")
+    if site.groups.usable:
+        found.add("kill-by-cgroup")
+    if site.isolated:
+        found.add("isolation-namespace")
+    if any(space.binds_cores for space in spaces):
+        found.add("cpu-affinity")
+    return frozenset(found)
+
+
+def _free_port() -> int:
+    """A port that nobody listens on now, for the tasks of a gang to meet at."""
+    with socket.socket() as trial:
+        trial.bind((HOST, 0))
+        return int(trial.getsockname()[1])

@@ -1,0 +1,94 @@
+"""Site options of the local engine, read and checked."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from weir.model.problem import refused
+
+__all__ = ["POOL_OPTIONS", "Settings", "read_indexes"]
+
+Isolation = Literal["auto", "required", "off"]
+_Reader = Callable[[str, str], Any]
+POOL_OPTIONS = frozenset({"device_ids", "core_ids"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the engine runs things here."""
+
+    private_root: str = ""
+    """A folder of which tasks see nothing but their own attempt's work, such as a province's base folder."""
+    isolation: Isolation = "auto"
+    """Whether tasks get their own view of files: where it works, always (else refuse to run), or never."""
+    cgroup: str = ""
+    """A control group (version 2) that was handed to the agent; else its own is used where it can be
+    written."""
+    limits: Literal["auto", "off"] = "auto"
+    """Whether control groups are used at all."""
+    process_limit: int = 16_384
+    """Processes and threads of one task, at most."""
+    pass_environment: tuple[str, ...] = ()
+    """Variables of the agent's own environment that every task gets."""
+
+    @classmethod
+    def read(cls, options: Mapping[str, str]) -> "Settings":
+        """From a centre's engine options. Raises ProblemError naming the option."""
+        unknown = sorted(set(options) - set(_READERS))
+        if unknown:
+            raise refused(
+                f"engine.options.{unknown[0]}",
+                options[unknown[0]],
+                f"known are {', '.join(sorted(_READERS))}",
+            )
+        return cls(**{name: _READERS[name](name, value) for name, value in options.items()})
+
+
+def read_indexes(field: str, text: str) -> tuple[int, ...]:
+    """Indexes such as `0-3,8`, in the order given, each once. Raises ProblemError."""
+    found: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.strip().partition("-")
+            found.extend(range(int(first), int(last or first) + 1))
+    except ValueError:
+        found = []
+    if not found or len(set(found)) != len(found) or min(found) < 0:
+        raise refused(field, text, "give indexes such as 0-3,8, each once")
+    return tuple(found)
+
+
+def _folder(name: str, value: str) -> str:
+    if not os.path.isabs(value) or os.path.normpath(value) == "/":
+        raise refused(f"engine.options.{name}", value, "give the absolute path of a folder below /")
+    return os.path.realpath(value)
+
+
+def _choice(*accepted: str) -> _Reader:
+    def read(name: str, value: str) -> str:
+        if value not in accepted:
+            raise refused(f"engine.options.{name}", value, f"give one of {', '.join(accepted)}")
+        return value
+
+    return read
+
+
+def _positive(name: str, value: str) -> int:
+    if not value.isdigit() or not int(value):
+        raise refused(f"engine.options.{name}", value, "give a whole number from 1")
+    return int(value)
+
+
+def _names(name: str, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_READERS: dict[str, _Reader] = {
+    "private_root": _folder,
+    "isolation": _choice("auto", "required", "off"),
+    "cgroup": _folder,
+    "limits": _choice("auto", "off"),
+    "process_limit": _positive,
+    "pass_environment": _names,
+}
