@@ -1,0 +1,68 @@
+"""Answers already given: a create that is sent again with the same key gets the first answer again."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from weir.model.problem import Problem, ProblemError, conflict, refused
+from weir.store import Transaction
+from weir.store import schema as s
+
+LONGEST_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """The HTTP status and the body of an answer that was given before."""
+
+    status: int
+    answer: str
+
+
+def recall(connection: Connection, token_id: int, key: str, digest: str) -> KeptAnswer | None:
+    """The answer that this token got for this key, or None where there is none yet.
+
+    `digest` is of the request's method, path and body. Raises ProblemError: 409 where the key was used for
+    another request, 422 for a malformed key. Called in the transaction that then does the work.
+    """
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        raise refused("Idempotency-Key", key, f"give 1 to {LONGEST_KEY} printable characters")
+    row = connection.execute(
+        select(s.idempotency).where(s.idempotency.c.token == token_id, s.idempotency.c.key == key)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.digest != digest:
+        title = f"Idempotency-Key {key!r} was used for another request; choose a new key for a new request"
+        raise ProblemError(Problem("idempotency-key-reused", 409, title))
+    return KeptAnswer(row.status, row.answer)
+
+
+def remember(
+    tx: Transaction, token_id: int, key: str, digest: str, *, status: int, answer: str, now_ms: int
+) -> None:
+    """Keep the answer, in the transaction that made it true.
+
+    Where another request with the same key came first in this moment, raises ProblemError (409), so that this
+    one changes nothing and can be sent again to get the first one's answer.
+    """
+    row = {
+        "token": token_id,
+        "key": key,
+        "digest": digest,
+        "status": status,
+        "answer": answer,
+        "at_ms": now_ms,
+    }
+    try:
+        tx.connection.execute(insert(s.idempotency).values(row))
+    except IntegrityError:
+        raise conflict(
+            f"another request with Idempotency-Key {key!r} is being answered; send it again"
+        ) from None
+
+
+def forget_older(tx: Transaction, before_ms: int) -> int:
+    """Drop the answers given before this time; returns how many."""
+    return tx.connection.execute(delete(s.idempotency).where(s.idempotency.c.at_ms < before_ms)).rowcount

@@ -1,0 +1,41 @@
+"""What is declared: organisations, centres, pools, device models, links, capacity, and the province file."""
+
+from weir.registry.capacity import totals
+from weir.registry.catalogue import data_folder, device_catalogue
+from weir.registry.centres import (
+    centre_entry,
+    centre_operator,
+    list_centres,
+    list_devices,
+    list_pools,
+    set_draining,
+    visible_devices_variables,
+)
+from weir.registry.credit_code import check_credit_code, credit_code_check_character
+from weir.registry.declare import apply_province, drop_empty
+from weir.registry.difference import ProvinceDiff, diff
+from weir.registry.drift import UsablePool, drift, usable
+from weir.registry.province_file import read_province
+
+__all__ = [
+    "ProvinceDiff",
+    "UsablePool",
+    "apply_province",
+    "centre_entry",
+    "centre_operator",
+    "check_credit_code",
+    "credit_code_check_character",
+    "data_folder",
+    "device_catalogue",
+    "diff",
+    "drift",
+    "drop_empty",
+    "list_centres",
+    "list_devices",
+    "list_pools",
+    "read_province",
+    "set_draining",
+    "totals",
+    "usable",
+    "visible_devices_variables",
+]

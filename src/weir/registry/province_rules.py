@@ -1,0 +1,200 @@
+"""What must hold in a province file beyond the form of its fields."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+from weir.model.province import Capacity, Centre, CentreKind, DeviceKind, DeviceModel, Pool, Province
+from weir.registry.credit_code import credit_code_fault
+
+Path = tuple[str | int, ...]
+Fault = tuple[Path, object, str]
+"""Where, the value given, and what is accepted."""
+
+VERSION = 1
+ROLES = ("tenant", "centre-operator", "coordinator")
+MOST_NODES = 1_000_000
+MOST_DEVICES_PER_NODE = 1_024
+MOST_SPEED = 1_000_000
+MOST_CARBON = 10_000
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+ID_ACCEPTED = "give 1 to 63 small letters, digits and single dashes between them, such as wuhu-ai-1"
+
+
+def province_faults(province: Province, catalogue: Mapping[str, DeviceModel]) -> list[Fault]:
+    """Everything that is wrong with the province; empty where nothing is."""
+    return [
+        *_header(province),
+        *_cities(province),
+        *_organisations(province),
+        *_projects(province),
+        *_devices(province),
+        *_centres(province, catalogue),
+        *_links(province),
+    ]
+
+
+def _header(province: Province) -> Iterator[Fault]:
+    if province.version != VERSION:
+        yield ("version",), province.version, f"give version: {VERSION}"
+    yield from _identity(("province",), province.province)
+
+
+def _cities(province: Province) -> Iterator[Fault]:
+    yield from _unique("cities", (city.id for city in province.cities))
+    for index, city in enumerate(province.cities):
+        where = ("cities", index)
+        yield from _identity((*where, "id"), city.id)
+        for name, value, most in (("latitude", city.latitude, 90), ("longitude", city.longitude, 180)):
+            if value is not None and not -most <= value <= most:
+                yield (*where, name), value, f"give degrees from -{most} to {most}"
+
+
+def _organisations(province: Province) -> Iterator[Fault]:
+    yield from _unique("organisations", (organisation.id for organisation in province.organisations))
+    for index, organisation in enumerate(province.organisations):
+        where = ("organisations", index)
+        fault = credit_code_fault(organisation.id)
+        if fault:
+            yield (*where, "id"), organisation.id, fault
+        for place, role in enumerate(organisation.roles):
+            if role not in ROLES:
+                yield (*where, "roles", place), role, f"give one of {', '.join(ROLES)}"
+
+
+def _projects(province: Province) -> Iterator[Fault]:
+    yield from _unique("projects", (project.id for project in province.projects))
+    known = {organisation.id for organisation in province.organisations}
+    for index, project in enumerate(province.projects):
+        where = ("projects", index)
+        yield from _identity((*where, "id"), project.id)
+        yield from _known((*where, "organisation"), project.organisation, known, "organisations")
+
+
+def _devices(province: Province) -> Iterator[Fault]:
+    yield from _unique("devices", (device.id for device in province.devices))
+    for index, device in enumerate(province.devices):
+        where = ("devices", index)
+        yield from _identity((*where, "id"), device.id)
+        for name, value in (("cores", device.cores), ("qubits", device.qubits)):
+            if value is not None:
+                yield from _within((*where, name), value, 1, 1_000_000)
+
+
+def _centres(province: Province, catalogue: Mapping[str, DeviceModel]) -> Iterator[Fault]:
+    yield from _unique("centres", (centre.id for centre in province.centres))
+    cities = {city.id for city in province.cities}
+    organisations = {organisation.id for organisation in province.organisations}
+    devices = {**catalogue, **{device.id: device for device in province.devices}}
+    for index, centre in enumerate(province.centres):
+        where = ("centres", index)
+        yield from _known((*where, "city"), centre.city, cities, "cities")
+        if centre.operator:
+            fault = credit_code_fault(centre.operator)
+            if fault:
+                yield (*where, "operator"), centre.operator, fault
+            else:
+                yield from _known((*where, "operator"), centre.operator, organisations, "organisations")
+        yield from _centre(where, centre, devices)
+
+
+def _centre(where: Path, centre: Centre, devices: Mapping[str, DeviceModel]) -> Iterator[Fault]:
+    yield from _identity((*where, "id"), centre.id)
+    yield from _identity((*where, "engine", "driver"), centre.engine.driver)
+    yield from _carbon(where, centre.carbon_g_per_kwh)
+    for index, capacity in enumerate(centre.capacity):
+        yield from _capacity((*where, "capacity", index), capacity)
+    yield from _unique("pools", (pool.id for pool in centre.pools), where)
+    for index, pool in enumerate(centre.pools):
+        yield from _pool((*where, "pools", index), pool, devices)
+
+
+def _pool(where: Path, pool: Pool, devices: Mapping[str, DeviceModel]) -> Iterator[Fault]:
+    yield from _identity((*where, "id"), pool.id)
+    yield from _within((*where, "nodes"), pool.nodes, 1, MOST_NODES)
+    yield from _within((*where, "devices_per_node"), pool.devices_per_node, 0, MOST_DEVICES_PER_NODE)
+    yield from _within((*where, "speed"), pool.speed, 1, MOST_SPEED)
+    yield from _carbon(where, pool.carbon_g_per_kwh)
+    for name, price in (("device_hour", pool.price.device_hour), ("core_hour", pool.price.core_hour)):
+        if price is not None and price < 0:
+            yield (*where, "price", name), price, "a price is 0 or more"
+    device = devices.get(pool.device)
+    if device is None:
+        accepted = "name a device model of the catalogue, or declare it under devices"
+        yield (*where, "device"), pool.device, accepted
+    elif device.kind is DeviceKind.CPU and pool.devices_per_node:
+        accepted = f"{device.id} is a CPU: leave devices_per_node out, or name the accelerator as device"
+        yield (*where, "devices_per_node"), pool.devices_per_node, accepted
+    elif device.kind is not DeviceKind.CPU and not pool.devices_per_node:
+        accepted = (
+            f"say how many of {device.id} a node has; a pool without accelerators names its CPU as device"
+        )
+        yield (*where, "devices_per_node"), pool.devices_per_node, accepted
+    if pool.shares and not pool.devices_per_node:
+        yield (*where, "shares"), pool.shares, "there is no device to share; leave it out"
+
+
+def _capacity(where: Path, capacity: Capacity) -> Iterator[Fault]:
+    kinds = [kind.value for kind in CentreKind]
+    if capacity.kind not in kinds:
+        yield (*where, "kind"), capacity.kind, f"give one of {', '.join(kinds)}"
+    if not capacity.unit:
+        yield (*where, "unit"), capacity.unit, "give its unit, such as P or qubit"
+    if capacity.basis not in ("nominal", "measured"):
+        yield (*where, "basis"), capacity.basis, "give nominal or measured"
+    try:
+        value = Decimal(capacity.value)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value <= 0:
+        yield (*where, "value"), capacity.value, 'give a decimal number above 0 in quotes, such as "33.3"'
+    try:
+        date.fromisoformat(capacity.date)
+    except ValueError:
+        yield (*where, "date"), capacity.date, "give the day that the figure is of, such as 2025-09-24"
+
+
+def _links(province: Province) -> Iterator[Fault]:
+    known = {centre.id for centre in province.centres}
+    seen: dict[frozenset[str], int] = {}
+    for index, link in enumerate(province.links):
+        where = ("links", index)
+        yield from _known((*where, "a"), link.a, known, "centres")
+        yield from _known((*where, "b"), link.b, known, "centres")
+        ends = frozenset((link.a, link.b))
+        if len(ends) == 1:
+            yield (*where, "b"), link.b, "a link joins two centres; name another than a"
+        elif ends in seen:
+            accepted = f"links[{seen[ends]}] joins the same centres, and a link holds both ways; keep one"
+            yield where, f"{link.a} and {link.b}", accepted
+        seen.setdefault(ends, index)
+
+
+def _carbon(where: Path, value: int | None) -> Iterator[Fault]:
+    if value is not None:
+        yield from _within((*where, "carbon_g_per_kwh"), value, 0, MOST_CARBON)
+
+
+def _identity(where: Path, text: str) -> Iterator[Fault]:
+    if not _ID.fullmatch(text) or len(text) > 63:
+        yield where, text, ID_ACCEPTED
+
+
+def _within(where: Path, value: int, least: int, most: int) -> Iterator[Fault]:
+    if not least <= value <= most:
+        yield where, value, f"give a number from {least} to {most}"
+
+
+def _known(where: Path, name: str, known: Iterable[str], place: str) -> Iterator[Fault]:
+    if name not in known:
+        yield where, name, f"name one that is declared under {place}"
+
+
+def _unique(kind: str, ids: Iterable[str], where: Path = ()) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(ids):
+        if name in seen:
+            yield (*where, kind, index, "id"), name, f"{kind}[{seen[name]}] has this id; choose another"
+        seen.setdefault(name, index)
