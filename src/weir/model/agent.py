@@ -4,9 +4,12 @@ An agent keeps two conversations, both started by itself: it *pulls* what is des
 once when there is news) and it *reports* what it observes. Everything may be lost, repeated or late.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from weir.model.codec import to_plain
 from weir.model.state import Cause, Desired, Observed
 
 PROTOCOL_VERSION = 1
@@ -61,7 +64,7 @@ class NodeShare:
 
 @dataclass(frozen=True, slots=True)
 class DesiredAttempt:
-    """What is wanted of one attempt. `work` names an entry of the answer's `works`; empty unless it should run."""
+    """What is wanted of one attempt. `work` names one of the answer's `works`; empty unless it should run."""
 
     attempt: str
     desired: Desired
@@ -107,6 +110,8 @@ class PullAnswer:
     attempts: tuple[DesiredAttempt, ...] = ()
     followed: tuple[Follow, ...] = ()
     draining: bool = False
+    entry_revision: str = ""
+    """`entry_revision` of the centre's present entry; an agent that has another one fetches it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class OutputFile:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended. `cause` None means success; then `exit_code` is 0. Times are the centre's clock."""
+    """How an attempt ended. `cause` None is success; then `exit_code` is 0. Times are the centre's clock."""
 
     cause: Cause | None
     exit_code: int | None
@@ -195,8 +200,8 @@ class PoolObservation:
 class Report:
     """What an agent observes. `number` rises with every report of an incarnation; an older one is dropped.
 
-    Without `full` it holds what changed since the last acknowledged report. `unclaimed` names what runs here and
-    is in no record of the agent.
+    Without `full` it holds what changed since the last acknowledged report. `unclaimed` names what runs here
+    and is in no record of the agent.
     """
 
     incarnation: int
@@ -249,3 +254,9 @@ class CentreEntry:
     pools: tuple[PoolEntry, ...]
     store_incarnation: str
     protocol: int = PROTOCOL_VERSION
+
+
+def entry_revision(entry: CentreEntry) -> str:
+    """A short text that differs between entries that differ in anything but the store's incarnation."""
+    plain = to_plain(replace(entry, store_incarnation=""))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
