@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import command_line, control_cycle, latency, live_array, simulation, submission, take_over, throughput
+from bench import (
+    command_line,
+    control_cycle,
+    latency,
+    live_array,
+    simulation,
+    submission,
+    take_over,
+    throughput,
+)
 from bench.figure import Figure, accepted_ranges, machine
 from weir import __version__
 
@@ -40,7 +49,11 @@ def main() -> int:
     if unknown:
         parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
 
-    about = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "weir": __version__, "seed": options.seed}
+    about = {
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "weir": __version__,
+        "seed": options.seed,
+    }
     about.update(machine())
     figures: list[Figure] = []
     for name in options.only or MEASUREMENTS:
@@ -56,7 +69,9 @@ def main() -> int:
     rows = [{"name": f.name, "value": f.value, "unit": f.unit, "how": f.how} for f in figures]
     document = {**about, "figures": rows}
     (RESULTS / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    heading = f"Measured {about['measured']} on {about['cores']} cores ({about['cpu']}), Python {about['python']}."
+    heading = (
+        f"Measured {about['measured']} on {about['cores']} cores ({about['cpu']}), Python {about['python']}."
+    )
     (RESULTS / f"{stem}.md").write_text(f"{heading}\n\n{table}\n", encoding="utf-8")
     return 0 if kept else 1
 
@@ -75,10 +90,8 @@ def _table(figures: Sequence[Figure]) -> tuple[str, bool]:
             if bound is not None
         )
         value = f"{figure.value:,.0f}" if abs(figure.value) >= 100 else f"{figure.value:.3g}"
-        lines.append(
-            f"| {figure.name} | {value} {figure.unit} | {accepted.aim} | {bounds or '-'}{'' if good else ' **MISSED**'} "
-            f"| {figure.how} |"
-        )
+        verdict = (bounds or "-") + ("" if good else " **MISSED**")
+        lines.append(f"| {figure.name} | {value} {figure.unit} | {accepted.aim} | {verdict} | {figure.how} |")
     return "\n".join(lines), kept
 
 

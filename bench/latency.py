@@ -17,7 +17,9 @@ def measure(seed: int) -> Sequence[Figure]:
         tenant = province.tenant
         for number in range(JOBS + 3):
             began = time.time()
-            job = tenant.submit({"command": ["date", "+%s.%N"], "time_limit": "1m", "cores": 0.1, "memory": "64MiB"})[0].id
+            job = tenant.submit(
+                {"command": ["date", "+%s.%N"], "time_limit": "1m", "cores": 0.1, "memory": "64MiB"}
+            )[0].id
             tenant.wait(job)
             said = b"".join(tenant.logs(job, stream="stdout", follow=False))
             if number >= 3:

@@ -46,14 +46,18 @@ def running_province(*, agent: bool = True) -> Iterator[Running]:
     processes = Processes(folder)
     try:
         url = processes.start_server(lambda _: None)
-        coordinator = Client(url, (processes.server_data / "coordinator.token").read_text(encoding="utf-8").strip())
+        coordinator = Client(
+            url, (processes.server_data / "coordinator.token").read_text(encoding="utf-8").strip()
+        )
         coordinator.apply_province(_FILE, source="bench.yaml")
         if agent:
             processes.start_agent("bench", url, coordinator.invite(["bench"])[0].code)
             while not coordinator.centres()[0].reachable:
                 processes.check()
                 time.sleep(0.05)
-        _, secret = coordinator.create_token(name="bench", role="tenant-admin", organisation=TENANT, project="", centre="")
+        _, secret = coordinator.create_token(
+            name="bench", role="tenant-admin", organisation=TENANT, project="", centre=""
+        )
         yield Running(Client(url, secret), coordinator, processes)
     finally:
         processes.end()

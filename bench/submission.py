@@ -34,7 +34,10 @@ def measure(seed: int) -> Sequence[Figure]:
             thread.join()
         single = CLIENTS * CALLS_EACH / (time.perf_counter() - began)
 
-        work = [{"command": ["echo", str(number)], "time_limit": "1m", "name": f"bulk {number}"} for number in range(BULK)]
+        work = [
+            {"command": ["echo", str(number)], "time_limit": "1m", "name": f"bulk {number}"}
+            for number in range(BULK)
+        ]
         began = time.perf_counter()
         tenant.submit(work)
         bulk = BULK / (time.perf_counter() - began)

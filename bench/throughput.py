@@ -17,7 +17,10 @@ def measure(seed: int) -> Sequence[Figure]:
     with running_province() as province:
         tenant = province.tenant
         tenant.wait(tenant.submit(one)[0].id)
-        for how, work in ((f"{JOBS} jobs of `true`", [one] * JOBS), (f"an array of {JOBS}", [{**one, "array": JOBS}])):
+        for how, work in (
+            (f"{JOBS} jobs of `true`", [one] * JOBS),
+            (f"an array of {JOBS}", [{**one, "array": JOBS}]),
+        ):
             began = time.perf_counter()
             submitted = tenant.submit(work)
             for submission in submitted:
@@ -29,6 +32,10 @@ def measure(seed: int) -> Sequence[Figure]:
                     states[state] = states.get(state, 0) + count
             if states != {"succeeded": JOBS}:
                 raise RuntimeError(f"not every job succeeded: {states}")
-            name = "throughput: single jobs end to end" if len(submitted) > 1 else "throughput: array end to end"
-            figures.append(Figure(name, JOBS / seconds, "jobs/s", f"{how}, until all have ended, {seconds:.1f} s"))
+            name = (
+                "throughput: single jobs end to end" if len(submitted) > 1 else "throughput: array end to end"
+            )
+            figures.append(
+                Figure(name, JOBS / seconds, "jobs/s", f"{how}, until all have ended, {seconds:.1f} s")
+            )
     return figures

@@ -79,6 +79,10 @@ Every task finds `WEIR_JOB_ID`, `WEIR_ATTEMPT`, `WEIR_ARRAY_INDEX`, `WEIR_TASK_I
 of a gang also `MASTER_ADDR`, `MASTER_PORT`, `RANK` and `WORLD_SIZE`.
 """
 
+_API = """Every call but the two health checks wants `Authorization: Bearer TOKEN`. Errors are RFC 9457 problem
+details (`application/problem+json`) that name the field, the value and what is accepted. `GET /openapi.json` says the
+same in OpenAPI 3.1."""
+
 _PROVINCE_FILE = """
 What `weir apply -f FILE` takes: the whole province as it should be. What is left out is removed; a pool or centre that
 still runs something is drained first. `provinces/anhui.yaml` and `provinces/demo.yaml` are examples.
@@ -162,9 +166,7 @@ def _api() -> str:
         NOTICE,
         "# API",
         "",
-        "Everything lies below `/api/v1` unless its path says otherwise, wants `Authorization: Bearer TOKEN`, and answers"
-        " errors as RFC 9457 problem details (`application/problem+json`) that name the field, the value and what is"
-        " accepted. `GET /openapi.json` is the same in OpenAPI 3.1.",
+        _API,
         "",
         "| call | what it does |",
         "|---|---|",
@@ -181,7 +183,13 @@ def _commands() -> str:
 
     from weir.cli.main import app
 
-    lines = [NOTICE, "# Commands", "", "`weir --install-completion` sets up completion of commands and ids in your shell.", ""]
+    lines = [
+        NOTICE,
+        "# Commands",
+        "",
+        "`weir --install-completion` sets up completion of commands and ids in your shell.",
+        "",
+    ]
     lines += _command_lines(typer.main.get_command(app), "weir")
     return "\n".join(lines) + "\n"
 
@@ -200,8 +208,12 @@ def _command_lines(command: Any, name: str) -> list[str]:
 
 def _one_command(command: Any, name: str) -> list[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name not in ("help", "version")]
-    shown = " ".join(p.make_metavar() if hasattr(p, "make_metavar") and p.metavar else p.name.upper() for p in arguments)
+    options = [
+        p for p in command.params if p.param_type_name == "option" and p.name not in ("help", "version")
+    ]
+    shown = " ".join(
+        p.make_metavar() if hasattr(p, "make_metavar") and p.metavar else p.name.upper() for p in arguments
+    )
     lines = [f"## {name} {shown}".rstrip(), "", _plain(command.help or ""), ""]
     if options:
         lines += ["| option | meaning |", "|---|---|"]

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def invite(
     ids: list[str] = typer.Argument(None, help="Ids of centres.", autocompletion=complete_centre),
     all_: bool = typer.Option(False, "--all", help="Every centre of the province."),
-    to: Path | None = typer.Option(None, help="Write each code to ID.code in this folder, readable by you alone."),
+    to: Path | None = typer.Option(
+        None, help="Write each code to ID.code in this folder, readable by you alone."
+    ),
     json_: bool = typer.Option(False, "--json", help="Print JSON for a program."),
 ) -> None:
     """Make a one-time code for each centre, with which its agent joins (`weir agent --code-file …`)."""
@@ -65,7 +67,9 @@ def resume(ids: list[str] = CENTRES) -> None:
 
 @centre.command("give-up")
 def give_up(
-    jobs: list[str] = typer.Argument(help="Jobs that are unknown since their centre was lost.", autocompletion=complete_job),
+    jobs: list[str] = typer.Argument(
+        help="Jobs that are unknown since their centre was lost.", autocompletion=complete_job
+    ),
 ) -> None:
     """Stop waiting for a lost centre's answer about these jobs: they run again elsewhere if they may, else fail."""
     api = client()

@@ -34,7 +34,9 @@ def explanation_lines(explanation: ExplanationView) -> list[str]:
     lines += [f"waits for {what}" for what in explanation.waits_for]
     width = max((len(reason.pool) for reason in explanation.pools), default=0)
     lines += [f"  {reason.pool:<{width}}  {_reason(reason)}" for reason in explanation.pools]
-    lines.append(f"as of {format_time(explanation.as_of_ms)}, position {explanation.as_of_position} of the change log")
+    lines.append(
+        f"as of {format_time(explanation.as_of_ms)}, position {explanation.as_of_position} of the change log"
+    )
     return lines
 
 

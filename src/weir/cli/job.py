@@ -11,8 +11,12 @@ from weir.cli.endings import ending, exit_code
 from weir.cli.job_file import assignments, input_options, read_job_file, with_uploads
 from weir.cli.session import client, show_json
 
-JOB = typer.Argument(help="A job's id, or the beginning of it; ID.7 is an element of an array.", autocompletion=complete_job)
-JOBS = typer.Argument(help="Ids, or their beginnings; ID.7 is an element of an array.", autocompletion=complete_job)
+JOB = typer.Argument(
+    help="A job's id, or the beginning of it; ID.7 is an element of an array.", autocompletion=complete_job
+)
+JOBS = typer.Argument(
+    help="Ids, or their beginnings; ID.7 is an element of an array.", autocompletion=complete_job
+)
 JSON = typer.Option(False, "--json", help="Print JSON for a program.")
 
 
@@ -24,8 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    command: list[str] = typer.Argument(None, metavar="-- COMMAND…", help="Program and arguments, run without a shell."),
-    time_limit: str = typer.Option("", "--time-limit", "-t", help="Such as 30m or 2h; the project's default otherwise."),
+    command: list[str] = typer.Argument(
+        None, metavar="-- COMMAND…", help="Program and arguments, run without a shell."
+    ),
+    time_limit: str = typer.Option(
+        "", "--time-limit", "-t", help="Such as 30m or 2h; the project's default otherwise."
+    ),
     cores: str = typer.Option("", help="Cores a task, such as 4 or 0.5."),
     memory: str = typer.Option("", help="Memory a task, such as 16GiB."),
     devices: int = typer.Option(0, help="Accelerators a task."),
@@ -38,11 +46,15 @@ def run(
     name: str = typer.Option("", help="A name for people."),
     project: str = typer.Option("", help="Who pays; needed where you have several."),
     env: list[str] = typer.Option([], help="NAME=VALUE for the job (may be repeated)."),
-    input_: list[str] = typer.Option([], "--input", help="FILE[=PATH], or JOB:PATTERN[=FOLDER] (may be repeated)."),
+    input_: list[str] = typer.Option(
+        [], "--input", help="FILE[=PATH], or JOB:PATTERN[=FOLDER] (may be repeated)."
+    ),
     output: list[str] = typer.Option([], help="Path pattern to keep (may be repeated)."),
     after: list[str] = typer.Option([], help="Start after this job has succeeded (may be repeated)."),
     restartable: bool = typer.Option(False, help="May be started again after a loss that is not its own."),
-    retry_of: str = typer.Option("", help="Submit the same as this job once more.", autocompletion=complete_job),
+    retry_of: str = typer.Option(
+        "", help="Submit the same as this job once more.", autocompletion=complete_job
+    ),
     detach: bool = typer.Option(False, "--detach", "-d", help="Print the id and do not wait."),
 ) -> None:
     """Run COMMAND at the best centre, follow its output, and exit with its own code."""
@@ -114,7 +126,11 @@ def submit(
         show_json(submitted)
         return
     for one in submitted:
-        print(one.id if not one.is_array else f"{one.id}\t{one.size} jobs, {one.id}.0 to {one.id}.{one.size - 1}")
+        print(
+            one.id
+            if not one.is_array
+            else f"{one.id}\t{one.size} jobs, {one.id}.0 to {one.id}.{one.size - 1}"
+        )
         for notice in one.notices:
             print(f"weir: {notice}", file=sys.stderr)
 

@@ -22,7 +22,9 @@ def read_job_file(path: str) -> list[dict[str, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else path
-        raise refused(where, getattr(error, "problem", error), "give YAML or JSON, see `weir submit --help`") from error
+        raise refused(
+            where, getattr(error, "problem", error), "give YAML or JSON, see `weir submit --help`"
+        ) from error
     for document in documents:
         if not isinstance(document, dict):
             raise refused(path, document, "a job file is a mapping, such as `command: [python3, train.py]`")
@@ -39,7 +41,10 @@ def with_uploads(client: Client, specification: Mapping[str, Any], folder: Path)
     inputs = specification.get("inputs")
     if not isinstance(inputs, list):
         return dict(specification)
-    return {**specification, "inputs": [_uploaded(client, entry, index, folder) for index, entry in enumerate(inputs)]}
+    return {
+        **specification,
+        "inputs": [_uploaded(client, entry, index, folder) for index, entry in enumerate(inputs)],
+    }
 
 
 def assignments(option: str, pairs: Sequence[str]) -> dict[str, str]:

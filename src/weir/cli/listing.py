@@ -29,7 +29,13 @@ def jobs(
         show_json(page.submissions)
         return
     rows = [
-        (one.id, one.name or "-", _state(one), _where(one), format_time(one.submitted_ms)[:19].replace("T", " "))
+        (
+            one.id,
+            one.name or "-",
+            _state(one),
+            _where(one),
+            format_time(one.submitted_ms)[:19].replace("T", " "),
+        )
         for one in page.submissions
     ]
     show_table(("ID", "NAME", "STATE", "WHERE", "SUBMITTED (UTC)"), rows, empty="no jobs")
@@ -38,7 +44,9 @@ def jobs(
 
 
 def job(
-    id_: str = typer.Argument(metavar="ID", help="A job's id, or the beginning of it.", autocompletion=complete_job),
+    id_: str = typer.Argument(
+        metavar="ID", help="A job's id, or the beginning of it.", autocompletion=complete_job
+    ),
     elements: bool = typer.Option(False, "--elements", help="List the elements of an array."),
     json_: bool = JSON,
 ) -> None:
@@ -49,7 +57,11 @@ def job(
         if json_:
             show_json(rows)
         else:
-            show_table(("ID", "STATE", "WHERE", "WAITED", "RAN"), [_element(one) for one in rows], empty="no elements")
+            show_table(
+                ("ID", "STATE", "WHERE", "WAITED", "RAN"),
+                [_element(one) for one in rows],
+                empty="no elements",
+            )
         return
     one = api.job(id_)
     if json_:
@@ -80,7 +92,9 @@ def centres(json_: bool = JSON) -> None:
         )
         for one in found
     ]
-    show_table(("CENTRE", "KIND", "CITY", "ENGINE", "STATE", "POOLS", "RUNNING", ""), rows, empty="no centres")
+    show_table(
+        ("CENTRE", "KIND", "CITY", "ENGINE", "STATE", "POOLS", "RUNNING", ""), rows, empty="no centres"
+    )
 
 
 def pools(centre: str = typer.Option("", help="Only this centre's."), json_: bool = JSON) -> None:
@@ -114,7 +128,13 @@ def devices(json_: bool = JSON) -> None:
         show_json(found)
         return
     rows = [
-        (one.id, one.vendor, one.stack, format_bytes(one.memory) if one.memory else "-", _rate(one.peak.get("fp16")))
+        (
+            one.id,
+            one.vendor,
+            one.stack,
+            format_bytes(one.memory) if one.memory else "-",
+            _rate(one.peak.get("fp16")),
+        )
         for one in found
     ]
     show_table(("DEVICE", "VENDOR", "STACK", "MEMORY", "PEAK FP16"), rows, empty="no device models")
@@ -122,7 +142,9 @@ def devices(json_: bool = JSON) -> None:
 
 def _state(one: SubmissionView) -> str:
     if one.job is not None:
-        return one.job.state + (f" ({one.job.cause})" if one.job.cause and one.job.cause != one.job.state else "")
+        return one.job.state + (
+            f" ({one.job.cause})" if one.job.cause and one.job.cause != one.job.state else ""
+        )
     return ", ".join(f"{count} {state}" for state, count in one.states.items())
 
 

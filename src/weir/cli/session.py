@@ -51,7 +51,9 @@ def _whole(value: Any) -> Any:
     import enum
 
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name.rstrip("_"): _whole(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name.rstrip("_"): _whole(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dict):

@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 @token.command()
 def create(
     name: str = typer.Argument(help="Whose token it is, for people."),
-    role: str = typer.Option(..., help="tenant-member, tenant-admin, centre-operator, auditor or coordinator."),
+    role: str = typer.Option(
+        ..., help="tenant-member, tenant-admin, centre-operator, auditor or coordinator."
+    ),
     to: Path = typer.Option(..., help="File to write the secret to, readable by you alone."),
     organisation: str = typer.Option("", help="Credit code of the organisation that it acts for."),
     project: str = typer.Option("", help="Only this project."),

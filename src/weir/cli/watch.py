@@ -13,7 +13,9 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(
-    since: int = typer.Option(0, help="Begin after this position of the change log; by default with what comes next."),
+    since: int = typer.Option(
+        0, help="Begin after this position of the change log; by default with what comes next."
+    ),
     json_: bool = typer.Option(False, "--json", help="One JSON object a line."),
 ) -> None:
     """Follow what changes: submissions, moves of jobs, centres."""
@@ -24,10 +26,17 @@ def watch(
     try:
         for event in client().events(since=since or None):
             if json_:
-                line = {"position": event.position, "at_ms": event.at_ms, "kind": event.kind.value, "body": event.body}
+                line = {
+                    "position": event.position,
+                    "at_ms": event.at_ms,
+                    "kind": event.kind.value,
+                    "body": event.body,
+                }
                 print(json.dumps(line, ensure_ascii=False))
             else:
-                print(f"{format_time(event.at_ms)}  {event.position:>8}  {event.kind.value:<10} {_words(event.body)}")
+                print(
+                    f"{format_time(event.at_ms)}  {event.position:>8}  {event.kind.value:<10} {_words(event.body)}"
+                )
             sys.stdout.flush()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

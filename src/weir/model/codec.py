@@ -55,7 +55,9 @@ def _written_fields(declared: type) -> tuple[tuple[str, str, Any], ...]:
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        rows.append((field.name.rstrip("_"), field.name, _MISSING if default is dataclasses.MISSING else default))
+        rows.append(
+            (field.name.rstrip("_"), field.name, _MISSING if default is dataclasses.MISSING else default)
+        )
     return tuple(rows)
 
 
@@ -97,7 +99,9 @@ def _class_reader(declared: type) -> _Reader:
         arguments = {}
         for name, item in value.items():
             if name not in fields:
-                raise CodecError(f"{where}{'.' if where else ''}{name}: {declared.__name__} has no such field")
+                raise CodecError(
+                    f"{where}{'.' if where else ''}{name}: {declared.__name__} has no such field"
+                )
             attribute, hint = fields[name]
             arguments[attribute] = _reader(hint)(item, f"{where}.{name}" if where else name)
         for name in required:

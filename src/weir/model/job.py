@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-
 from weir.model.task_range import ONE_TASK, TaskRange
 from weir.units import Bytes, DurationMs, MicroYuan, MilliCores
 
@@ -214,4 +213,3 @@ _WEIGHTS = {
     Preference.FAST: PreferenceWeights(time=4_000, money=100, carbon=0),
     Preference.GREEN: PreferenceWeights(time=500, money=500, carbon=4_000),
 }
-

@@ -55,7 +55,9 @@ def _check_unsupported(specification: JobSpecification) -> None:
 
 def _check_command(specification: JobSpecification) -> None:
     commands = [("command", specification.command)]
-    commands += [(f"variants[{i}].command", v.command) for i, v in enumerate(specification.variants) if v.command]
+    commands += [
+        (f"variants[{i}].command", v.command) for i, v in enumerate(specification.variants) if v.command
+    ]
     if not specification.command and len(commands) <= len(specification.variants):
         raise refused("command", "", "give the program and its arguments as a list")
     for field, command in commands:
@@ -63,15 +65,25 @@ def _check_command(specification: JobSpecification) -> None:
             raise refused(field, list(command), "the program's name is empty")
         for argument in command:
             if "\0" in argument or len(argument) > LONGEST_TEXT:
-                raise refused(field, argument, f"an argument has no NUL and at most {LONGEST_TEXT} characters")
+                raise refused(
+                    field, argument, f"an argument has no NUL and at most {LONGEST_TEXT} characters"
+                )
     environments = [("environment", specification.environment)]
-    environments += [(f"variants[{i}].environment", v.environment) for i, v in enumerate(specification.variants)]
+    environments += [
+        (f"variants[{i}].environment", v.environment) for i, v in enumerate(specification.variants)
+    ]
     for field, environment in environments:
         for name, value in environment.items():
             if not _VARIABLE.fullmatch(name) or name.startswith("WEIR_"):
-                raise refused(f"{field}.{name}", value, "a variable's name has letters, digits and _, and no WEIR_ before")
+                raise refused(
+                    f"{field}.{name}",
+                    value,
+                    "a variable's name has letters, digits and _, and no WEIR_ before",
+                )
             if "\0" in value or len(value) > LONGEST_TEXT:
-                raise refused(f"{field}.{name}", value, f"a value has no NUL and at most {LONGEST_TEXT} characters")
+                raise refused(
+                    f"{field}.{name}", value, f"a value has no NUL and at most {LONGEST_TEXT} characters"
+                )
 
 
 def _check_size(specification: JobSpecification) -> None:
@@ -83,7 +95,9 @@ def _check_size(specification: JobSpecification) -> None:
     if devices is None:
         return
     if devices.share is not None and not (1 <= devices.share <= 999 and devices.count == 1):
-        raise refused("devices.share", devices.share, "give thousandths of one device from 1 to 999, with no count")
+        raise refused(
+            "devices.share", devices.share, "give thousandths of one device from 1 to 999, with no count"
+        )
     if not 1 <= devices.count <= 1_024:
         raise refused("devices.count", devices.count, "give a number from 1 to 1024, or leave devices out")
 
@@ -101,7 +115,9 @@ def _check_input(field: str, entry: Input) -> None:
     if entry.file:
         safe_relative_path(f"{field}.file", entry.file)
         if not _DIGEST.fullmatch(entry.digest):
-            raise refused(f"{field}.digest", entry.digest, "give the SHA-256 of the uploaded content in hexadecimal")
+            raise refused(
+                f"{field}.digest", entry.digest, "give the SHA-256 of the uploaded content in hexadecimal"
+            )
     else:
         safe_relative_path(f"{field}.path", entry.path)
         if entry.to:

@@ -34,7 +34,9 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-def refused(field: str, value: object, accepted: str, *, kind: str = "invalid", status: int = 422) -> ProblemError:
+def refused(
+    field: str, value: object, accepted: str, *, kind: str = "invalid", status: int = 422
+) -> ProblemError:
     """A ProblemError about one field, with a title made of its three parts."""
     shown = str(value) if len(str(value)) <= 200 else str(value)[:200] + "…"
     title = f"{field}: {shown!r} is not accepted; {accepted}"

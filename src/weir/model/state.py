@@ -154,12 +154,22 @@ LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.HELD: frozenset({JobState.WAITING, JobState.QUEUED, JobState.PLACED, JobState.CANCELLED}),
     JobState.QUEUED: frozenset({JobState.HELD, JobState.PLACED, JobState.CANCELLED}),
     JobState.PLACED: frozenset(
-        {JobState.STARTING, JobState.RUNNING, JobState.STOPPING, JobState.UNKNOWN, JobState.QUEUED, JobState.HELD, *_ENDS}
+        {
+            JobState.STARTING,
+            JobState.RUNNING,
+            JobState.STOPPING,
+            JobState.UNKNOWN,
+            JobState.QUEUED,
+            JobState.HELD,
+            *_ENDS,
+        }
     ),
     JobState.STARTING: frozenset(
         {JobState.RUNNING, JobState.STOPPING, JobState.UNKNOWN, JobState.QUEUED, JobState.HELD, *_ENDS}
     ),
-    JobState.RUNNING: frozenset({JobState.STOPPING, JobState.UNKNOWN, JobState.QUEUED, JobState.HELD, *_ENDS}),
+    JobState.RUNNING: frozenset(
+        {JobState.STOPPING, JobState.UNKNOWN, JobState.QUEUED, JobState.HELD, *_ENDS}
+    ),
     JobState.STOPPING: frozenset({JobState.UNKNOWN, *_ENDS}),
     JobState.UNKNOWN: frozenset({*_LIVE_STATES, JobState.QUEUED, JobState.HELD, *_ENDS} - {JobState.UNKNOWN}),
     JobState.SUCCEEDED: frozenset(),

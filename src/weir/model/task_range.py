@@ -19,10 +19,16 @@ class TaskRange:
         """From `4`, `"4"` or `"2..4"`. Raises ValueError saying what is accepted."""
         if isinstance(value, TaskRange):
             return value
-        match = _RANGE.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
+        match = (
+            _RANGE.fullmatch(str(value))
+            if isinstance(value, int | str) and not isinstance(value, bool)
+            else None
+        )
         least, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= least <= most:
-            raise ValueError(f"{value!r} is not a number of tasks; write one from 1, such as 4, or a range such as 2..4")
+            raise ValueError(
+                f"{value!r} is not a number of tasks; write one from 1, such as 4, or a range such as 2..4"
+            )
         return cls(least, most)
 
     @classmethod
@@ -31,7 +37,9 @@ class TaskRange:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\.\d+)?$"}]}
+        return {
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\.\d+)?$"}]
+        }
 
 
 ONE_TASK = TaskRange()

@@ -33,9 +33,13 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     jobs: int = typer.Option(TRAININGS, help="How many models to train."),
-    folder: Path | None = typer.Option(None, help="Where everything lies; must not exist. A fresh one by default."),
+    folder: Path | None = typer.Option(
+        None, help="Where everything lies; must not exist. A fresh one by default."
+    ),
     keep: bool = typer.Option(False, "--keep", help="Leave the province running, and say how to use it."),
-    end: Path | None = typer.Option(None, help="End the province that was kept in this folder, and do nothing else."),
+    end: Path | None = typer.Option(
+        None, help="End the province that was kept in this folder, and do nothing else."
+    ),
     json_: bool = typer.Option(False, "--json", help="Print the facts as JSON for a program."),
 ) -> None:
     """Start a province of three centres here, train models on it, and write a report of the best.
@@ -75,7 +79,9 @@ def _run(processes: Processes, jobs: int, *, quiet: bool) -> DemoFacts:
     with open_progress(quiet) as progress:
         url = processes.start_server(progress.say)
         # As the coordinator: the province, its agents, and a token for the tenant.
-        coordinator = Client(url, (processes.server_data / "coordinator.token").read_text(encoding="utf-8").strip())
+        coordinator = Client(
+            url, (processes.server_data / "coordinator.token").read_text(encoding="utf-8").strip()
+        )
         progress.say("declaring three centres")
         from weir.registry.catalogue import data_folder
 

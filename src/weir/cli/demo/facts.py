@@ -95,7 +95,11 @@ def why(explanation: ExplanationView) -> str:
     if chosen is None:
         return explanation.summary
     others = [reason for reason in explanation.pools if reason is not chosen]
-    parts = [f"score {chosen.terms.score}, {format_yuan(chosen.terms.money_micro_yuan)}" if chosen.terms else "chosen"]
+    parts = [
+        f"score {chosen.terms.score}, {format_yuan(chosen.terms.money_micro_yuan)}"
+        if chosen.terms
+        else "chosen"
+    ]
     for verdict, said in (("outscored", "better than"), ("full", "full:"), ("closed", "closed:")):
         names = [_short(reason) for reason in others if reason.verdict == verdict]
         if names:

@@ -90,7 +90,9 @@ class Processes:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise ProblemError(Problem("demo", 500, f"the {name} did not come up in {START_TIMEOUT_S:.0f} s, see {log}"))
+                raise ProblemError(
+                    Problem("demo", 500, f"the {name} did not come up in {START_TIMEOUT_S:.0f} s, see {log}")
+                )
             yield
             time.sleep(0.05)
 

@@ -96,4 +96,6 @@ class _Bars:
         if name not in self._bars:
             self._bars[name] = self._rich.add_task(name, total=sum(states.values()) or 1, states="")
         done = sum(states.get(state, 0) for state in _DONE)
-        self._rich.update(self._bars[name], completed=done, total=sum(states.values()) or 1, states=in_words(states))
+        self._rich.update(
+            self._bars[name], completed=done, total=sum(states.values()) or 1, states=in_words(states)
+        )

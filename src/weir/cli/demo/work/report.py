@@ -25,8 +25,8 @@ def main():
     # The stored model is loaded, so that the figure is of the file that is handed over.
     images, labels = load_digits(return_X_y=True)
     _, test_x, _, test_y = train_test_split(images, labels, test_size=0.2, random_state=SEED, stratify=labels)
-    model = joblib.load(folder / "model.joblib")
-    best["test_accuracy"] = float(model.score(test_x, test_y))
+    best_model = joblib.load(folder / "model.joblib")
+    best["test_accuracy"] = float(best_model.score(test_x, test_y))
     best["test_images"] = len(test_y)
     best["trained_models"] = len(results)
     shutil.copy(folder / "model.joblib", "best.joblib")
@@ -35,23 +35,25 @@ def main():
     lines = [
         "# Handwritten digits: the best of " + str(len(results)) + " models",
         "",
-        f"Best: **{best['family']}** {best['parameters']}, accuracy **{best['test_accuracy']:.4f}** "
-        f"on {best['test_images']} test images that no training and no choice has used (job {best['job']}).",
+        f"Best: **{best['family']}** {best['parameters']}, job {best['job']}.",
+        "",
+        f"Accuracy **{best['test_accuracy']:.4f}** on {best['test_images']} images that no choice has used.",
         "",
         "| rank | model | parameters | validation accuracy | seconds to fit | job |",
         "| ---: | --- | --- | ---: | ---: | --- |",
     ]
     for rank, result in enumerate(results, 1):
-        lines.append(
-            f"| {rank} | {result['family']} | `{json.dumps(result['parameters'])}` | {result['validation_accuracy']:.4f} "
-            f"| {result['fit_seconds']:.2f} | {result['job']} |"
-        )
+        accuracy, seconds = result["validation_accuracy"], result["fit_seconds"]
+        model = f"{result['family']} | `{json.dumps(result['parameters'])}`"
+        lines.append(f"| {rank} | {model} | {accuracy:.4f} | {seconds:.2f} | {result['job']} |")
     lines += ["", "## Where the best model errs", "", "Rows: the true digit; columns: what it said.", ""]
     lines += ["| | " + " | ".join(map(str, range(10))) + " |", "|---|" + "---:|" * 10]
-    for digit, row in enumerate(confusion_matrix(test_y, model.predict(test_x))):
+    for digit, row in enumerate(confusion_matrix(test_y, best_model.predict(test_x))):
         lines.append(f"| **{digit}** | " + " | ".join(map(str, row)) + " |")
     Path("report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"best of {len(results)}: {best['family']} {best['parameters']}, accuracy {best['test_accuracy']:.4f}")
+    print(
+        f"best of {len(results)}: {best['family']} {best['parameters']}, accuracy {best['test_accuracy']:.4f}"
+    )
 
 
 main()

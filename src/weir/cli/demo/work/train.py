@@ -73,7 +73,9 @@ def main():
     }
     Path("result.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     joblib.dump(model, "model.joblib", compress=3)
-    print(f"{family} {parameters}: validation accuracy {result['validation_accuracy']:.4f} in {seconds:.2f} s")
+    print(
+        f"{family} {parameters}: validation accuracy {result['validation_accuracy']:.4f} in {seconds:.2f} s"
+    )
 
 
 main()
