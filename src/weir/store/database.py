@@ -60,7 +60,9 @@ class Store(ABC):
 
     A `work` gets a connection within a transaction and returns plain values, no open results. It may be run
     again when others interfere, so it changes nothing but the database, does no other I/O, and calls no
-    method of the store. What it raises is raised to the caller, and nothing of it is kept.
+    method of the store. What it raises is raised to the caller, and nothing of it is kept. It lets the
+    database's own errors pass: PostgreSQL takes no statement after one, so that where a row may be there
+    already it says ON CONFLICT.
     """
 
     dialect: Literal["sqlite", "postgresql"]
