@@ -58,7 +58,9 @@ def _check_command(specification: JobSpecification) -> None:
     commands += [
         (f"variants[{i}].command", v.command) for i, v in enumerate(specification.variants) if v.command
     ]
-    if not specification.command and len(commands) <= len(specification.variants):
+    if not specification.command and not (
+        specification.variants and all(variant.command for variant in specification.variants)
+    ):
         raise refused("command", "", "give the program and its arguments as a list")
     for field, command in commands:
         if command and not command[0]:

@@ -342,8 +342,9 @@ class WhoView:
 class EventView:
     """One change as the events stream tells it; jobs are named by submission and index, never by number.
 
-    `kind` and its body: `submitted` {submission, size}; `moved` {moves: [[submission, first index, count,
-    state]]}; `edited` {jobs: [[submission, first index, count]]}; `province` {centres}; `centre` {centre}; `cycle` (shown to coordinators and auditors) as in the log.
+    `kind` and its body: `submitted` {submission, size}; `moved` {moves: [[submission, first index, count, state]]};
+    `edited` {jobs: [[submission, first index, count]]}; `province` {centres}; `centre` {centre}; `cycle`, which
+    coordinators and auditors are shown, as in the log.
     """
 
     position: int
