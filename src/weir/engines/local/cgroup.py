@@ -7,17 +7,15 @@ tasks.
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["NO_GROUPS", "Groups", "TaskGroups", "find_groups"]
 
-_MOUNTS = Path("/proc/self/mounts")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+_MOUNTS = "/proc/self/mounts"
+_MEMBERSHIP = "/proc/self/cgroup"
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(NamedTuple):
     """The folders below which Weir makes one group a task; empty where there is none."""
 
     memory: str = ""
@@ -38,10 +36,12 @@ class Groups:
         """Remove the parents of the tasks' groups, where they are empty."""
         for folder in self.folders():
             with contextlib.suppress(OSError):
+                os.rmdir(f"{folder}/{_SUPERVISORS}")
                 os.rmdir(folder)
 
 
 NO_GROUPS = Groups()
+_SUPERVISORS = "supervisors"
 
 
 class TaskGroups:
@@ -56,17 +56,21 @@ class TaskGroups:
     def make(self, memory_bytes: int, processes: int) -> None:
         """Raises OSError where the groups cannot be made or refuse the limits."""
         for folder in self._folders:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder)
+            _make(folder)
         if self._memory:
             _limit_memory(self._memory, memory_bytes)
         if self._pids:
             _write(f"{self._pids}/pids.max", str(processes))
 
     def join(self) -> None:
-        """Move the calling process, and so all that it will start, into the groups."""
+        """Move the calling process, and so all that it starts from now on, into the groups."""
         for folder in self._folders:
             _write(f"{folder}/cgroup.procs", "0")
+
+    def leave(self) -> None:
+        """Move the calling process out again, to Weir's other supervisors."""
+        for folder in self._folders:
+            _write(f"{os.path.dirname(folder)}/{_SUPERVISORS}/cgroup.procs", "0")
 
     def out_of_memory(self) -> bool:
         """Whether the kernel ended a process of the task for want of memory."""
@@ -74,7 +78,7 @@ class TaskGroups:
             return False
         for name in ("memory.events", "memory.oom_control"):
             with contextlib.suppress(OSError):
-                counts = dict(line.split() for line in Path(self._memory, name).read_text().splitlines())
+                counts = dict(line.split() for line in _lines(f"{self._memory}/{name}"))
                 return int(counts.get("oom_kill", 0)) > 0
         return False
 
@@ -93,7 +97,7 @@ class TaskGroups:
         found: set[int] = set()
         for folder in self._folders:
             with contextlib.suppress(OSError):
-                found.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
+                found.update(int(pid) for pid in _lines(f"{folder}/cgroup.procs"))
         return found
 
     def remove(self) -> None:
@@ -108,7 +112,7 @@ def find_groups(name: str, delegated: str = "") -> Groups:
     `delegated` is a version 2 folder that was given to the agent; otherwise its own groups are looked at.
     """
     if delegated:
-        return _version_2(Path(delegated), name)
+        return _version_2(delegated, name)
     own = _own_groups()
     memory = _tried(own.get("memory"), name, "memory.limit_in_bytes", str(1 << 40))
     pids = _tried(own.get("pids"), name, "pids.max", "1000")
@@ -119,14 +123,14 @@ def find_groups(name: str, delegated: str = "") -> Groups:
     return Groups(memory or second.memory, pids or second.pids, second.kill)
 
 
-def _version_2(base: Path, name: str) -> Groups:
+def _version_2(base: str, name: str) -> Groups:
     with contextlib.suppress(OSError):
         # Refused where the folder itself has processes; then the controllers must have been handed down
         # already.
         _write(f"{base}/cgroup.subtree_control", "+memory +pids")
-    parent = base / name
+    parent = f"{base}/{name}"
     with contextlib.suppress(OSError):
-        parent.mkdir(exist_ok=True)
+        _make(parent)
         _write(f"{parent}/cgroup.subtree_control", "+memory +pids")
     memory = _tried(base, name, "memory.max", str(1 << 40))
     pids = _tried(base, name, "pids.max", "1000")
@@ -134,50 +138,51 @@ def _version_2(base: Path, name: str) -> Groups:
     return Groups(memory, pids, kill)
 
 
-def _tried(base: Path | None, name: str, setting: str, value: str) -> str:
+def _tried(base: str | None, name: str, setting: str, value: str) -> str:
     """The parent folder `base/name`, when a group can be made in it and takes the setting; else nothing."""
     if base is None:
         return ""
-    parent = base / name
-    trial = parent / f"try-{os.getpid()}"
+    parent = f"{base}/{name}"
+    trial = f"{parent}/try-{os.getpid()}"
     try:
-        parent.mkdir(exist_ok=True)
-        trial.mkdir()
+        _make(parent)
+        os.mkdir(trial)
     except OSError:
         return ""
     try:
         _write(f"{trial}/{setting}", value)
-        if not os.access(trial / "cgroup.procs", os.W_OK):
+        if not os.access(f"{trial}/cgroup.procs", os.W_OK):
             return ""
+        _make(f"{parent}/{_SUPERVISORS}")
     except OSError:
         return ""
     finally:
-        trial.rmdir()
-    return str(parent)
+        os.rmdir(trial)
+    return parent
 
 
-def _own_groups() -> dict[str, Path]:
+def _own_groups() -> dict[str, str]:
     """The folder of this process's group by controller; "" is version 2."""
     try:
-        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
-        lines = [line.split(":", 2) for line in _MEMBERSHIP.read_text().splitlines()]
+        mounts = [line.split() for line in _lines(_MOUNTS)]
+        lines = [line.split(":", 2) for line in _lines(_MEMBERSHIP)]
     except OSError:
         return {}
-    places: dict[str, Path] = {}
+    places: dict[str, str] = {}
     for mount in mounts:
         if mount[2] == "cgroup2":
-            places[""] = Path(mount[1])
+            places[""] = mount[1]
         elif mount[2] == "cgroup":
             places.update(
-                {option: Path(mount[1]) for option in mount[3].split(",") if option in ("memory", "pids")}
+                {option: mount[1] for option in mount[3].split(",") if option in ("memory", "pids")}
             )
     found = {}
     for _, controllers, path in lines:
         for controller in controllers.split(","):
             if controller in places:
-                folder = places[controller] / path.lstrip("/")
+                folder = f"{places[controller]}{path}".rstrip("/")
                 # In a container the path may be the host's; then the mount itself is the group.
-                found[controller] = folder if folder.is_dir() else places[controller]
+                found[controller] = folder if os.path.isdir(folder) else places[controller]
     return found
 
 
@@ -190,6 +195,16 @@ def _limit_memory(folder: str, memory_bytes: int) -> None:
     _write(f"{folder}/memory.limit_in_bytes", str(memory_bytes))
     with contextlib.suppress(OSError):  # where swap is not accounted for
         _write(f"{folder}/memory.memsw.limit_in_bytes", str(memory_bytes))
+
+
+def _make(folder: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)
+
+
+def _lines(path: str) -> list[str]:
+    with open(path, encoding="ascii", errors="surrogateescape") as file:
+        return file.read().splitlines()
 
 
 def _write(path: str, text: str) -> None:

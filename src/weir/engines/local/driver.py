@@ -30,11 +30,11 @@ from weir.engines.driver import (
 )
 from weir.engines.local.allocation import PoolSpace
 from weir.engines.local.cgroup import NO_GROUPS, TaskGroups, find_groups
-from weir.engines.local.launch import HOST, ORDER_NAME, Site, launch_of, read_order, stop_number, write_order
+from weir.engines.local.control import CONTROL_NAME, Control, claim_name
+from weir.engines.local.launch import HOST, Site, launch_of, read_order, stop_number, write_order
 from weir.engines.local.process import alive, boot_id, end_leftovers, signal_process
-from weir.engines.local.record import read_record, reopen
 from weir.engines.local.settings import POOL_OPTIONS, Settings
-from weir.engines.local.supervisor import NO_SPACE, STOP_CANCELLED, STOP_GANG, record_name
+from weir.engines.local.supervisor import NO_SPACE, STOP_CANCELLED, STOP_GANG
 from weir.engines.local.tracked import Tracked, state_of
 from weir.engines.local.warm import Warm
 from weir.model.agent import NodeGroup, PoolEntry, PoolObservation
@@ -50,6 +50,8 @@ _LOOK_ORPHAN_S = 1.0
 """Nobody tells when a supervisor that another zygote forked is killed, so these are looked at."""
 _LOOKS_AT_ONCE = 200
 _CLEARING_S = 0.05
+_SILENT_S = 10.0
+"""So long a supervisor may take between its claim and its first record."""
 _PIPE_BYTES = 1 << 20
 
 
@@ -324,7 +326,7 @@ class LocalDriver:
             tracked is None
             or tracked.launched
             or tracked.ended
-            or (tracked.order.folder / ORDER_NAME).exists()
+            or (tracked.order.folder / CONTROL_NAME).exists()
         ):
             return
         try:
@@ -401,14 +403,18 @@ class LocalDriver:
         folder = tracked.order.folder
         # A link needs no space on the disk beyond its name. Where even that fails, supervisors are told by
         # signal as soon as their record appears.
-        with contextlib.suppress(OSError):
-            (folder / reason).hardlink_to(folder / "order.json")
+        with contextlib.suppress(OSError), Control(os.fspath(tracked.order.folder)) as control:
+            control.stop(reason)
 
     def _signal_supervisors(self, tracked: Tracked) -> None:
-        number = signal.SIGTERM if tracked.stopping == STOP_CANCELLED else signal.SIGUSR1
         for record in tracked.records:
-            if record is not None and record["state"] != "ended" and record["boot"] == self._boot:
-                signal_process(record["supervisor"], number)
+            if record is not None:
+                self._signal(tracked, record)
+
+    def _signal(self, tracked: Tracked, record: dict[str, Any]) -> None:
+        if record["state"] != "ended" and record["boot"] == self._boot:
+            number = signal.SIGTERM if tracked.stopping == STOP_CANCELLED else signal.SIGUSR1
+            signal_process(record["supervisor"], number)
 
     def _hear(self) -> None:
         """Take in pokes and what the zygote says, and look after what is due."""
@@ -493,21 +499,13 @@ class LocalDriver:
         tracked.looked_s = time.monotonic()
         order = tracked.order
         clear = True
-        for task, known in enumerate(tracked.records):
-            if known is not None and known["state"] == "ended":
-                continue
-            record = read_record(order.folder / record_name(task))
-            if record is not None and record["state"] != "ended" and not self._supervised(tracked, record):
-                record = read_record(order.folder / record_name(task)) or record
-                if record["state"] != "ended":
-                    record, cleared = self._clear(tracked, task, record)
-                    clear = clear and cleared
-            if known is None and record is not None and tracked.stopping:
-                signal_process(
-                    record["supervisor"],
-                    signal.SIGTERM if tracked.stopping == STOP_CANCELLED else signal.SIGUSR1,
-                )
-            tracked.records[task] = record
+        try:
+            with Control(os.fspath(order.folder), write=tracked.suspect or tracked.orphaned) as control:
+                for task in range(order.work.tasks):
+                    clear = self._look_at_task(tracked, task, control) and clear
+        except FileNotFoundError:
+            self._fail(tracked, "its folder was removed while it ran")
+            return
         if clear:
             self._clearing.discard(order.attempt)
             tracked.suspect = False
@@ -518,39 +516,80 @@ class LocalDriver:
             return
         self._settle(tracked, state_of(order.attempt, tracked.records, tracked.state.message))
 
+    def _look_at_task(self, tracked: Tracked, task: int, control: Control) -> bool:
+        """Take over what the record of a task says; False while something of a lost one is still to be
+        ended."""
+        known = tracked.records[task]
+        if known is not None and known["state"] == "ended":
+            return True
+        record = control.record(task)
+        if record is None and (tracked.suspect or tracked.orphaned) and control.has(claim_name(task)):
+            return self._look_at_silent(tracked, task, control)
+        cleared = True
+        if record is not None and record["state"] != "ended" and not self._supervised(tracked, record):
+            # It may have ended in good order between the two looks.
+            record = control.record(task) or record
+            if record["state"] != "ended":
+                cleared = self._clear(tracked, task, record)
+                if cleared:
+                    record = self._put_down_lost(tracked, task, record["boot"], control)
+        if known is None and record is not None and tracked.stopping:
+            self._signal(tracked, record)
+        tracked.records[task] = record
+        return cleared
+
+    def _look_at_silent(self, tracked: Tracked, task: int, control: Control) -> bool:
+        """A task was claimed and has no record: its supervisor is about to write one, or was killed before
+        it could.
+
+        Once the word to stop is there, it never starts anything, however late it is; so then it can be given
+        up.
+        """
+        since = tracked.silent.setdefault(task, time.monotonic())
+        if time.monotonic() - since > _SILENT_S:
+            control.stop(STOP_GANG)
+            if (record := control.record(task)) is None:
+                record = self._put_down_lost(tracked, task, self._boot, control)
+            tracked.records[task] = record
+        return True
+
     def _supervised(self, tracked: Tracked, record: dict[str, Any]) -> bool:
         """Whether the record's supervisor lives; asked only where there is a reason to doubt it."""
         if not (tracked.suspect or tracked.orphaned):
             return True
         return record["boot"] == self._boot and alive(record["supervisor"])
 
-    def _clear(self, tracked: Tracked, task: int, record: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-        """End what a dead supervisor's task left; when nothing is left, put down that the task was lost."""
-        order = tracked.order
+    def _clear(self, tracked: Tracked, task: int, record: dict[str, Any]) -> bool:
+        """End what a dead supervisor's task left; True when nothing of it is left."""
+        if record["boot"] != self._boot:
+            return True
+        attempt = tracked.order.attempt
+        groups = TaskGroups(self._site.groups, f"{attempt}.{task}")
+        marks = (f"WEIR_ATTEMPT={attempt}".encode(), f"WEIR_TASK_INDEX={task}".encode())
+        empty = groups.kill()
+        if not (end_leftovers(record.get("process"), marks) and empty):
+            return False
+        groups.remove()
+        return True
+
+    def _put_down_lost(self, tracked: Tracked, task: int, boot: str, control: Control) -> dict[str, Any]:
         message = "its supervisor was killed, and what it ran was ended"
-        if record["boot"] == self._boot:
-            groups = TaskGroups(self._site.groups, f"{order.attempt}.{task}")
-            marks = (f"WEIR_ATTEMPT={order.attempt}".encode(), f"WEIR_TASK_INDEX={task}".encode())
-            empty = groups.kill()
-            if not (end_leftovers(record.get("process"), marks) and empty):
-                return record, False
-            groups.remove()
-        else:
+        if boot != self._boot:
             message = "the machine was restarted while it ran"
-        written = reopen(order.folder / record_name(task))
-        written.write(
+        record = control.write(
+            task,
             state="ended",
+            boot=boot,
             cause=Cause.LOST.value,
             code=None,
             signal=None,
             message=message,
             ended_ms=self._clock(),
         )
-        written.close()
-        if order.work.tasks > 1 and not tracked.stopping:
+        if tracked.order.work.tasks > 1 and not tracked.stopping:
             self._mark(tracked, STOP_GANG)
             self._signal_supervisors(tracked)
-        return written.values, True
+        return record
 
     def _fail(self, tracked: Tracked, message: str) -> None:
         end = EngineEnd(Cause.NODE_FAILED, None, None, message, None, self._clock())

@@ -1,9 +1,8 @@
 """What stands in an attempt's folder: the order as given, and how its tasks are to be launched.
 
-`order.json` is written by the driver and read by supervisors, which know nothing of the classes of `model`.
+Supervisors read it as plain values, since they know nothing of the classes of `model`.
 """
 
-import json
 import os
 import signal
 from collections.abc import Mapping
@@ -14,13 +13,14 @@ from typing import Any
 from weir.engines.driver import AttemptOrder
 from weir.engines.local.allocation import Allocation, TaskPlace
 from weir.engines.local.cgroup import Groups
+from weir.engines.local.control import Control, write_control
 from weir.engines.local.settings import Settings
+from weir.engines.local.supervisor import SCRATCH_NAME
 from weir.model.agent import NodeShare, Work
 from weir.model.codec import from_plain, to_plain
 
-__all__ = ["HOST", "ORDER_NAME", "Site", "launch_of", "read_order", "stop_number", "write_order"]
+__all__ = ["HOST", "Site", "launch_of", "read_order", "stop_number", "write_order"]
 
-ORDER_NAME = "order.json"
 HOST = "127.0.0.1"
 _BASE = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -57,8 +57,8 @@ def launch_of(order: AttemptOrder, allocation: Allocation, port: int, site: Site
         "command": list(work.command),
         "environment": {
             **site.base_environment(),
-            "HOME": os.path.join(folder, "home"),
-            "TMPDIR": os.path.join(folder, "tmp"),
+            "HOME": f"{folder}/{SCRATCH_NAME}",
+            "TMPDIR": f"{folder}/{SCRATCH_NAME}",
             **work.environment,
             "WEIR_JOB_ID": order.job,
             "WEIR_ATTEMPT": order.attempt,
@@ -85,10 +85,8 @@ def launch_of(order: AttemptOrder, allocation: Allocation, port: int, site: Site
 
 
 def write_order(order: AttemptOrder, allocation: Allocation | None, launch: dict[str, Any] | None) -> None:
-    """Put the order, and how it is launched when that is known, into the attempt's folder, whole or not at
-    all."""
+    """Put the order, and how it is launched when that is known, into the attempt's folder. Raises OSError."""
     plain = {
-        "version": 1,
         "attempt": order.attempt,
         "job": order.job,
         "epoch": order.epoch,
@@ -98,22 +96,15 @@ def write_order(order: AttemptOrder, allocation: Allocation | None, launch: dict
         "allocation": None if allocation is None else allocation.to_plain(),
         "launch": launch,
     }
-    draft = os.fspath(order.folder / f".{ORDER_NAME}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        content = json.dumps(plain, separators=(",", ":")).encode()
-        while content:
-            content = content[os.write(descriptor, content) :]
-    finally:
-        os.close(descriptor)
-    os.replace(draft, os.fspath(order.folder / ORDER_NAME))
+    write_control(os.fspath(order.folder), plain, order.work.tasks)
 
 
 def read_order(folder: Path) -> tuple[AttemptOrder, Allocation | None] | None:
     """The order in an attempt's folder; None where there is none."""
     try:
-        plain = json.loads((folder / ORDER_NAME).read_bytes())
-    except FileNotFoundError:
+        with Control(os.fspath(folder)) as control:
+            plain = control.order()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         return None  # cut short when the machine went down: as good as never written

@@ -4,14 +4,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 __all__ = ["alive", "boot_id", "children", "end_leftovers", "identity", "signal_process"]
 
 
 def boot_id() -> str:
     """Names this boot of the machine: a process of another boot is gone, whatever its number."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return _read("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
 def identity(pid: int) -> list[int] | None:
@@ -54,7 +53,7 @@ def signal_process(process: list[int] | None, number: int) -> bool:
 def children(pid: int) -> list[int]:
     """The children of a single-threaded process."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
     except FileNotFoundError:
         return [other for other in _pids() if (fields := _stat(other)) and int(fields[1]) == pid]
 
@@ -97,7 +96,7 @@ def _leftovers(leader: list[int] | None, marks: tuple[bytes, ...]) -> Iterator[i
 
 def _is_marked(pid: int, marks: tuple[bytes, ...]) -> bool:
     try:
-        entries = set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+        entries = set(_read(f"/proc/{pid}/environ").split(b"\0"))
     except OSError:
         return False
     return bool(marks) and all(mark in entries for mark in marks)
@@ -121,8 +120,18 @@ def _stat(pid: int) -> list[bytes] | None:
     """The fields of /proc/PID/stat from the third on: state, parent, group, session, …; [19] is the start
     time."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            content = file.read(1024)
+        content = _read(f"/proc/{pid}/stat")
     except OSError:
         return None
     return content[content.rindex(b")") + 2 :].split()
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while more := os.read(descriptor, 65_536):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)

@@ -9,31 +9,32 @@ A SIGTERM to it means that the attempt is cancelled, a SIGUSR1 that another task
 
 import contextlib
 import errno
-import json
 import os
 import resource
 import signal
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 from weir.engines.local import namespace
 from weir.engines.local.cgroup import Groups, TaskGroups
+from weir.engines.local.control import Control
 from weir.engines.local.process import boot_id, children, identity, signal_process
-from weir.engines.local.record import Record, claim, read_record
 
-__all__ = ["FAILED", "NO_SPACE", "STOP_CANCELLED", "STOP_GANG", "record_name", "supervise"]
+__all__ = ["FAILED", "NO_SPACE", "SCRATCH_NAME", "STOP_CANCELLED", "STOP_GANG", "supervise"]
 
 STOP_CANCELLED, STOP_GANG = "stop.cancelled", "stop.gang"
 NO_SPACE, FAILED = 71, 70
 """Exit codes of a supervisor that could not even claim its task: a full disk, or anything else."""
 
+SCRATCH_NAME = "scratch"
+"""The folder beside `work` that is HOME and TMPDIR of an attempt's tasks."""
+
 _HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
 _BLOCKED = _HEARD | {signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2, signal.SIGTSTP}
-_REASONS = {signal.SIGTERM: "cancelled", signal.SIGUSR1: "gang"}
-
-
-def record_name(task: int) -> str:
-    return f"{task}.record"
+_REASONS = {int(signal.SIGTERM): "cancelled", int(signal.SIGUSR1): "gang"}
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_LEAST_DATA_BYTES = 64 << 20
+"""A supervisor shares the limit of its task where there are no control groups, and must live with it."""
 
 
 def supervise(folder: str, task: int) -> int:
@@ -41,26 +42,15 @@ def supervise(folder: str, task: int) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     os.setsid()
     try:
-        with open(f"{folder}/order.json", "rb") as file:
-            launch = json.load(file)["launch"]
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        record = claim(opened, record_name(task), _first_record(task))
+        control = Control(folder, write=True)
+        launch = control.order()["launch"]
+        if not control.claim(task):
+            return 0
     except OSError as error:
         return NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else FAILED
-    if record is None:
-        return 0
-    _Supervisor(folder, task, launch, record).run()
+    control.write(task, state="starting", boot=boot_id(), supervisor=identity(os.getpid()))
+    _Supervisor(folder, task, launch, control).run()
     return 0
-
-
-def _first_record(task: int) -> dict[str, Any]:
-    return {
-        "task": task,
-        "state": "starting",
-        "boot": boot_id(),
-        "supervisor": identity(os.getpid()),
-        "message": "",
-    }
 
 
 class _StartError(Exception):
@@ -72,20 +62,25 @@ class _StartError(Exception):
 
 
 class _Supervisor:
-    def __init__(self, folder: str, task: int, launch: dict[str, Any], record: Record) -> None:
+    def __init__(self, folder: str, task: int, launch: dict[str, Any], control: Control) -> None:
         self._folder = folder
         self._task = task
         self._launch = launch
-        self._record = record
+        self._control = control
         self._groups = TaskGroups(Groups(*launch["groups"]), f"{launch['attempt']}.{task}")
+        # Held open, because the folder may be hidden from here on.
+        self._poke_folder = os.open(
+            os.path.dirname(launch["poke"]), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        )
         self._started = time.monotonic()
+        self._started_ms: int | None = None
         self._stopping = ""
         self._kill_at: float | None = None
         self._killed = False
 
     def run(self) -> None:
         for name, reason in ((STOP_CANCELLED, "cancelled"), (STOP_GANG, "gang")):
-            if os.path.exists(f"{self._folder}/{name}"):
+            if self._control.has(name):
                 self._end(reason, None, None, "ended before its start")
                 return
         try:
@@ -99,12 +94,13 @@ class _Supervisor:
         self._conclude(status)
 
     def _start(self) -> int:
-        namespace.become_subreaper()
         launch = self._launch
+        own = launch["tasks"][self._task]
+        environment = launch["environment"] | own["environment"]
         try:
-            for name in ("home", "tmp"):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(f"{self._folder}/{name}", 0o700)
+            namespace.become_subreaper()
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(f"{self._folder}/{SCRATCH_NAME}", 0o700)
             outputs = [
                 os.open(
                     f"{self._folder}/{self._task}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
@@ -112,62 +108,55 @@ class _Supervisor:
                 for stream in ("stdout", "stderr")
             ]
             self._groups.make(launch["memory_bytes"], launch["process_limit"])
-            answer, tell = os.pipe()
-            main = os.fork()
-        except OSError as error:
-            raise _StartError("node-failed", f"the task could not be prepared: {_text(error)}") from error
-        if main == 0:
-            self._become_task(outputs, tell)
-        os.close(tell)
-        for descriptor in outputs:
-            os.close(descriptor)
-        self._started = time.monotonic()
-        started_ms = time.time_ns() // 1_000_000
-        # The command has begun when the pipe closes without a word.
-        with open(answer, "rb") as pipe:
-            said = pipe.read()
-        if said:
-            os.waitpid(main, 0)
-            raise _StartError(*json.loads(said))
-        self._record.write(state="running", process=identity(main) or [main, 0], started_ms=started_ms)
-        return main
-
-    def _become_task(self, outputs: list[int], tell: int) -> NoReturn:
-        """In the child: become the tenant's command, or tell why not."""
-        launch = self._launch
-        said = ["node-failed", ""]
-        try:
-            os.setsid()
-            self._groups.join()
-            own = launch["tasks"][self._task]
-            if own["cores"]:
-                os.sched_setaffinity(0, own["cores"])
-            if not launch["groups"][0] and launch["memory_bytes"]:
-                resource.setrlimit(resource.RLIMIT_DATA, (launch["memory_bytes"],) * 2)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(outputs[0], 1)
-            os.dup2(outputs[1], 2)
+            self._limit(own["cores"])
+            # What is done to this process here holds for the command, which is started without a copy of it.
             if launch["private_root"]:
-                kept = [f"{self._folder}/{name}" for name in ("work", "home", "tmp")]
+                kept = [f"{self._folder}/{name}" for name in ("work", SCRATCH_NAME)]
                 namespace.hide(launch["private_root"], kept)
             os.chdir(f"{self._folder}/work")
-            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            said[0] = "start"
-            environment = launch["environment"] | own["environment"]
-            os.execvpe(launch["command"][0], launch["command"], environment)  # noqa: S606 (no shell is meant)
         except OSError as error:
-            said[1] = _text(error)
-            if said[0] == "start":
-                said[1] = f"{launch['command'][0]}: {_START_MESSAGES.get(error.errno or 0, said[1])}"
-        except BaseException as error:  # noqa: BLE001 (whatever it is, the parent must hear of it)
-            said[1] = f"{type(error).__name__}: {error}"
-        finally:
-            if said[1]:
-                os.write(tell, json.dumps(said).encode())
-            os._exit(127)
+            raise _StartError("node-failed", f"the task could not be prepared: {_text(error)}") from error
+        main = self._spawn(_program(launch["command"][0], environment["PATH"]), environment, outputs)
+        self._started = time.monotonic()
+        self._started_ms = time.time_ns() // 1_000_000
+        for descriptor in outputs:
+            os.close(descriptor)
+        process = identity(main) or [main, 0]  # a zombie by now, perhaps
+        self._control.write(self._task, state="running", process=process, started_ms=self._started_ms)
+        return main
+
+    def _limit(self, cores: list[int]) -> None:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        if not self._launch["groups"][0] and self._launch["memory_bytes"]:
+            most = max(self._launch["memory_bytes"], _LEAST_DATA_BYTES)
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    def _spawn(self, program: str, environment: dict[str, str], outputs: list[int]) -> int:
+        command = self._launch["command"]
+        try:
+            self._groups.join()
+            try:
+                return os.posix_spawn(
+                    program,
+                    command,
+                    environment,
+                    file_actions=[
+                        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                        (os.POSIX_SPAWN_DUP2, outputs[0], 1),
+                        (os.POSIX_SPAWN_DUP2, outputs[1], 2),
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=_IGNORED_BY_PYTHON,
+                )
+            finally:
+                self._groups.leave()
+        except OSError as error:
+            if error.errno in _START_MESSAGES:
+                raise _StartError("start", f"{command[0]}: {_START_MESSAGES[error.errno]}") from error
+            raise _StartError("node-failed", f"the task could not be started: {_text(error)}") from error
 
     def _watch(self, main: int) -> Any:
         """Wait for the end of the command, and bring it about when it is time; its status, not yet reaped."""
@@ -188,7 +177,7 @@ class _Supervisor:
             until = self._kill_at if self._kill_at is not None else deadline
             heard = signal.sigtimedwait(_HEARD, max(0.0, until - now))
             if heard is not None and heard.si_signo in _REASONS and not self._stopping:
-                self._stop(main, _REASONS[signal.Signals(heard.si_signo)])
+                self._stop(main, _REASONS[heard.si_signo])
 
     def _stop(self, main: int, reason: str) -> None:
         self._stopping = reason
@@ -227,25 +216,26 @@ class _Supervisor:
         elif code == 0:
             self._end(None, 0, None, "")
         elif self._groups.out_of_memory():
-            self._end(
-                "out-of-memory",
-                code,
-                number,
-                f"used more than its {self._launch['memory_bytes']} bytes of memory",
-            )
+            used = f"used more than its {self._launch['memory_bytes']} bytes of memory"
+            self._end("out-of-memory", code, number, used)
         elif code is None:
             self._end("signal", None, number, f"ended by signal {number} ({_signal_name(number)})")
         else:
             self._end("exit", code, None, f"ended with code {code}")
 
     def _end(self, cause: str | None, code: int | None, number: int | None, message: str) -> None:
-        started_ms = self._record.values.get("started_ms")
         ended_ms = time.time_ns() // 1_000_000
-        if started_ms is not None:
+        if self._started_ms is not None:
             # By the monotonic clock, so that a step of the wall clock does not change the duration.
-            ended_ms = started_ms + round((time.monotonic() - self._started) * 1_000)
-        self._record.write(
-            state="ended", cause=cause, code=code, signal=number, message=message, ended_ms=ended_ms
+            ended_ms = self._started_ms + round((time.monotonic() - self._started) * 1_000)
+        self._control.write(
+            self._task,
+            state="ended",
+            cause=cause,
+            code=code,
+            signal=number,
+            message=message,
+            ended_ms=ended_ms,
         )
         if cause is not None and cause not in ("gang", "cancelled"):
             self._stop_gang()
@@ -258,21 +248,31 @@ class _Supervisor:
         if not others:
             return
         with contextlib.suppress(OSError):
-            # A link needs no space on the disk beyond its name.
-            os.link(f"{self._folder}/order.json", f"{self._folder}/{STOP_GANG}")
+            self._control.stop(STOP_GANG)
         for task in others:
-            record = read_record(f"{self._folder}/{record_name(task)}")
+            record = self._control.record(task)
             if record is not None and record["state"] != "ended" and record["boot"] == boot_id():
                 signal_process(record["supervisor"], signal.SIGUSR1)
 
     def _poke(self) -> None:
         """Tell the driver, where one listens, that there is news."""
+        name = os.path.basename(self._launch["poke"])
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._launch["poke"], os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._poke_folder)
             try:
                 os.write(descriptor, f"{self._launch['attempt']}\n".encode())
             finally:
                 os.close(descriptor)
+
+
+def _program(name: str, path: str) -> str:
+    """The file to run, looked for as a shell would; raises _StartError."""
+    places = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in path.split(":")]
+    there = [place for place in places if os.path.exists(place)]
+    for place in there:
+        if os.access(place, os.X_OK) and not os.path.isdir(place):
+            return place
+    raise _StartError("start", f"{name}: {_START_MESSAGES[errno.EACCES if there else errno.ENOENT]}")
 
 
 _START_MESSAGES = {

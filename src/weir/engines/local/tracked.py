@@ -31,6 +31,8 @@ class Tracked:
     """A supervisor of it ended badly: look at once, and clear up after it."""
     failure: str = ""
     """Why not even a record of it could be made."""
+    silent: dict[int, float] = field(default_factory=dict)
+    """Since when a task is known to be claimed without a record."""
     looked_s: float = 0.0
     """When its records were last read, by the monotonic clock."""
 
