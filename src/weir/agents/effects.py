@@ -63,6 +63,8 @@ class Collect:
     """Take over the logs and matching outputs of one that ended; answered by Collected."""
 
     attempt: RecordedAttempt
+    tries: int = 0
+    """How many tries came to nothing before."""
 
 
 @dataclass(frozen=True, slots=True)

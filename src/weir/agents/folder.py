@@ -101,6 +101,15 @@ class AgentFolder:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def short_path(self, path: Path) -> Iterator[str]:
+        """A short name for a path right in the folder, for sockets, whose names may have 107 bytes at most."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{path.name}"
+        finally:
+            os.close(descriptor)
+
 
 def read_secret(path: Path) -> str:
     """The one line of a file that only its owner may read.

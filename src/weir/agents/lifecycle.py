@@ -221,13 +221,15 @@ class Lifecycle:
                 for attempt in self._attempts.in_phase(Phase.KEPT):
                     self._forget(attempt)
             case ("fetch", name):
-                attempt_or_none = self._attempts.get(name)
-                if attempt_or_none is not None and attempt_or_none.phase is Phase.FETCHING:
-                    self._fetch(attempt_or_none)
+                found = self._attempts.get(name)
+                if found is not None and found.phase is Phase.FETCHING:
+                    self._fetch(found)
             case ("collect", name):
-                attempt_or_none = self._attempts.get(name)
-                if attempt_or_none is not None and attempt_or_none.phase is Phase.COLLECTING:
-                    self._agenda.effects.append(Collect(attempt_or_none))
+                found = self._attempts.get(name)
+                if found is not None and found.phase is Phase.COLLECTING:
+                    pause = self._pauses.get(("collect", name))
+                    tries = 0 if pause is None else pause.tries
+                    self._agenda.effects.append(Collect(found, tries))
 
     def _run(self, wanted: DesiredAttempt, works: Mapping[str, Work]) -> None:
         """A new attempt: durably intended, its inputs fetched; an older one of its job is stopped first."""

@@ -28,12 +28,10 @@ from weir.agents.inputs import (
 )
 from weir.agents.lifecycle import Lifecycle
 from weir.agents.pulling import Pulling
-from weir.agents.record import Order, Phase, Record
+from weir.agents.record import STOPPED_HERE, Order, Phase, Record
 from weir.agents.reporting import Reporting
 from weir.model.agent import PullAnswer, ReportAnswer
 from weir.model.state import Desired, Observed
-
-STOPPED_HERE = "stopped by the centre's operator"
 
 
 class Machine:

@@ -56,6 +56,10 @@ class RecordedAttempt:
     end: End | None = None
 
 
+STOPPED_HERE = "stopped by the centre's operator"
+"""The reason given for what a local order stops."""
+
+
 class Order(Enum):
     """What the centre's operator orders on the spot, with or without the server."""
 
@@ -185,6 +189,7 @@ class MemoryRecord:
 
 __all__ = [
     "LARGEST_PAST",
+    "STOPPED_HERE",
     "Batch",
     "MemoryRecord",
     "Order",

@@ -1,0 +1,158 @@
+"""Taking over what an ended attempt leaves: its logs, and the outputs that it was asked for."""
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weir.agents.fetching import disk_problem
+from weir.agents.inputs import Collected, LogsSent
+from weir.agents.outputs import Found, OutputsError, find_outputs
+from weir.agents.record import RecordedAttempt
+from weir.agents.transport import Transport, TransportError, UnreachableError, WrongOffsetError
+from weir.engines.driver import STREAMS, Driver
+from weir.model.agent import LogChunk, OutputFile, Work
+
+SMALL_LOG = 16 << 10
+"""Bytes of one stream that travel inside a report; larger ones are sent by themselves."""
+SMALL_LOGS = 128 << 10
+"""Bytes of all streams of an attempt that do so."""
+PATIENCE = 8
+"""A refusal is believed only after so many tries: a restored server may first have to learn of the attempt."""
+_PIECE = 1 << 20
+
+
+def collect(driver: Driver, transport: Transport, attempt: RecordedAttempt, tries: int) -> Collected:
+    """Send logs and outputs; `tries` counts the earlier ones.
+
+    Raises EngineUnreachableError when the engine cannot be asked. The answer says `again` where the server could
+    not be reached, or refused and may still come to accept it.
+    """
+    if attempt.work is None:
+        return Collected(attempt.id)
+    logs = _Logs()
+    problem = ""
+    outputs: tuple[OutputFile, ...] = ()
+    try:
+        _send_logs(driver, transport, attempt, attempt.work, logs)
+    except TransportError as error:
+        if _hopeful(error, tries):
+            return Collected(attempt.id, problem=str(error), again=True)
+        logs.dropped += logs.unsent
+    try:
+        outputs = _send_outputs(transport, attempt, attempt.work)
+    except TransportError as error:
+        if _hopeful(error, tries):
+            return Collected(attempt.id, problem=str(error), again=True)
+        problem = f"the server does not take the outputs: {error}"
+    except OutputsError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = disk_problem("the outputs", error)
+    return Collected(attempt.id, outputs, tuple(logs.chunks), logs.dropped, problem)
+
+
+def send_log(
+    driver: Driver, transport: Transport, attempt: str, task: int, stream: str, offset: int, limit: int
+) -> LogsSent:
+    """Send one piece of a running log from `offset` on, nothing past `limit`; how far it has come then.
+
+    Raises EngineUnreachableError.
+    """
+    data = driver.output(attempt, task, stream, offset, min(_PIECE, max(0, limit - offset)))
+    if not data:
+        return LogsSent(attempt, task, stream, offset)
+    try:
+        return LogsSent(attempt, task, stream, transport.put_log(attempt, task, stream, offset, data))
+    except WrongOffsetError as error:
+        return LogsSent(attempt, task, stream, error.offset)
+    except TransportError:
+        return LogsSent(attempt, task, stream, offset, failed=True)
+
+
+@dataclass(slots=True)
+class _Logs:
+    chunks: list[LogChunk] = field(default_factory=list)
+    dropped: int = 0
+    unsent: int = 0
+
+
+def _send_logs(
+    driver: Driver, transport: Transport, attempt: RecordedAttempt, work: Work, logs: _Logs
+) -> None:
+    inline = 0
+    for task in range(work.tasks):
+        for stream in STREAMS:
+            size = driver.output_size(attempt.id, task, stream)
+            taken = min(size, work.log_limit_bytes)
+            logs.dropped += size - taken
+            if taken <= SMALL_LOG and inline + taken <= SMALL_LOGS:
+                inline += taken
+                data = driver.output(attempt.id, task, stream, 0, taken) if taken else b""
+                if data:
+                    logs.chunks.append(
+                        LogChunk(attempt.id, task, stream, 0, base64.b64encode(data).decode("ascii"))
+                    )
+            else:
+                logs.unsent = taken
+                _send_large(driver, transport, attempt.id, task, stream, taken, logs)
+                logs.unsent = 0
+
+
+def _send_large(
+    driver: Driver, transport: Transport, attempt: str, task: int, stream: str, size: int, logs: _Logs
+) -> None:
+    # An empty piece asks how much the server holds already, from when the log was followed or an earlier try.
+    offset = min(size, _put(transport, attempt, task, stream, 0, b""))
+    while offset < size:
+        data = driver.output(attempt, task, stream, offset, min(_PIECE, size - offset))
+        if not data:
+            break
+        held = _put(transport, attempt, task, stream, offset, data)
+        if held == offset:
+            raise TransportError(f"the server does not take {stream} of task {task} past {offset} bytes")
+        offset = held
+        logs.unsent = max(0, size - offset)
+
+
+def _put(transport: Transport, attempt: str, task: int, stream: str, offset: int, data: bytes) -> int:
+    try:
+        return transport.put_log(attempt, task, stream, offset, data)
+    except WrongOffsetError as error:
+        return error.offset
+
+
+def _send_outputs(transport: Transport, attempt: RecordedAttempt, work: Work) -> tuple[OutputFile, ...]:
+    folder = Path(attempt.folder) / "work"
+    if not work.outputs or not folder.is_dir():
+        return ()
+    return tuple(
+        _send(transport, found) for found in find_outputs(folder, work.outputs, work.output_limit_bytes)
+    )
+
+
+def _send(transport: Transport, found: Found) -> OutputFile:
+    with found.open() as file:
+        sha, size = hashlib.sha256(), 0
+        while piece := file.read(_PIECE):
+            sha.update(piece)
+            size += len(piece)
+        digest = sha.hexdigest()
+        offset = transport.blob_offset(digest, size)
+        # A blob that is held whole needs nothing; an empty one is still to be made.
+        for _ in range(3):
+            if offset >= size and size:
+                break
+            try:
+                transport.put_blob(digest, file, offset, size)
+                break
+            except WrongOffsetError as error:
+                offset = error.offset
+    return OutputFile(task=0, path=found.path, size_bytes=size, digest=digest)
+
+
+def _hopeful(error: TransportError, tries: int) -> bool:
+    return isinstance(error, UnreachableError) or tries < PATIENCE
+
+
+__all__ = ["collect", "send_log"]
