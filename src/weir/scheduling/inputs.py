@@ -74,6 +74,8 @@ class JobClass:
     weight_time: int = 1_000
     weight_money: int = 1_000
     weight_carbon: int = 0
+    capabilities: tuple[str, ...] = ()
+    """What the pool's engine must claim to be able to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ class RunningJob:
     """(node, tasks on it)"""
     placed_ms: int
     time_limit_ms: int
+    devices: tuple[int, ...] = ()
+    """As in the plan's start; when it is not known, the core assumes the best fitting devices."""
 
 
 @dataclass(frozen=True, slots=True)

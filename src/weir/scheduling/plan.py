@@ -13,6 +13,22 @@ class Start:
     nodes: tuple[tuple[int, int], ...]
     reason: int
     """Index into the plan's `reasons`."""
+    devices: tuple[int, ...] = ()
+    """In a pool that shares devices: the device index on its node of each device of each task, in task order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A waiting job keeps these nodes of its best pool from `start_ms` on, proven by the time limits of what runs.
+
+    Nothing behind it in order starts in this pass if that could delay it. It is made anew in each pass.
+    """
+
+    job: int
+    pool: str
+    start_ms: int
+    nodes: tuple[tuple[int, int], ...]
+    """(node, tasks on it)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +47,13 @@ class Verdict(Enum):
     FAILS = "fails"
     """A hard constraint does not hold there."""
     FULL = "full"
-    """Eligible, and without room now."""
+    """Eligible, and without room now; or what room there is, is kept for a reservation, as the note then says."""
     OUTSCORED = "outscored"
-    """Eligible with room now, and another pool scored better."""
+    """Eligible, and another pool with room scored better; whether there was room here made no difference."""
     CLOSED = "closed"
     """Eligible, and starting nothing now (draining, or its centre is lost)."""
+    FITS = "fits"
+    """Eligible, asked without regard to what runs there now (`fits_ever` alone says this)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,7 @@ class PoolReason:
     failed: Constraint | None = None
     terms: Terms | None = None
     free_nodes: int = 0
+    """Nodes on which nothing ran at the decision."""
     note: str = ""
 
 
@@ -76,7 +95,12 @@ class Plan:
     """The answer of one step. `digest` is a SHA-256 over everything in it but the reasons."""
 
     starts: tuple[Start, ...]
+    """In the order in which they were decided, which is the global order."""
     reasons: tuple[tuple[PoolReason, ...], ...]
+    """Shared by starts decided alike: same class, time limit, chosen pool and verdicts. The chosen pool comes first,
+    then the others by score, then those that fail a constraint; free nodes are as the first such start found them."""
     digest: str
     considered: int
     """Jobs started or proven unable to start in this step."""
+    reservations: tuple[Reservation, ...] = ()
+    """By pool."""

@@ -1,0 +1,84 @@
+"""How large inputs may be, so that no sum or product in the core overflows 64 bits."""
+
+import numpy as np
+
+from weir.scheduling.inputs import JobClass, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.tables import Int64s
+
+MOST_NODES = 2**20
+MOST_DEVICES_A_NODE = 2**10
+MOST_TASKS = 2**17
+MOST_CORES_MILLI = 2**30
+LARGEST_MEMORY = 2**60
+LARGEST_NUMBER = 2**62
+LONGEST_LIMIT_MS = 2**35
+LATEST_MS = 2**52
+HIGHEST_PRIORITY = 2**31
+
+# What is larger than these counts as this much; see kernels/score.py.
+LARGEST_AMOUNT = 2**37
+LARGEST_WEIGHT = 100_000
+LARGEST_SPEED = 1_000_000
+
+
+def check_pools(rows: tuple[PoolRow, ...]) -> None:
+    """Raise ValueError naming the first pool, in order of key, that is outside the bounds or declared twice."""
+    before = None
+    for row in rows:
+        if row.key == before:
+            raise ValueError(f"pool {row.key} is declared twice")
+        before = row.key
+        _check(row.key, "nodes", row.nodes, MOST_NODES)
+        _check(row.key, "devices_per_node", row.devices_per_node, MOST_DEVICES_A_NODE)
+        _check(row.key, "cores_milli_per_node", row.cores_milli_per_node, MOST_CORES_MILLI)
+        _check(row.key, "memory_bytes_per_node", row.memory_bytes_per_node, LARGEST_MEMORY)
+
+
+def check_class(job_class: JobClass) -> None:
+    """Raise ValueError for a class outside the bounds."""
+    _check("class", "tasks", job_class.tasks, MOST_TASKS, least=1)
+    _check("class", "devices_milli", job_class.devices_milli, MOST_DEVICES_A_NODE * 1_000)
+    if job_class.devices_milli > 1_000 and job_class.devices_milli % 1_000:
+        raise ValueError(f"class: devices_milli is {job_class.devices_milli}; a share is of one device")
+    _check("class", "cores_milli", job_class.cores_milli, MOST_CORES_MILLI)
+    _check("class", "memory_bytes", job_class.memory_bytes, LARGEST_MEMORY)
+
+
+def check_batch(batch: QueuedJobs) -> None:
+    """Raise ValueError for columns of unequal length or values outside the bounds."""
+    columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms)
+    if any(column.dtype != np.int64 or column.shape != (len(batch.job),) for column in columns):
+        raise ValueError("queued jobs are columns of int64 of equal length")
+    if len(batch.job):
+        _check_column("job", batch.job, 0, LARGEST_NUMBER)
+        _check_column("priority", batch.priority, -HIGHEST_PRIORITY, HIGHEST_PRIORITY)
+        _check_column("submitted_ms", batch.submitted_ms, 0, LATEST_MS)
+        _check_column("time_limit_ms", batch.time_limit_ms, 1, LONGEST_LIMIT_MS)
+
+
+def check_running(job: RunningJob) -> None:
+    """Raise ValueError for a placement that cannot be: no nodes, or not every task on one."""
+    where = f"running job {job.job}"
+    _check(where, "job", job.job, LARGEST_NUMBER)
+    _check(where, "placed_ms", job.placed_ms, LATEST_MS)
+    _check(where, "time_limit_ms", job.time_limit_ms, LONGEST_LIMIT_MS, least=1)
+    if sum(tasks for _, tasks in job.nodes) != job.job_class.tasks:
+        raise ValueError(f"{where}: nodes {job.nodes} do not hold its {job.job_class.tasks} tasks")
+    for node, tasks in job.nodes:
+        _check(where, "node", node, MOST_NODES - 1)
+        _check(where, "tasks on a node", tasks, MOST_TASKS, least=1)
+    wanted = job.job_class.tasks * max(1, job.job_class.devices_milli // 1_000)
+    if job.devices and (len(job.devices) != wanted or not job.job_class.devices_milli):
+        raise ValueError(f"{where}: {len(job.devices)} devices are named, and its tasks use {wanted}")
+    for device in job.devices:
+        _check(where, "device", device, MOST_DEVICES_A_NODE - 1)
+
+
+def _check(where: str, name: str, value: int, most: int, *, least: int = 0) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{where}: {name} is {value}, not between {least} and {most}")
+
+
+def _check_column(name: str, values: Int64s, least: int, most: int) -> None:
+    for value in (int(values.min()), int(values.max())):
+        _check("queued jobs", name, value, most, least=least)

@@ -1,0 +1,124 @@
+"""Compiled code: where it is kept, and how it is made ready before work is taken.
+
+Numba's own cache does not notice a change in a module that a compiled function calls. So the folder is named by a
+hash over every source that compiled code may come from, Numba's version and the CPU. These files are the only
+thing outside itself that the core touches.
+"""
+
+import fcntl
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_ROOMS = ("scheduling", "units")
+_KERNELS = ("score", "queue", "room", "running", "cycle", "question")
+
+
+@cache
+def code_version() -> str:
+    """The code's version for replay: a SHA-256 over every source of `scheduling` and `units`."""
+    digest = hashlib.sha256()
+    weir = Path(__file__).parents[1]
+    for room in _ROOMS:
+        for path in sorted((weir / room).rglob("*.py")):
+            source = path.read_bytes()
+            digest.update(f"{path.relative_to(weir).as_posix()}\0{len(source)}\0".encode())
+            digest.update(source)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: in WEIR_CACHE if set, else XDG_CACHE_HOME/weir, else ~/.cache/weir."""
+    import llvmlite.binding  # type: ignore[import-untyped]  # it ships no types
+    import numba
+
+    parts = (
+        code_version(),
+        numba.__version__,
+        sys.implementation.cache_tag or "",
+        llvmlite.binding.get_host_cpu_name(),
+        llvmlite.binding.get_host_cpu_features().flatten(),
+    )
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    return _user_folder() / f"numba-{name}"
+
+
+def kernel(name: str) -> ModuleType:
+    """A module of compiled functions; the first use says where they are kept and imports Numba."""
+    return _kernels()[name]
+
+
+def warm_up(progress: Callable[[str], None] = lambda line: None) -> bool:
+    """Make all compiled code ready; True if it had to be compiled (some tens of seconds, once a machine).
+
+    May be repeated, and called by several processes at once: one compiles and the rest wait for it. `progress` is
+    told in words what goes on, among it that no cache folder could be written and what follows from that.
+    """
+    folder, notice = _place()
+    if notice:
+        progress(notice)
+    with (folder / "lock").open("a+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "complete"
+        fresh = not done.exists()
+        if fresh:
+            progress("compiling the scheduling core, once on this machine")
+        from weir.scheduling.rehearsal import rehearse
+
+        rehearse()
+        if fresh:
+            done.touch()
+            progress("the scheduling core is compiled")
+        return fresh
+
+
+def _user_folder() -> Path:
+    own = os.environ.get("WEIR_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    # The standard says that a relative path there counts as not set.
+    if base and Path(base).is_absolute():
+        return Path(base) / "weir"
+    with suppress(RuntimeError):
+        return Path.home() / ".cache" / "weir"
+    return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}"
+
+
+@cache
+def _place() -> tuple[Path, str]:
+    """The folder to use, made, and a notice when it is not the wanted one."""
+    wanted = cache_folder()
+    try:
+        wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=wanted):
+            pass
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="weir-numba-"))
+        return folder, (
+            f"{wanted} cannot be written ({error.strerror}), so compiled code goes to {folder} and is compiled again "
+            "at the next start; set WEIR_CACHE to a folder that can be written"
+        )
+    return wanted, ""
+
+
+@cache
+def _kernels() -> dict[str, ModuleType]:
+    import numba
+
+    folder, _ = _place()
+    settings: Any = numba.config  # its names are set while it runs
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder)  # read where a function is declared, that is, in these imports
+    try:
+        return {name: importlib.import_module(f"weir.scheduling.kernels.{name}") for name in _KERNELS}
+    finally:
+        settings.CACHE_DIR = before

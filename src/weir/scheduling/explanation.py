@@ -1,0 +1,75 @@
+"""Why one job waits, or why it went where it is."""
+
+import numpy as np
+
+from weir.scheduling.compilation import kernel
+from weir.scheduling.eligibility import constraint_in_words
+from weir.scheduling.plan import Explanation, PoolReason, Terms, Verdict
+from weir.scheduling.state import State
+from weir.scheduling.step import KEPT_NOTE
+from weir.scheduling.tables import Counter
+
+
+def explain(state: State, job: int, now_ms: int) -> Explanation | None:
+    """Every pool's reason for one job, by pool key, as the state stands after its last step.
+
+    For a job that this state started, the reasons of that decision, and position 0. None for a job that neither
+    waits nor was started by this state: its reasons are where the plan that started it was stored.
+    """
+    if job in state.reasons:
+        return Explanation(state.reasons[job], 0, 0, state.queued)
+    queue = kernel("queue")
+    slot = int(queue.find(state.index, state.slots, job))
+    if slot < 0:
+        return None
+    position, ahead = queue.position(state.queues, state.slots, slot)
+    pools = _pools_of_waiting(state, slot, now_ms)
+    return Explanation(pools, int(position), int(ahead), state.queued)
+
+
+def _pools_of_waiting(state: State, slot: int, now_ms: int) -> tuple[PoolReason, ...]:
+    number = int(state.queues.job_class[state.slots.queue[slot]])
+    job_class = state.job_classes[number]
+    assert job_class is not None
+    count = len(state.rows)
+    verdict, room = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    found = np.zeros((count, 5), np.int64)
+    kernel("question").judge(
+        state.pools,
+        state.classes,
+        state.free,
+        state.later,
+        state.reservations,
+        state.work,
+        state.counters,
+        state.rates,
+        number,
+        int(state.slots.limit[slot]),
+        now_ms,
+        verdict,
+        room,
+        found,
+    )
+    cycle = kernel("cycle")
+    reasons = []
+    for place, row in enumerate(state.rows):
+        code = int(state.classes.failed[number, place])
+        if code:
+            failed = constraint_in_words(row, job_class, code)
+            reasons.append(PoolReason(row.key, Verdict.FAILS, failed=failed))
+            continue
+        said, note = Verdict.FULL, f"room for {int(room[place])} of {job_class.tasks} tasks"
+        if verdict[place] == cycle.CLOSED:
+            said, note = Verdict.CLOSED, row.closed_because
+        elif verdict[place] == cycle.KEPT:
+            note = KEPT_NOTE.format(job=int(state.reservations.job[place]))
+        elif verdict[place] == cycle.OUTSCORED:
+            # Something has changed in the meaning of `now` alone; the next step will decide.
+            note = "there is room; the next step decides"
+        if int(state.reservations.job[place]) == int(state.slots.job[slot]):
+            note = f"reserved for this job; {note}"
+        terms = Terms(*found[place].tolist())
+        idle = int(state.pools.idle[place])
+        reasons.append(PoolReason(row.key, said, terms=terms, free_nodes=idle, note=note))
+    assert state.counters[Counter.QUEUED] > 0
+    return tuple(reasons)

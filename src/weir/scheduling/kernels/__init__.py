@@ -1,0 +1,1 @@
+"""Compiled code. Import it through `weir.scheduling.compilation`, which says first where compiled code is kept."""

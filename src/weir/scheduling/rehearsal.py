@@ -1,0 +1,45 @@
+"""A small province with everything that compiled code distinguishes, gone through so that all of it is compiled."""
+
+import numpy as np
+
+from weir.scheduling.explanation import explain
+from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.policy import Policy
+from weir.scheduling.state import State
+from weir.scheduling.step import step
+
+_GIB = 1 << 30
+
+
+def rehearse() -> None:
+    """Make a few steps and ask for a reason; afterwards every compiled function has been called."""
+    pools = tuple(
+        PoolRow(
+            key=f"{centre}/a", centre=centre, city="", kind="", device_model="d", stack="s", domestic=True,
+            device_memory_bytes=_GIB, precisions=(), nodes=2, devices_per_node=2, cores_milli_per_node=4_000,
+            memory_bytes_per_node=8 * _GIB, shares=shares, speed_milli=1_000, device_hour_micro_yuan=1,
+            core_hour_micro_yuan=1, carbon_g_per_kwh=1, device_power_watts=1,
+        )
+        for centre, shares in (("x", False), ("y", True))
+    )  # fmt: skip
+    links = (LinkRow("x", "y", 10**9, 1),)
+    whole = JobClass(1, 1_000, 1_000, _GIB, data=(("x", 1),), variant_speeds=(("s", 1_000),))
+    share = JobClass(1, 500, 1_000, _GIB)
+    gang = JobClass(4, 1_000, 1_000, _GIB)
+    queued = tuple(_batch(job_class, first) for job_class, first in ((gang, 0), (whole, 10), (share, 20)))
+    running = (
+        RunningJob(90, whole, "x/a", ((5, 1),), 0, 1_000),
+        RunningJob(91, share, "y/a", ((0, 1),), 0, 1_000),
+    )
+    state, plan = step(State.empty(Policy()), Changes(pools, links, queued=queued, running=running), 1_000)
+    explain(state, next(job for job in range(30) if state.waits(job)), 1_000)
+    freed = tuple(start.job for start in plan.starts)
+    state, _ = step(state, Changes(pools, freed=freed, unqueued=np.array([22], np.int64)), 2_000)
+    # Enough of a kind that tables are enlarged on the way.
+    many = QueuedJobs(JobClass(1, 0, 1, 1), *(np.arange(1, 301) for _ in range(4)))
+    step(State.empty(Policy()), Changes(pools, links, queued=(many,)), 0)
+
+
+def _batch(job_class: JobClass, first: int) -> QueuedJobs:
+    job = np.arange(first, first + 8, dtype=np.int64)
+    return QueuedJobs(job_class, job, job % 2, job, 1_000 + job)

@@ -1,0 +1,213 @@
+"""One step: take in what changed, make one pass over the queue, and say what was decided."""
+
+import hashlib
+from collections import Counter as Tally
+
+import numpy as np
+
+from weir.scheduling.bounds import LATEST_MS
+from weir.scheduling.compilation import kernel
+from weir.scheduling.eligibility import constraint_in_words
+from weir.scheduling.inputs import Changes
+from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
+from weir.scheduling.state import LIST_ALL_BELOW, State
+from weir.scheduling.tables import Counter
+
+KEPT_NOTE = "the room there is, is kept for job {job}"
+
+
+def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
+    """Apply the changes in the order that `Changes` states, then start what can start.
+
+    The state is taken over and changed in place: use only the one that is returned. What the plan starts holds its
+    capacity from `now_ms` on and waits no more. When such a start was applied, nothing need be told (telling it as
+    `running` changes nothing but its times); when it could not be, list it in `freed`, and in `queued` if it is
+    still ready.
+
+    The same state, changes and `now_ms` give the same plan on any machine, in whatever order equal changes are
+    listed. Raises ValueError when changes contradict themselves or the bounds; the state must then be given up.
+    """
+    if not 0 <= now_ms <= LATEST_MS:
+        raise ValueError(f"now_ms is {now_ms}, not between 0 and {LATEST_MS}")
+    apply(state, changes)
+    waiting = state.queued
+    run_pass(state, now_ms)
+    starts = _starts(state, now_ms)
+    reasons = _reasons(state)
+    for start in starts:
+        state.reasons[start.job] = reasons[start.reason]
+    reservations = _reservations(state)
+    return state, Plan(starts, reasons, _digest(starts, reservations, waiting), waiting, reservations)
+
+
+def apply(state: State, changes: Changes) -> None:
+    """Bring the state up to date."""
+    if changes.pools is not None or changes.links is not None:
+        state.set_pools(state.rows if changes.pools is None else changes.pools, changes.links)
+    state.release(changes.freed)
+    if len(changes.unqueued):
+        state.dequeue(changes.unqueued)
+    state.enqueue(changes.queued)
+    state.admit(changes.running)
+
+
+def run_pass(state: State, now_ms: int) -> None:
+    """Let compiled code go over the queue, enlarging tables when it asks for that."""
+    cycle = kernel("cycle")
+    cycle.begin(
+        state.classes, state.queues, state.slots, state.reservations, state.work, state.counters, now_ms
+    )
+    while cycle.proceed(
+        state.pools,
+        state.free,
+        state.later,
+        state.classes,
+        state.queues,
+        state.slots,
+        state.runs,
+        state.records,
+        state.reservations,
+        state.work,
+        state.counters,
+        state.rates,
+    ):
+        counters = state.counters
+        if counters[Counter.FREE_RUNS] == 0:
+            state.make_runs(len(state.runs.job))
+        if counters[Counter.STARTS] == len(state.work.start_run):
+            state.make_starts(2 * len(state.work.start_run))
+        if 2 * counters[Counter.GROUPS] >= len(state.work.group_index):
+            state.make_groups(2 * len(state.work.group), used=int(counters[Counter.GROUPS]))
+        if counters[Counter.FREE_RECORDS] < counters[Counter.RECORDS_WANTED]:
+            state.make_records(max(int(counters[Counter.RECORDS_WANTED]), len(state.records.node)))
+
+
+def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
+    """The pools that fail a constraint of the class, as they are listed with a start; kept until pools change.
+
+    From a hundred pools on, one example for each constraint, saying how many more there are.
+    """
+    known = state.failing.get(job_class)
+    if known is not None:
+        return known
+    row = state.classes.failed[job_class]
+    described = state.job_classes[job_class]
+    assert described is not None
+    listed = np.flatnonzero(row)
+    notes: dict[int, str] = {}
+    if len(state.rows) >= LIST_ALL_BELOW:
+        tally = Tally(row[listed].tolist())
+        listed = np.sort(np.unique(row, return_index=True)[1])
+        listed = listed[row[listed] > 0]
+        notes = {code: f"{count - 1} more pools fail this" for code, count in tally.items() if count > 1}
+    found = tuple(
+        PoolReason(
+            state.rows[place].key,
+            Verdict.FAILS,
+            failed=constraint_in_words(state.rows[place], described, int(row[place])),
+            note=notes.get(int(row[place]), ""),
+        )
+        for place in listed.tolist()
+    )
+    state.failing[job_class] = found
+    return found
+
+
+def _starts(state: State, now_ms: int) -> tuple[Start, ...]:
+    count = int(state.counters[Counter.STARTS])
+    if not count:
+        return ()
+    which = state.work.start_run[:count]
+    runs, keys = state.runs, [row.key for row in state.rows]
+    job, pool = runs.job[which].tolist(), runs.pool[which].tolist()
+    group = state.work.start_group[:count].tolist()
+    node, tasks, device, begins, device_begins = _placements(state, which)
+    found = []
+    for i, run in enumerate(which.tolist()):
+        first, last = begins[i], begins[i + 1]
+        nodes = (
+            ((node[first], tasks[first]),)
+            if last == first + 1
+            else tuple(zip(node[first:last], tasks[first:last], strict=True))
+        )
+        key = keys[pool[i]]
+        found.append(
+            Start(job[i], key, nodes, group[i], tuple(device[device_begins[i] : device_begins[i + 1]]))
+        )
+        state.run_details[job[i]] = (run, key, now_ms)
+    return tuple(found)
+
+
+def _placements(
+    state: State, which: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
+    """Nodes, tasks and devices of several placements one after the other, and where each begins."""
+    running = kernel("running")
+    length = running.records_of_all(state.runs, state.records, which)
+    node, tasks, device = (np.zeros(length, np.int64) for _ in range(3))
+    begins, device_begins = (np.zeros(len(which) + 1, np.int64) for _ in range(2))
+    running.unroll_all(state.runs, state.records, which, node, tasks, device, begins, device_begins)
+    return node.tolist(), tasks.tolist(), device.tolist(), begins.tolist(), device_begins.tolist()
+
+
+def _reasons(state: State) -> tuple[tuple[PoolReason, ...], ...]:
+    work = state.work
+    return tuple(
+        _group_reasons(state, work.group[group], group)
+        for group in range(int(state.counters[Counter.GROUPS]))
+    )
+
+
+def _group_reasons(
+    state: State, group: np.ndarray[tuple[int], np.dtype[np.int64]], row: int
+) -> tuple[PoolReason, ...]:
+    work, cycle = state.work, kernel("cycle")
+    job_class, listed = int(group[0]), int(group[4])
+    places = work.group_pool[row, :listed].tolist()
+    verdicts = work.group_verdict[row, :listed].tolist()
+    idle = work.group_idle[row, :listed].tolist()
+    terms = work.group_terms[row, :listed].tolist()
+    found = []
+    for place, verdict, free_nodes, parts in zip(places, verdicts, idle, terms, strict=True):
+        pool = state.rows[place]
+        note = ""
+        said = Verdict.OUTSCORED
+        if verdict == cycle.CHOSEN:
+            said = Verdict.CHOSEN
+            eligible = int(np.count_nonzero(state.classes.failed[job_class] == 0))
+            if eligible > listed:
+                note = (
+                    f"best scored of those with room; {eligible - listed} more eligible pools are not listed"
+                )
+        elif verdict == cycle.CLOSED:
+            said, note = Verdict.CLOSED, pool.closed_because
+        elif verdict == cycle.FULL:
+            said = Verdict.FULL
+        elif verdict == cycle.KEPT:
+            said, note = Verdict.FULL, KEPT_NOTE.format(job=int(state.reservations.job[place]))
+        found.append(PoolReason(pool.key, said, terms=Terms(*parts), free_nodes=free_nodes, note=note))
+    return (*found, *failing_pools(state, job_class))
+
+
+def _reservations(state: State) -> tuple[Reservation, ...]:
+    table = state.reservations
+    found = []
+    for place in np.flatnonzero(table.job >= 0).tolist():
+        first = int(state.pools.first_node[place])
+        last = first + int(table.used[place])
+        nodes = tuple(zip(table.node[first:last].tolist(), table.tasks[first:last].tolist(), strict=True))
+        found.append(
+            Reservation(int(table.job[place]), state.rows[place].key, int(table.start[place]), nodes)
+        )
+    return tuple(found)
+
+
+def _digest(starts: tuple[Start, ...], reservations: tuple[Reservation, ...], considered: int) -> str:
+    """SHA-256 over the plan's parts in a form that has no two readings."""
+    digest = hashlib.sha256()
+    for start in starts:
+        digest.update(repr((start.job, start.pool, start.nodes, start.devices)).encode())
+    for kept in reservations:
+        digest.update(repr((kept.job, kept.pool, kept.start_ms, kept.nodes)).encode())
+    digest.update(repr((len(starts), len(reservations), considered)).encode())
+    return digest.hexdigest()
