@@ -1,0 +1,207 @@
+"""The control loop as a step: changes in, a plan made true out. One leads; what it knows is rebuilt from the store."""
+
+from dataclasses import dataclass, field
+
+from weir import scheduling
+from weir.control import applier, leader, liveness
+from weir.control.applier import Applied, Cycle
+from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
+from weir.control.liveness import Patience
+from weir.control.snapshot import News, Snapshot
+from weir.registry import drop_empty
+from weir.scheduling import Policy, State
+from weir.scheduling.plan import Explanation, Plan
+from weir.store import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """How the control loop behaves."""
+
+    policy: Policy = field(default_factory=Policy)
+    patience: Patience = field(default_factory=Patience)
+    lease_ms: int = LEASE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What a step did, and when the next one is due.
+
+    `again`: at once. Else when something is committed, and at `next_ms` at the latest.
+    """
+
+    leading: bool
+    next_ms: int
+    again: bool = False
+    planned: bool = False
+    starts: int = 0
+    refused: int = 0
+    considered: int = 0
+    queued: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a job stands in the core, as of a position of the change log and a time."""
+
+    explanation: Explanation | None
+    position: int
+    as_of_ms: int
+
+
+class Control:
+    """The scheduler. Its methods are called in turn, from one thread.
+
+    `holder` names this life of this process, and must be another at each start.
+    """
+
+    def __init__(self, store: Store, settings: ControlSettings, holder: str, address: str = "") -> None:
+        self._store = store
+        self._settings = settings
+        self._holder = holder
+        self._address = address
+        self._lease: Lease | None = None
+        self._snapshot = Snapshot()
+        self._state: State | None = None
+        self._as_of_ms = 0
+        self._watching_since_ms = 0
+        self._look_ms = 0
+
+    @property
+    def leading(self) -> bool:
+        """Whether this one led at its last step."""
+        return self._lease is not None
+
+    def step(self, now_ms: int) -> StepOutcome:
+        """Renew the lease, look after silent centres, take in what changed, plan, and make the plan true.
+
+        Does and writes nothing where nothing is new. Whatever is raised, the next step starts from the store's
+        live rows again.
+        """
+        try:
+            return self._step(now_ms)
+        except LeadershipLostError:
+            self._lease = None
+            self._forget()
+            return StepOutcome(False, now_ms, again=True)
+        except BaseException:
+            self._forget()
+            raise
+
+    def stand(self, job: int, now_ms: int) -> Stand | None:
+        """What the core says of a job as of the last step; None while this one does not lead or has not stepped."""
+        if self._lease is None or self._state is None:
+            return None
+        return Stand(
+            scheduling.explain(self._state, job, max(now_ms, self._as_of_ms)),
+            self._snapshot.position,
+            self._as_of_ms,
+        )
+
+    def resign(self, now_ms: int) -> None:
+        """Let another lead at once, on leaving in good order."""
+        lease, self._lease = self._lease, None
+        self._forget()
+        if lease:
+            self._store.write(lambda tx: leader.release(tx, lease, now_ms))
+
+    def _step(self, now_ms: int) -> StepOutcome:
+        lease = self._lead(now_ms)
+        if lease is None or lease.holder != self._holder:
+            return StepOutcome(False, now_ms if lease is None else max(lease.expires_ms, now_ms + 1))
+        self._watch(now_ms)
+        due_ms = min(self._look_ms, lease.expires_ms - self._settings.lease_ms // 2)
+        news = self._store.read(self._snapshot.read)
+        if news.changes is None and not news.stopping:
+            return StepOutcome(True, due_ms)
+        plan = self._plan(news, now_ms)
+        applied = self._apply(plan, news, lease, now_ms)
+        self._clean(now_ms)
+        return StepOutcome(
+            leading=True,
+            next_ms=due_ms,
+            again=bool(applied.refused),
+            planned=plan is not None,
+            starts=len(applied.started),
+            refused=len(applied.refused),
+            considered=plan.considered if plan else 0,
+            queued=self._state.queued if self._state else 0,
+        )
+
+    def _lead(self, now_ms: int) -> Lease | None:
+        """The lease as it is now; a former leader that has lost it forgets what it knew."""
+        held = self._lease
+        if held and held.expires_ms - now_ms > self._settings.lease_ms // 2:
+            return held
+        if held is None:
+            other = self._store.read(lambda connection: leader.leader(connection, now_ms))
+            if other and other.holder != self._holder:
+                return other
+        lease = self._store.write(
+            lambda tx: leader.acquire(tx, self._holder, self._address, now_ms, self._settings.lease_ms)
+        )
+        if lease.holder != self._holder:
+            self._lease = None
+            self._forget()
+            return lease
+        if held is None or held.term != lease.term:
+            self._forget()
+            self._watching_since_ms = now_ms
+            self._look_ms = now_ms
+        self._lease = lease
+        return lease
+
+    def _watch(self, now_ms: int) -> None:
+        """Look after silent centres, when it is time."""
+        if now_ms < self._look_ms:
+            return
+        patience = self._settings.patience
+        silence = self._store.read(
+            lambda connection: liveness.look(connection, now_ms, self._watching_since_ms, patience)
+        )
+        if silence.lost or silence.given_up:
+            self._store.write(lambda tx: self._write_silence(tx, silence, now_ms))
+            silence = self._store.read(
+                lambda connection: liveness.look(connection, now_ms, self._watching_since_ms, patience)
+            )
+        self._look_ms = silence.next_ms
+
+    def _write_silence(self, tx: Transaction, silence: liveness.Silence, now_ms: int) -> None:
+        if self._lease:
+            leader.check(tx.connection, self._lease)
+        liveness.lose(tx, silence.lost, now_ms - self._settings.patience.lost_after_ms, now_ms)
+        liveness.give_up(tx, silence.given_up, now_ms)
+
+    def _plan(self, news: News, now_ms: int) -> Plan | None:
+        if news.changes is None:
+            return None
+        if self._state is None:
+            self._state = State.empty(self._settings.policy)
+        state, self._state = self._state, None
+        self._state, plan = scheduling.step(state, news.changes, now_ms)
+        self._as_of_ms = now_ms
+        return plan
+
+    def _apply(self, plan: Plan | None, news: News, lease: Lease, now_ms: int) -> Applied:
+        policy = self._settings.policy
+        cycle = Cycle(news.position, now_ms, f"{policy.name}/{policy.version}", scheduling.code_version())
+        versions = self._snapshot.versions
+        applied = self._store.write(
+            lambda tx: applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)
+        )
+        for key in applied.started:
+            self._snapshot.started(key.job, key.epoch)
+        self._snapshot.not_started(applied.refused)
+        return applied
+
+    def _clean(self, now_ms: int) -> None:
+        """Take away what was to be removed once it was empty, where it may be empty by now."""
+        if self._snapshot.pools.removing:
+            self._store.write(lambda tx: drop_empty(tx, now_ms))
+
+    def _forget(self) -> None:
+        self._snapshot = Snapshot()
+        self._state = None
+
+
+__all__ = ["Control", "ControlSettings", "Stand", "StepOutcome"]

@@ -1,0 +1,239 @@
+"""The only place that writes a job's state: what it is follows from facts, and is never set on its own."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, bindparam, func, null, select, update
+from sqlalchemy.sql.dml import Update
+
+from weir.control import dependencies
+from weir.control.dependencies import Ended
+from weir.control.listed import among, number_list
+from weir.model.change import ChangeKind
+from weir.model.state import (
+    LEGAL_MOVES,
+    AttemptFacts,
+    Cause,
+    Dependencies,
+    Desired,
+    JobFacts,
+    JobState,
+    Observed,
+    job_state,
+)
+from weir.store import Transaction, schema
+
+_job = schema.job.c
+_submission = schema.submission.c
+_attempt = schema.attempt.c
+
+
+class IllegalMoveError(RuntimeError):
+    """The facts call for a move that no job may make: a fault in Weir, so the transaction is given up."""
+
+
+class MovedMeanwhileError(RuntimeError):
+    """A job was written by somebody else within this transaction's sight, so it is given up."""
+
+
+class Move(NamedTuple):
+    """A job's new state."""
+
+    job: int
+    submission: int
+    state: JobState
+    cause: Cause | None
+
+
+class Facts(NamedTuple):
+    """All that the states of jobs depend on, as stored; what is equal is looked at once."""
+
+    state: int
+    version: int
+    epoch: int
+    held: bool
+    cancelled: bool
+    attempts_allowed: int
+    unmet: bool
+    dependency_failed: bool
+    desired: int | None
+    observed: int | None
+    attempt_cause: str | None
+    centre_reachable: bool | None
+
+    def now(self) -> tuple[JobState, Cause | None]:
+        """The state that these facts mean."""
+        attempt = None
+        if self.desired is not None:
+            cause = None if self.attempt_cause is None else Cause(self.attempt_cause)
+            attempt = AttemptFacts(Desired(self.desired), Observed(self.observed or 0), cause)
+        return job_state(
+            JobFacts(
+                cancelled=self.cancelled,
+                held=self.held,
+                dependencies=Dependencies.FAILED
+                if self.dependency_failed
+                else Dependencies.UNMET
+                if self.unmet
+                else Dependencies.MET,
+                attempt=attempt,
+                attempts_left=self.epoch < self.attempts_allowed,
+                centre_reachable=bool(self.centre_reachable),
+            )
+        )
+
+
+_FACTS = (
+    select(
+        _job.number,
+        _job.submission,
+        _submission.organisation,
+        _job.state,
+        _job.version,
+        _job.epoch,
+        _job.held,
+        _job.cancelled_ms.is_not(None),
+        _submission.attempts_allowed,
+        _submission.unmet > 0,
+        _submission.dependency_failed,
+        _attempt.desired,
+        _attempt.observed,
+        _attempt.cause,
+        schema.centre.c.reachable,
+    )
+    .join(schema.submission, _submission.number == _job.submission)
+    .outerjoin(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
+    .outerjoin(schema.centre, schema.centre.c.id == _attempt.centre)
+    .where(among(_job.number, "jobs"), _job.state < int(JobState.SUCCEEDED))
+    .order_by(_job.number)
+)
+
+
+def _of_attempt(column: str) -> Any:
+    return (
+        select(_attempt[column])
+        .where(_attempt.job == _job.number, _attempt.epoch == _job.epoch)
+        .correlate(schema.job)
+        .scalar_subquery()
+    )
+
+
+_MOVE = (
+    update(schema.job)
+    .where(among(_job.number, "jobs"), _job.version == bindparam("known_version"))
+    .values(state=bindparam("new_state"), cause=bindparam("new_cause"), version=_job.version + 1)
+)
+_now: BindParameter[Any] = bindparam("now_ms")
+_TO_QUEUE = _MOVE.values(queued_ms=_now, started_ms=null(), ended_ms=null(), exit_code=null())
+_TO_LIVE = _MOVE.values(started_ms=_of_attempt("started_ms"))
+_TO_END = _MOVE.values(
+    started_ms=_of_attempt("started_ms"),
+    ended_ms=func.coalesce(_of_attempt("ended_ms"), _now),
+    exit_code=_of_attempt("exit_code"),
+)
+
+
+def settle(tx: Transaction, jobs: Collection[int], now_ms: int) -> list[Move]:
+    """Bring the jobs, and those that come after them, into the state that their facts mean; the moves made.
+
+    Appends one MOVED change for each organisation concerned. Ended jobs are left as they are. Raises
+    IllegalMoveError or MovedMeanwhileError, after which the transaction must not be committed.
+    """
+    moves: list[Move] = []
+    told: dict[str, list[Move]] = defaultdict(list)
+    wave = jobs
+    while wave:
+        made = _settle_once(tx.connection, wave, now_ms, told)
+        moves += made
+        wave = dependencies.settle(
+            tx.connection,
+            [
+                Ended(move.job, move.submission, move.state is JobState.SUCCEEDED)
+                for move in made
+                if move.state.ended
+            ],
+        )
+    for organisation, its in told.items():
+        tx.append(ChangeKind.MOVED, {"moves": joined(its)}, at_ms=now_ms, organisation=organisation)
+    return moves
+
+
+def joined(moves: Iterable[Move]) -> list[list[int | str]]:
+    """Moves as a change tells them: neighbouring jobs with the same new state are one `[first, count, state]`."""
+    runs: list[list[Any]] = []
+    for move in moves:
+        name = move.state.name.lower()
+        if runs and runs[-1][0] + runs[-1][1] == move.job and runs[-1][2] == name:
+            runs[-1][1] += 1
+        else:
+            runs.append([move.job, 1, name])
+    return runs
+
+
+def first_state(*, unmet: bool, dependency_failed: bool) -> tuple[JobState, Cause | None]:
+    """The state with which a job is stored."""
+    met = Dependencies.UNMET if unmet else Dependencies.MET
+    return job_state(JobFacts(dependencies=Dependencies.FAILED if dependency_failed else met))
+
+
+def _settle_once(
+    connection: Connection, jobs: Collection[int], now_ms: int, told: dict[str, list[Move]]
+) -> list[Move]:
+    alike: dict[Facts, list[tuple[int, int, str]]] = defaultdict(list)
+    for row in connection.execute(_FACTS, {"jobs": number_list(jobs)}):
+        number, submission, organisation = row[:3]
+        alike[Facts(*row[3:])].append((number, submission, organisation))
+    moves: list[tuple[Move, str]] = []
+    writes: dict[tuple[int, JobState, Cause | None], list[int]] = defaultdict(list)
+    for facts, concerned in alike.items():
+        state, cause = facts.now()
+        if state == facts.state:
+            continue
+        if state not in LEGAL_MOVES[JobState(facts.state)]:
+            raise IllegalMoveError(
+                f"job {concerned[0][0]}: {JobState(facts.state).name} to {state.name} ({facts})"
+            )
+        moves += [(Move(number, submission, state, cause), owner) for number, submission, owner in concerned]
+        writes[facts.version, state, cause] += [number for number, _, _ in concerned]
+    for (version, state, cause), numbers in writes.items():
+        _write(connection, numbers, version, state, cause, now_ms)
+    moves.sort()
+    for move, organisation in moves:
+        told[organisation].append(move)
+    return [move for move, _ in moves]
+
+
+def _write(
+    connection: Connection,
+    numbers: list[int],
+    version: int,
+    state: JobState,
+    cause: Cause | None,
+    now_ms: int,
+) -> None:
+    statement = _statement(state)
+    values = {
+        "jobs": number_list(numbers),
+        "known_version": version,
+        "new_state": int(state),
+        "new_cause": None if cause is None else cause.value,
+    }
+    if statement in (_TO_QUEUE, _TO_END):
+        values["now_ms"] = now_ms
+    written = connection.execute(statement, values).rowcount
+    if written != len(numbers):
+        raise MovedMeanwhileError(
+            f"{len(numbers) - written} of {len(numbers)} jobs are no longer of version {version}"
+        )
+
+
+def _statement(state: JobState) -> Update:
+    if state is JobState.QUEUED:
+        return _TO_QUEUE
+    if state.ended:
+        return _TO_END
+    return _TO_LIVE if state.placed else _MOVE
+
+
+__all__ = ["IllegalMoveError", "Move", "MovedMeanwhileError", "first_state", "joined", "settle"]

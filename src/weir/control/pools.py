@@ -1,0 +1,202 @@
+"""Pools as the scheduling core sees them: the lesser of declared and observed, and why one is closed."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from weir.control.listed import AnyRow
+from weir.control.shapes import CAPABILITIES
+from weir.model.agent import PoolObservation
+from weir.model.codec import from_plain
+from weir.model.province import Centre, DeviceModel, Link, Pool
+from weir.registry.drift import usable
+from weir.registry.rows import from_body
+from weir.scheduling.eligibility import fits_ever, largest_that_fits
+from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
+from weir.scheduling.plan import Verdict
+from weir.store import schema
+
+_pool = schema.pool.c
+_centre = schema.centre.c
+
+_POOLS = (
+    select(
+        _pool.centre,
+        _pool.id,
+        _pool.body,
+        _pool.removed,
+        _pool.observed,
+        _centre.body.label("centre_body"),
+        _centre.removed.label("centre_removed"),
+        _centre.draining,
+        _centre.agent_draining,
+        _centre.reachable,
+        _centre.synchronised_with,
+    )
+    .join(schema.centre, _centre.id == _pool.centre)
+    .order_by(_pool.centre, _pool.id)
+)
+_DECLARED = select(_pool.centre, _pool.id, _pool.body, _centre.body.label("centre_body")).join(
+    schema.centre, _centre.id == _pool.centre
+)
+_DEVICES = select(schema.device_model.c.id, schema.device_model.c.body)
+_LINKS = select(schema.link.c.body)
+_INCARNATION = select(schema.meta.c.value).where(schema.meta.c.key == "incarnation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pools:
+    """All pools and links. Compared by identity, so that what follows from them can be remembered."""
+
+    rows: tuple[PoolRow, ...]
+    links: tuple[LinkRow, ...] = ()
+    removing: bool = False
+    """Whether a pool waits to be empty before it is removed."""
+
+
+def load_pools(connection: Connection) -> Pools:
+    """What can be used now. Where the store was restored and a centre has not reported to it since, all is closed."""
+    rows = connection.execute(_POOLS).all()
+    incarnation = connection.execute(_INCARNATION).scalar_one()
+    awaited = sorted({row.centre for row in rows if row.reachable and row.synchronised_with != incarnation})
+    waiting = ""
+    if awaited:
+        shown = ", ".join(awaited[:3]) + (f" and {len(awaited) - 3} more" if len(awaited) > 3 else "")
+        waiting = f"nothing is placed until every reachable centre has reported in full: {shown}"
+    devices = _devices(connection)
+    made = [_pool_row(row, devices, closed_because(row, incarnation) or waiting) for row in rows]
+    return Pools(
+        tuple(sorted(made, key=lambda row: row.key)),
+        tuple(_link_row(body) for body in connection.execute(_LINKS).scalars()),
+        any(row.removed or row.centre_removed for row in rows),
+    )
+
+
+def declared_pools(connection: Connection) -> Pools:
+    """All pools that are declared and not removed, whole and open: what could ever be used."""
+    rows = connection.execute(_DECLARED.where(_pool.removed.is_(False), _centre.removed.is_(False))).all()
+    return _declared(
+        tuple((row.centre, row.id, row.body, row.centre_body) for row in rows),
+        _device_bodies(connection),
+        tuple(connection.execute(_LINKS).scalars()),
+    )
+
+
+@functools.lru_cache(maxsize=4_096)
+def why_never(pools: Pools, job_class: JobClass) -> str:
+    """Why no pool could ever run a job of this class, saying the largest that would fit; empty where one could."""
+    if any(reason.verdict is Verdict.FITS for reason in fits_ever(pools.rows, pools.links, job_class)):
+        return ""
+    return largest_that_fits(pools.rows, job_class)
+
+
+def closed_because(row: AnyRow, incarnation: str) -> str:
+    """Why the pool starts nothing now, in words; empty where it does."""
+    if row.removed or row.centre_removed:
+        return "it is being removed"
+    if row.draining or row.agent_draining or from_body_cached(Pool, row.body).draining:
+        return "it is draining"
+    if not row.reachable:
+        return "its centre cannot be reached"
+    if row.synchronised_with != incarnation:
+        return "its centre has not reported in full yet"
+    if row.observed is None:
+        return "its engine has not been read yet"
+    return ""
+
+
+@functools.lru_cache(maxsize=8_192)
+def from_body_cached(declared: Any, body: str) -> Any:
+    """A declared thing from its stored form, read once."""
+    return from_body(declared, body)
+
+
+@functools.lru_cache(maxsize=8_192)
+def observation_of(stored: str) -> PoolObservation:
+    """What an engine said of a pool, from its stored form."""
+    return from_plain(PoolObservation, json.loads(stored))
+
+
+def _devices(connection: Connection) -> Mapping[str, DeviceModel]:
+    return {name: from_body_cached(DeviceModel, body) for name, body in _device_bodies(connection)}
+
+
+def _device_bodies(connection: Connection) -> tuple[tuple[str, str], ...]:
+    return tuple((row.id, row.body) for row in connection.execute(_DEVICES))
+
+
+@functools.lru_cache(maxsize=4)
+def _declared(
+    rows: tuple[tuple[str, str, str, str], ...], devices: tuple[tuple[str, str], ...], links: tuple[str, ...]
+) -> Pools:
+    models = {name: from_body_cached(DeviceModel, body) for name, body in devices}
+    made = []
+    for centre, _, body, centre_body in rows:
+        pool = from_body_cached(Pool, body)
+        described: Centre = from_body_cached(Centre, centre_body)
+        row = _make_pool_row(centre, described, pool, models[pool.device], None, "")
+        # What its engine can do is not known before it has been read, so that nothing is ruled out by that.
+        made.append(replace(row, capabilities=CAPABILITIES))
+    return Pools(tuple(sorted(made, key=lambda row: row.key)), tuple(_link_row(body) for body in links))
+
+
+def _pool_row(row: AnyRow, devices: Mapping[str, DeviceModel], closed: str) -> PoolRow:
+    pool: Pool = from_body_cached(Pool, row.body)
+    observed = None if row.observed is None else observation_of(row.observed)
+    centre: Centre = from_body_cached(Centre, row.centre_body)
+    return _make_pool_row(row.centre, centre, pool, devices[pool.device], observed, closed)
+
+
+def _make_pool_row(
+    centre_id: str,
+    centre: Centre,
+    pool: Pool,
+    device: DeviceModel,
+    observed: PoolObservation | None,
+    closed: str,
+) -> PoolRow:
+    """One pool for the core. Without a declared carbon intensity or price these terms count nothing."""
+    shape = usable(pool, observed)
+    return PoolRow(
+        key=f"{centre_id}/{pool.id}",
+        centre=centre_id,
+        city=centre.city,
+        kind=centre.kind.value,
+        device_model=device.id,
+        stack=device.stack,
+        domestic=device.domestic,
+        device_memory_bytes=device.memory or 0,
+        precisions=tuple(sorted(device.peak)),
+        nodes=shape.nodes,
+        devices_per_node=shape.devices_per_node,
+        cores_milli_per_node=shape.cores_milli_per_node,
+        memory_bytes_per_node=shape.memory_bytes_per_node,
+        shares=pool.shares,
+        speed_milli=pool.speed,
+        device_hour_micro_yuan=pool.price.device_hour or 0,
+        core_hour_micro_yuan=pool.price.core_hour or 0,
+        carbon_g_per_kwh=pool.carbon_g_per_kwh or 0,
+        device_power_watts=device.power or 0,
+        capabilities=frozenset(observed.capabilities if observed else ()),
+        closed_because=closed,
+    )
+
+
+@functools.lru_cache(maxsize=8_192)
+def _link_row(body: str) -> LinkRow:
+    link: Link = from_body(Link, body)
+    return LinkRow(link.a, link.b, link.bandwidth, -(-link.latency // 1_000))
+
+
+__all__ = [
+    "Pools",
+    "closed_because",
+    "declared_pools",
+    "load_pools",
+    "observation_of",
+    "why_never",
+]

@@ -1,0 +1,91 @@
+"""What the scheduling core needs to know of a specification: its class, shared by all jobs of the same shape."""
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from weir.model.codec import from_plain, to_plain
+from weir.model.job import JobSpecification, Priority, preference_weights
+from weir.scheduling.inputs import JobClass
+
+_SHAPING = ("tasks", "devices", "cores", "memory", "variants", "constraints", "data", "prefer")
+
+PRIORITY_LEVELS = {Priority.RESERVED: 30, Priority.URGENT: 20, Priority.NORMAL: 10, Priority.LOW: 0}
+"""Priority classes as they are stored and given to the core: larger first."""
+CAPABILITIES = frozenset({"gang", "shares"})
+"""All that a class may ask of an engine."""
+PRIORITIES = {level: priority for priority, level in PRIORITY_LEVELS.items()}
+
+
+@functools.lru_cache(maxsize=16_384)
+def specification_of(body: str) -> JobSpecification:
+    """The specification that was stored as this text."""
+    return from_plain(JobSpecification, json.loads(body))
+
+
+def stored_form(specification: JobSpecification) -> str:
+    """The one text for a specification: equal ones have the same, so that they are stored once."""
+    return json.dumps(to_plain(specification), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def class_of(specification: JobSpecification) -> JobClass:
+    """The job's class: all of it that decides where it can go and what a pool scores."""
+    devices = specification.devices
+    weights = preference_weights(specification.prefer)
+    constraints = specification.constraints
+    needs: dict[str, Any] = {}
+    if devices is not None:
+        needs = {
+            "models": tuple(sorted(devices.models)),
+            "device_memory_bytes": devices.memory or 0,
+            "precision": devices.precision,
+            "stack": devices.stack,
+            "domestic": devices.domestic,
+        }
+    return JobClass(
+        tasks=specification.tasks.most,
+        devices_milli=0 if devices is None else devices.share or devices.count * 1_000,
+        cores_milli=specification.cores,
+        memory_bytes=specification.memory,
+        variant_speeds=tuple(sorted((variant.stack, variant.speed) for variant in specification.variants)),
+        centres=tuple(sorted(constraints.centres)),
+        cities=tuple(sorted(constraints.cities)),
+        kinds=tuple(sorted(constraints.kinds)),
+        data=tuple(sorted((need.at, need.size) for need in specification.data)),
+        weight_time=weights.time,
+        weight_money=weights.money,
+        weight_carbon=weights.carbon,
+        capabilities=_capabilities(specification),
+        **needs,
+    )
+
+
+def _capabilities(specification: JobSpecification) -> tuple[str, ...]:
+    """What the job asks of an engine beyond running one process."""
+    gang = specification.tasks.most > 1
+    shares = specification.devices is not None and specification.devices.share is not None
+    return tuple(name for name, needed in (("gang", gang), ("shares", shares)) if needed)
+
+
+def class_of_stored(body: str) -> JobClass:
+    """The class of a stored specification, reading only what shapes it: 100,000 unlike commands share a few."""
+    plain: Mapping[str, Any] = json.loads(body)
+    shaping = {name: plain[name] for name in _SHAPING if name in plain}
+    return _class_of_shape(json.dumps(shaping, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=16_384)
+def _class_of_shape(shape: str) -> JobClass:
+    return class_of(from_plain(JobSpecification, json.loads(shape)))
+
+
+__all__ = [
+    "CAPABILITIES",
+    "PRIORITIES",
+    "PRIORITY_LEVELS",
+    "class_of",
+    "class_of_stored",
+    "specification_of",
+    "stored_form",
+]

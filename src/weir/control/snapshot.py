@@ -1,0 +1,306 @@
+"""What the scheduling core is told: built from the live rows once, and from the change log ever after."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
+from weir.control.names import AttemptKey
+from weir.control.pools import Pools, load_pools
+from weir.control.shapes import class_of_stored
+from weir.model.change import Change, ChangeKind
+from weir.model.state import Desired, JobState, Observed
+from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob
+from weir.store import LogCutError, log, schema
+
+MOST_CHANGES = 50_000
+"""A reader further behind than this reads the live rows anew."""
+GHOSTS = 1 << 60
+"""From here on: what a given-up attempt may still hold at its centre, told to the core as a job of its own."""
+
+_job = schema.job.c
+_submission = schema.submission.c
+_attempt = schema.attempt.c
+
+_QUEUED = (
+    select(
+        _job.number,
+        _job.version,
+        _job.priority,
+        _job.time_limit_ms,
+        _submission.submitted_ms,
+        _submission.specification,
+    )
+    .join(schema.submission, _submission.number == _job.submission)
+    .where(_job.state == int(JobState.QUEUED))
+    .order_by(_job.number)
+)
+_PLACED = (
+    select(
+        _job.number,
+        _job.state,
+        _job.time_limit_ms,
+        _submission.specification,
+        _attempt.epoch,
+        _attempt.centre,
+        _attempt.pool,
+        _attempt.nodes,
+        _attempt.placed_ms,
+        _attempt.desired,
+    )
+    .join(schema.submission, _submission.number == _job.submission)
+    .join(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
+    .where(_job.state.between(int(JobState.PLACED), int(JobState.UNKNOWN)))
+    .order_by(_job.number)
+)
+_GHOSTS = (
+    select(
+        _attempt.job.label("number"),
+        _attempt.epoch,
+        _attempt.centre,
+        _attempt.pool,
+        _attempt.nodes,
+        _attempt.placed_ms,
+        _job.time_limit_ms,
+        _submission.specification,
+    )
+    .join(schema.job, _job.number == _attempt.job)
+    .join(schema.submission, _submission.number == _job.submission)
+    .where(_attempt.observed < int(Observed.ENDED), _attempt.desired == int(Desired.ABANDONED))
+    .order_by(_attempt.job, _attempt.epoch)
+)
+_BODIES = select(schema.specification.c.digest, schema.specification.c.body).where(
+    among_texts(schema.specification.c.digest, "digests")
+)
+_SOME_QUEUED = _QUEUED.where(among(_job.number, "jobs"))
+_SOME_PLACED = _PLACED.where(among(_job.number, "jobs"))
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came since the last reading. `changes` is None where none of it matters to the core."""
+
+    changes: Changes | None
+    stopping: tuple[tuple[AttemptKey, str], ...]
+    """Attempts, each with its centre, that should be stopped and are not told so yet."""
+    position: int
+
+
+class Snapshot:
+    """Which jobs the core knows, and as what. Its methods are called in turn, from one thread."""
+
+    def __init__(self) -> None:
+        self.position = -1
+        self.pools = Pools(())
+        self.versions: dict[int, int] = {}
+        """Of each queued job, the version that the core was told of."""
+        self.placed: dict[int, int] = {}
+        """Of each job that holds capacity, the epoch of its attempt; ghosts included."""
+        self._again: set[int] = set()
+        self._classes: dict[str, JobClass] = {}
+
+    def read(self, connection: Connection) -> News:
+        """Everything that was committed since the last reading; the first time, the live rows whole.
+
+        Nothing else may be read in between: what is returned has been taken note of.
+        """
+        if self.position < 0:
+            return self._load(connection)
+        try:
+            changes = log.changes(connection, self.position, MOST_CHANGES)
+        except LogCutError:
+            return self._load(connection)
+        if len(changes) == MOST_CHANGES:
+            return self._load(connection)
+        if not changes and not self._again:
+            return News(None, (), self.position)
+        return self._follow(connection, changes)
+
+    def started(self, job: int, epoch: int) -> None:
+        """A start that the core planned has been stored."""
+        self.versions.pop(job, None)
+        self.placed[job] = epoch
+
+    def not_started(self, jobs: Iterable[int]) -> None:
+        """Starts that the core planned were refused: the next reading tells it what became of those jobs."""
+        for job in jobs:
+            self.versions.pop(job, None)
+            self.placed[job] = -1
+            self._again.add(job)
+
+    def job_class(self, connection: Connection, digest: str) -> JobClass:
+        """The class of a stored specification."""
+        self._learn(connection, [digest])
+        return self._classes[digest]
+
+    def _load(self, connection: Connection) -> News:
+        freed = tuple(self.placed)
+        unqueued = np.fromiter(self.versions, np.int64, len(self.versions))
+        self.versions, self.placed = {}, {}
+        self._again.clear()
+        self.pools = load_pools(connection)
+        self.position = log.last_position(connection)
+        queued = self._queue(connection, connection.execute(_QUEUED).all())
+        placed = connection.execute(_PLACED).all()
+        running, stopping = self._hold(connection, placed), _to_stop(placed)
+        _, ghosts = self._haunt(connection)
+        changes = Changes(
+            pools=self.pools.rows,
+            links=self.pools.links,
+            freed=freed,
+            unqueued=unqueued,
+            queued=queued,
+            running=(*running, *ghosts),
+        )
+        return News(changes, stopping, self.position)
+
+    def _follow(self, connection: Connection, changes: Sequence[Change]) -> News:
+        dirty, gone, province, centres = _named(changes)
+        dirty |= self._again
+        gone -= self._again
+        self._again.clear()
+        pools = links = None
+        if province or centres:
+            new = load_pools(connection)
+            pools = new.rows if new.rows != self.pools.rows else None
+            links = new.links if new.links != self.pools.links else None
+            self.pools = new
+        if changes:
+            self.position = changes[-1].position
+        freed = [job for job in gone if self.placed.pop(job, None) is not None]
+        unqueued = [job for job in gone if self.versions.pop(job, None) is not None]
+        queued: tuple[QueuedJobs, ...] = ()
+        running: list[RunningJob] = []
+        stopping: tuple[tuple[AttemptKey, str], ...] = ()
+        if dirty:
+            listed = {"jobs": number_list(dirty)}
+            waiting = {row.number: row for row in connection.execute(_SOME_QUEUED, listed)}
+            held = {row.number: row for row in connection.execute(_SOME_PLACED, listed)}
+            for job in dirty:
+                row = held.get(job)
+                if job in self.placed and (row is None or row.epoch != self.placed[job]):
+                    del self.placed[job]
+                    freed.append(job)
+                ready = waiting.get(job)
+                if job in self.versions and (ready is None or ready.version != self.versions[job]):
+                    del self.versions[job]
+                    unqueued.append(job)
+            stopping = _to_stop(held.values())
+            queued = self._queue(
+                connection, [row for job, row in waiting.items() if job not in self.versions]
+            )
+            running = self._hold(connection, [row for job, row in held.items() if job not in self.placed])
+        if centres:
+            exorcised, ghosts = self._haunt(connection)
+            freed += exorcised
+            running += ghosts
+        matters = pools is not None or links is not None or freed or unqueued or queued or running
+        if not matters:
+            return News(None, stopping, self.position)
+        news = Changes(
+            pools=pools,
+            links=links,
+            freed=tuple(sorted(freed)),
+            unqueued=np.array(sorted(unqueued), np.int64),
+            queued=queued,
+            running=tuple(running),
+        )
+        return News(news, stopping, self.position)
+
+    def _queue(self, connection: Connection, rows: Sequence[AnyRow]) -> tuple[QueuedJobs, ...]:
+        """The rows by class, and noted as queued."""
+        if not rows:
+            return ()
+        self._learn(connection, {row.specification for row in rows})
+        by_class: dict[JobClass, list[AnyRow]] = defaultdict(list)
+        by_digest: dict[str, list[AnyRow]] = defaultdict(list)
+        for row in rows:
+            by_digest[row.specification].append(row)
+        for digest, alike in by_digest.items():
+            by_class[self._classes[digest]] += alike
+        self.versions.update((row.number, row.version) for row in rows)
+        made = []
+        for job_class, alike in by_class.items():
+            number, _, priority, time_limit_ms, submitted_ms, _ = zip(*alike, strict=True)
+            made.append(
+                QueuedJobs(
+                    job_class,
+                    job=np.array(number, np.int64),
+                    priority=np.array(priority, np.int64),
+                    submitted_ms=np.array(submitted_ms, np.int64),
+                    time_limit_ms=np.array(time_limit_ms, np.int64),
+                )
+            )
+        return tuple(made)
+
+    def _hold(self, connection: Connection, rows: Sequence[AnyRow]) -> list[RunningJob]:
+        """The rows as placements, and noted as such."""
+        self._learn(connection, {row.specification for row in rows})
+        self.placed.update((row.number, row.epoch) for row in rows)
+        return [self._running(row, row.number) for row in rows]
+
+    def _haunt(self, connection: Connection) -> tuple[list[int], list[RunningJob]]:
+        """The given-up attempts that have ended meanwhile, and those that are new."""
+        rows = connection.execute(_GHOSTS).all()
+        self._learn(connection, {row.specification for row in rows})
+        present = {GHOSTS + row.number * 1_024 + row.epoch % 1_024: row for row in rows}
+        ended = [ghost for ghost in self.placed if ghost >= GHOSTS and ghost not in present]
+        for ghost in ended:
+            del self.placed[ghost]
+        new = {ghost: row for ghost, row in present.items() if ghost not in self.placed}
+        self.placed.update((ghost, row.epoch) for ghost, row in new.items())
+        return ended, [self._running(row, ghost) for ghost, row in new.items()]
+
+    def _running(self, row: AnyRow, job: int) -> RunningJob:
+        return RunningJob(
+            job=job,
+            job_class=self._classes[row.specification],
+            pool=f"{row.centre}/{row.pool}",
+            nodes=tuple((node, tasks) for node, tasks in json.loads(row.nodes)),
+            placed_ms=row.placed_ms,
+            time_limit_ms=row.time_limit_ms,
+        )
+
+    def _learn(self, connection: Connection, digests: Collection[str]) -> None:
+        new = [digest for digest in digests if digest not in self._classes]
+        if new:
+            for digest, body in connection.execute(_BODIES, {"digests": text_list(new)}):
+                self._classes[digest] = class_of_stored(body)
+
+
+def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], bool, bool]:
+    """The jobs that may have changed, those that have ended for good, and whether the province or a centre did."""
+    dirty: set[int] = set()
+    gone: set[int] = set()
+    province = centres = False
+    ended = {state.name.lower() for state in JobState if state.ended}
+    for change in changes:
+        if change.kind is ChangeKind.SUBMITTED:
+            first = change.body["first_job"]
+            dirty.update(range(first, first + change.body["size"]))
+        elif change.kind is ChangeKind.MOVED:
+            for first, count, state in change.body["moves"]:
+                (gone if state in ended else dirty).update(range(first, first + count))
+        elif change.kind is ChangeKind.EDITED:
+            for first, count in change.body["jobs"]:
+                dirty.update(range(first, first + count))
+        elif change.kind is ChangeKind.PROVINCE:
+            province = True
+        elif change.kind is ChangeKind.CENTRE:
+            centres = True
+    return dirty - gone, gone, province, centres
+
+
+def _to_stop(rows: Iterable[AnyRow]) -> tuple[tuple[AttemptKey, str], ...]:
+    return tuple(
+        (AttemptKey(row.number, row.epoch), row.centre)
+        for row in rows
+        if row.state == JobState.STOPPING and row.desired == Desired.RUN
+    )
+
+
+__all__ = ["News", "Snapshot"]
