@@ -16,8 +16,10 @@ from weir.registry.declare import apply_province, drop_empty
 from weir.registry.difference import ProvinceDiff, diff
 from weir.registry.drift import UsablePool, drift, usable
 from weir.registry.province_file import read_province
+from weir.registry.this_machine import Probe, describe_this_machine, look_at_this_machine
 
 __all__ = [
+    "Probe",
     "ProvinceDiff",
     "UsablePool",
     "apply_province",
@@ -26,6 +28,7 @@ __all__ = [
     "check_credit_code",
     "credit_code_check_character",
     "data_folder",
+    "describe_this_machine",
     "device_catalogue",
     "diff",
     "drift",
@@ -33,6 +36,7 @@ __all__ = [
     "list_centres",
     "list_devices",
     "list_pools",
+    "look_at_this_machine",
     "read_province",
     "set_draining",
     "totals",

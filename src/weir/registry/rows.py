@@ -69,7 +69,8 @@ def declared_by(province: Province, catalogue: Mapping[str, DeviceModel]) -> Dec
     devices = {device.id: device for device in province.devices}
     for centre in province.centres:
         for pool in centre.pools:
-            devices.setdefault(pool.device, catalogue[pool.device])
+            if pool.device not in devices:
+                devices[pool.device] = catalogue[pool.device]
     return Declared(
         header={"id": province.province, "name": province.name, "name_zh": province.name_zh},
         cities={city.id: city for city in province.cities},
