@@ -28,31 +28,26 @@ class ChangeNotifier:
     def __init__(self, position: int = 0) -> None:
         self._condition = threading.Condition()
         self._position = position
-        self._everyone: tuple[Subscriber, ...] = ()
-        self._by_centre: dict[str, tuple[Subscriber, ...]] = {}
+        self._subscribers: tuple[Subscriber, ...] = ()
 
     @property
     def position(self) -> int:
         """The highest position told of."""
         return self._position
 
-    def subscribe(self, subscriber: Subscriber, *, centre: str | None = None) -> Callable[[], None]:
-        """Have it called from now on, only for touches of `centre` if given. Returns what ends that."""
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Have it called from now on. Returns what ends that."""
         with self._condition:
-            if centre is None:
-                self._everyone = (*self._everyone, subscriber)
-            else:
-                self._by_centre[centre] = (*self._by_centre.get(centre, ()), subscriber)
-        return lambda: self._unsubscribe(subscriber, centre)
+            self._subscribers = (*self._subscribers, subscriber)
+        return lambda: self._unsubscribe(subscriber)
 
     def committed(self, position: int, centres: frozenset[str], any_change: bool) -> None:
         """Tell everybody, after a commit."""
         if any_change:
             with self._condition:
-                if position > self._position:
-                    self._position = position
+                self._position = max(position, self._position)
                 self._condition.notify_all()
-        for subscriber in self._concerned(centres):
+        for subscriber in self._subscribers:
             try:
                 subscriber(position, centres, any_change)
             except Exception:  # noqa: BLE001 - what a subscriber does wrong must not undo or delay a commit
@@ -69,27 +64,9 @@ class ChangeNotifier:
                 self._condition.wait(left)
             return True
 
-    def _concerned(self, centres: frozenset[str]) -> list[Subscriber]:
-        found = list(self._everyone)
-        if centres and self._by_centre:
-            with self._condition:
-                named = list(self._by_centre) if EVERY_CENTRE in centres else centres
-                for centre in named:
-                    found.extend(self._by_centre.get(centre, ()))
-        return found
-
-    def _unsubscribe(self, subscriber: Subscriber, centre: str | None) -> None:
+    def _unsubscribe(self, subscriber: Subscriber) -> None:
         with self._condition:
-            if centre is None:
-                self._everyone = _without(self._everyone, subscriber)
-            elif left := _without(self._by_centre.get(centre, ()), subscriber):
-                self._by_centre[centre] = left
-            else:
-                self._by_centre.pop(centre, None)
-
-
-def _without(subscribers: tuple[Subscriber, ...], gone: Subscriber) -> tuple[Subscriber, ...]:
-    return tuple(subscriber for subscriber in subscribers if subscriber is not gone)
+            self._subscribers = tuple(other for other in self._subscribers if other is not subscriber)
 
 
 __all__ = ["EVERY_CENTRE", "ChangeNotifier", "Subscriber"]

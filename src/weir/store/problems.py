@@ -16,16 +16,13 @@ class StoreNewerError(StoreError):
 
 
 class StoreFullError(ProblemError):
-    """There is no room to write; the transaction was rolled back whole."""
+    """There is no room to write (or the disk fails); the transaction was rolled back whole."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(
-            Problem(
-                "store-full",
-                507,
-                f"the store has no room left ({where}): nothing was changed; free some space, then repeat",
-            )
+        title = (
+            f"the disk of the store is full or over its quota ({where}): nothing was changed; free some space"
         )
+        super().__init__(Problem("store-full", 507, title))
 
 
 class StoreBusyError(ProblemError):

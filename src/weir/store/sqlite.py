@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from weir.store import log, migrate
+from weir.store.backup import write_backup
 from weir.store.database import RandomBits, Store, Transaction
 from weir.store.file_lock import FileLock
 from weir.store.notifier import ChangeNotifier
@@ -27,7 +28,8 @@ READER_LIMIT = 8
 BUSY_TIMEOUT_S = 10.0
 
 _INSERT_CHANGE = "INSERT INTO change (position, at_ms, kind, organisation, body) VALUES (?, ?, ?, ?, ?)"
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+# A disk over its quota shows as a failed write.
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
 class Session:
@@ -359,23 +361,6 @@ def session_on(engine: Engine, raw: sqlite3.Connection) -> Session:
         del _handed.raw
     connection.begin()
     return Session(raw, connection)
-
-
-def write_backup(source: sqlite3.Connection, target: Path) -> None:
-    """A consistent copy of `source` in a new file, marked as a backup, whole or not there at all."""
-    if target.exists():
-        raise StoreError(f"{target} is there already: name a new file for the backup")
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    try:
-        with closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            copy.execute("PRAGMA synchronous = FULL")
-            copy.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, '1')", (migrate.BACKUP,))
-        unfinished.rename(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _prepared(path: Path, *, restored: bool, random_bits: RandomBits) -> tuple[Session, str]:
