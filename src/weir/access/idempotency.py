@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 
-from weir.model.problem import Problem, ProblemError, conflict, refused
+from weir.model.problem import Problem, ProblemError, refused
 from weir.store import Transaction
 from weir.store import schema as s
 
@@ -42,10 +41,10 @@ def recall(connection: Connection, token_id: int, key: str, digest: str) -> Kept
 def remember(
     tx: Transaction, token_id: int, key: str, digest: str, *, status: int, answer: str, now_ms: int
 ) -> None:
-    """Keep the answer, in the transaction that made it true.
+    """Keep the answer, in the transaction that made it true and that asked `recall` before.
 
-    Where another request with the same key came first in this moment, raises ProblemError (409), so that this
-    one changes nothing and can be sent again to get the first one's answer.
+    Where another transaction kept one for this key in the same moment, the database refuses the second, and the
+    store runs that one's work again: its `recall` then finds the first one's answer, and nothing is done twice.
     """
     row = {
         "token": token_id,
@@ -55,12 +54,7 @@ def remember(
         "answer": answer,
         "at_ms": now_ms,
     }
-    try:
-        tx.connection.execute(insert(s.idempotency).values(row))
-    except IntegrityError:
-        raise conflict(
-            f"another request with Idempotency-Key {key!r} is being answered; send it again"
-        ) from None
+    tx.connection.execute(insert(s.idempotency).values(row))
 
 
 def forget_older(tx: Transaction, before_ms: int) -> int:

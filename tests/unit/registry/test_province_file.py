@@ -1,6 +1,7 @@
 """The province file: what is read, what is refused and how, and the files that ship."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +165,11 @@ def test_anhui_has_the_published_totals_over_34_centres_of_all_kinds_in_16_citie
     assert 16 == len({centre.city for centre in anhui.centres}) == len(anhui.cities)
     assert set(CentreKind) == {centre.kind for centre in anhui.centres}
     assert "illustrative" in file.read_text("utf-8").split("version: 1")[0].lower()
+
+
+@pytest.mark.parametrize("file", sorted(data_folder("provinces").glob("*.yaml")), ids=lambda file: file.name)
+def test_every_province_file_that_ships_is_right(file: Path) -> None:
+    assert read_province(file.read_text("utf-8"), file.name).centres
 
 
 def test_unlike_capacities_are_never_added() -> None:
