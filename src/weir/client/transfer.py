@@ -42,7 +42,7 @@ def upload_blob(sender: Sender, path: "Path") -> str:
                 raise
             sender.pause(failures)
         except ApiError as refusal:
-            if refusal.problem.kind != "checksum":
+            if refusal.problem.kind not in ("mismatch", "offset", "unfinished"):
                 raise
             if _measured(path) != (size, digest):
                 raise ChecksumError(

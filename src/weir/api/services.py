@@ -1,0 +1,55 @@
+"""What the API is made of: the rooms below it, the clock and randomness, and its limits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from weir.access import TokenCache
+from weir.api.metrics import Meters
+from weir.files import BlobStore, LogStore
+from weir.model.view import ExplanationView
+from weir.store import Store
+
+Explain = Callable[[int], ExplanationView]
+"""Explains the job of this number; only the process that leads has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Limits and times of the API."""
+
+    largest_json_bytes: int = 32 << 20
+    """Of a submission, a report and a province file; 10,000 jobs of 3 KiB fit."""
+    largest_small_json_bytes: int = 1 << 20
+    """Of every other JSON body."""
+    largest_input_bytes: int = 1 << 30
+    """Of a file that a user uploads."""
+    largest_log_put_bytes: int = 64 << 20
+    most_jobs_a_call: int = 10_000
+    longest_poll_ms: int = 25_000
+    threads: int = 48
+    """Requests that work at the same time; those that wait for news hold none."""
+    keep_alive_s: float = 15.0
+    """An events stream says something at least so often."""
+    log_look_s: float = 1.0
+    """How often a follower looks for what another process added to a log."""
+    keep_answers_ms: int = 86_400_000
+    """How long the answer to an Idempotency-Key is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that a request may need. `explain` is None where this process does not lead."""
+
+    store: Store
+    blobs: BlobStore
+    logs: LogStore
+    now_ms: Callable[[], int]
+    random_bits: Callable[[int], int]
+    version: str
+    explain: Explain | None = None
+    settings: ApiSettings = ApiSettings()
+    meters: Meters = field(default_factory=Meters)
+    tokens: TokenCache = field(default_factory=TokenCache)
+
+
+__all__ = ["ApiSettings", "Explain", "Services"]
