@@ -109,8 +109,11 @@ def pull(
 
 
 def has_news(asked: Pull, answer: PullAnswer) -> bool:
-    """Whether to answer at once, rather than to wait until the centre is touched and then answer in any case."""
-    return answer.full or answer.revision > asked.revision
+    """Whether to answer at once, rather than to wait until the centre is touched and then answer in any case.
+
+    A centre of which nothing was ever desired stands at revision 0: then even a full answer is no news.
+    """
+    return answer.revision != asked.revision or answer.store_incarnation != asked.store_incarnation
 
 
 def command_for(specification: JobSpecification, stack: str) -> tuple[tuple[str, ...], dict[str, str]]:
