@@ -196,3 +196,8 @@ def test_the_cache_remembers_no_refusal_and_stays_small() -> None:
     for number in range(10):
         assert ALICE == cache.authenticate(store, f"weir_{number}", "first", 0)
     assert len(cache._known) <= 3
+
+
+def test_an_unknown_token_is_not_found(connection: Connection) -> None:
+    with pytest.raises(ProblemError, match="no token '7'"):
+        get_token(connection, 7)
