@@ -1,0 +1,94 @@
+"""Small provinces to simulate, declared as any province is, and the stores that begin with them."""
+
+import functools
+from random import Random
+
+from weir.access.actor import server_itself
+from weir.model.agent import CentreEntry
+from weir.model.province import (
+    Centre,
+    CentreKind,
+    City,
+    DeviceKind,
+    DeviceModel,
+    Link,
+    Organisation,
+    Pool,
+    Price,
+    Project,
+    Province,
+)
+from weir.registry import apply_province, centre_entry
+from weir.store import MemoryImage, image_of, memory_image, memory_store
+
+SHAPES = 12
+GIB = 1 << 30
+ORGANISATION = "91340100MA00000000"
+
+_DEVICES = (
+    DeviceModel("gpu-a", "A", DeviceKind.ACCELERATOR, "one", "cuda", memory=80 * GIB, peak={"fp16": 10**14}),
+    DeviceModel("npu-b", "B", DeviceKind.ACCELERATOR, "two", "cann", domestic=True, memory=64 * GIB),
+    DeviceModel("cpu-c", "C", DeviceKind.CPU, "three", "x86-64", cores=8),
+)
+
+
+@functools.cache
+def declared_image(shape: int) -> tuple[MemoryImage, tuple[CentreEntry, ...]]:
+    """A store in which province number `shape` is declared, and what its agents must know."""
+    random = Random(shape)
+    store = memory_store(memory_image(random.getrandbits))
+    province = _province(random, 2 + shape % 3)
+    store.write(lambda tx: apply_province(tx, province, server_itself(), 0, catalogue={}))
+    centres = store.read(
+        lambda connection: tuple(
+            centre_entry(connection, centre.id, store.incarnation) for centre in province.centres
+        )
+    )
+    image = image_of(store)
+    store.close()
+    return image, centres
+
+
+def _province(random: Random, centres: int) -> Province:
+    names = [f"c{number}" for number in range(centres)]
+    return Province(
+        version=1,
+        province="simulated",
+        cities=(City("here", "Here"), City("there", "There")),
+        organisations=(Organisation(ORGANISATION, "Tenant", roles=("tenant",)),),
+        projects=(Project("work", ORGANISATION),),
+        devices=_DEVICES,
+        centres=tuple(_centre(random, name, number) for number, name in enumerate(names)),
+        links=tuple(
+            Link(a, b, 10**9, 5_000) for place, a in enumerate(names) for b in names[place + 1 :]
+        ),
+    )
+
+
+def _centre(random: Random, name: str, number: int) -> Centre:
+    # The first centre has plain pools without sharing, so that every job has somewhere to go.
+    pools = [_pool(random, f"p{place}", plain=number == 0) for place in range(random.randint(1, 3))]
+    return Centre(
+        id=name,
+        kind=random.choice((CentreKind.INTELLIGENT, CentreKind.GENERAL)),
+        city=random.choice(("here", "there")),
+        pools=tuple(pools),
+    )
+
+
+def _pool(random: Random, name: str, *, plain: bool) -> Pool:
+    device = "gpu-a" if plain else random.choice(("gpu-a", "npu-b", "cpu-c"))
+    return Pool(
+        id=name,
+        device=device,
+        nodes=2 if plain else random.randint(1, 4),
+        devices_per_node=0 if device == "cpu-c" else 2 if plain else random.choice((1, 2, 4)),
+        cores_per_node=random.choice((4_000, 8_000)),
+        memory_per_node=random.choice((16, 32)) * GIB,
+        shares=device != "cpu-c" and random.random() < 0.5,
+        speed=random.choice((500, 1_000, 2_000)),
+        price=Price(device_hour=random.randint(1, 20) * 10**6, core_hour=10**5),
+    )
+
+
+__all__ = ["GIB", "ORGANISATION", "SHAPES", "declared_image"]
