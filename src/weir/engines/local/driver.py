@@ -10,7 +10,6 @@ import hashlib
 import math
 import os
 import select
-import shutil
 import signal
 import socket
 import threading
@@ -35,6 +34,7 @@ from weir.engines.local.launch import HOST, Site, launch_of, read_order, stop_nu
 from weir.engines.local.process import alive, boot_id, end_leftovers, signal_process
 from weir.engines.local.settings import POOL_OPTIONS, Settings
 from weir.engines.local.supervisor import NO_SPACE, STOP_CANCELLED, STOP_GANG
+from weir.engines.local.sweep import Sweeper
 from weir.engines.local.tracked import Tracked, state_of
 from weir.engines.local.warm import Warm
 from weir.model.agent import NodeGroup, PoolEntry, PoolObservation
@@ -65,6 +65,7 @@ class LocalDriver:
     _warm: Warm
     _settings: Settings
     _site: Site
+    _sweeper: Sweeper
 
     def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
         """`folder` is the agent's; attempts lie in `folder/attempts`. `clock` gives milliseconds since
@@ -84,6 +85,7 @@ class LocalDriver:
         self._news = False
         self._released = False
         self._looked_around_s = 0.0
+        self._last_start_s = 0.0
         self._refusal = ""
         self._poke = -1
         self._unread = b""
@@ -99,6 +101,7 @@ class LocalDriver:
             if not self._attached:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._attempts.mkdir(mode=0o700, exist_ok=True)
+                self._sweeper = Sweeper(self._attempts)
                 self._open_poke()
                 self._start_zygote(_hidden(settings))
             elif _hidden(settings) != _hidden(self._settings):
@@ -202,14 +205,9 @@ class LocalDriver:
         with self._lock:
             names = [name for name in attempts if name in self._tracked and self._tracked[name].ended]
             for name in names:
-                # Under a name that is no attempt's, so that a half-removed one is not taken up again.
-                gone = self._attempts / f".forgotten-{name}"
-                with contextlib.suppress(FileNotFoundError):
-                    self._tracked[name].order.folder.rename(gone)
+                self._sweeper.forget(self._tracked[name].order.folder, time.monotonic())
                 del self._tracked[name]
                 self._changed.pop(name, None)
-        for name in names:
-            shutil.rmtree(self._attempts / f".forgotten-{name}", ignore_errors=True)
 
     def wait(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s
@@ -240,6 +238,7 @@ class LocalDriver:
                 self._attached = False
                 self._warm.close()
                 os.close(self._poke)
+                self._sweeper.close()
                 self._site.groups.remove()
 
     @property
@@ -267,9 +266,6 @@ class LocalDriver:
     def _take_up(self) -> None:
         """Find every attempt again by its folder."""
         for folder in sorted(self._attempts.iterdir()):
-            if folder.name.startswith(".forgotten-"):
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
             found = read_order(folder)
             if found is None:
                 continue
@@ -383,7 +379,7 @@ class LocalDriver:
             self._fail(tracked, f"the attempt could not be launched: {error.strerror}")
             return
         tracked.launched = True
-        tracked.looked_s = time.monotonic()
+        tracked.looked_s = self._last_start_s = time.monotonic()
         tracked.state = EngineState(order.attempt, Observed.QUEUED, message="is being started")
         self._looks.append(order.attempt)
         for task in range(order.work.tasks):
@@ -400,7 +396,6 @@ class LocalDriver:
 
     def _mark(self, tracked: Tracked, reason: str) -> None:
         tracked.stopping = tracked.stopping or reason
-        folder = tracked.order.folder
         # A link needs no space on the disk beyond its name. Where even that fails, supervisors are told by
         # signal as soon as their record appears.
         with contextlib.suppress(OSError), Control(os.fspath(tracked.order.folder)) as control:
@@ -467,6 +462,7 @@ class LocalDriver:
         if now - self._looked_around_s < _CLEARING_S:
             return
         self._looked_around_s = now
+        self._sweeper.sweep(now, self._last_start_s)
         for attempt in list(self._clearing):
             self._look(self._tracked[attempt])
         for _ in range(min(_LOOKS_AT_ONCE, len(self._looks))):
@@ -490,7 +486,7 @@ class LocalDriver:
     def _next_look(self, now: float) -> float:
         if self._clearing:
             return _CLEARING_S
-        return _LOOK_ORPHAN_S if self._looks else 3_600.0
+        return _LOOK_ORPHAN_S if self._looks or self._sweeper.waiting else 3_600.0
 
     def _look(self, tracked: Tracked) -> None:
         """Read the records of an attempt, and draw the conclusions."""
@@ -633,7 +629,7 @@ def _hidden(settings: Settings) -> str:
 
 
 def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
-    found = {"gang", "devices", "shares", "time-limit", "output-live", "kill-by-session"}
+    found = {"commands", "gang", "devices", "shares", "time-limit", "output-live", "kill-by-session"}
     found.add("memory-limit" if site.groups.memory else "memory-rlimit")
     if site.groups.pids:
         found.add("pids-limit")

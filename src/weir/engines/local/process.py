@@ -1,6 +1,7 @@
 """Processes by (boot id, pid, start time), never by pid alone; and what a task has left behind."""
 
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 __all__ = ["alive", "boot_id", "children", "end_leftovers", "identity", "signal_process"]
 
 
+@functools.cache
 def boot_id() -> str:
     """Names this boot of the machine: a process of another boot is gone, whatever its number."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()

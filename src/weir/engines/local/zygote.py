@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from weir.engines.local import namespace
+from weir.engines.local.process import boot_id
 from weir.engines.local.supervisor import FAILED, supervise
 
 __all__ = ["COMMAND", "main"]
@@ -36,6 +37,7 @@ def main() -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    boot_id()  # kept, so that no supervisor needs to read it
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in a forked process would copy every page that it touches

@@ -1,0 +1,132 @@
+"""Cases about ending what runs: cancelling in every state, and leaving nothing behind."""
+
+import os
+import signal
+from pathlib import Path
+
+from weir.engines.conformance.stage import NARROW, Case, Stage, check
+from weir.model.state import Cause, Observed
+
+__all__ = ["CASES"]
+
+_BEATING = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            open("beats", "a").write("x")
+            time.sleep(0.02)
+    os._exit(0)
+while not os.path.exists("beats"):
+    time.sleep(0.01)
+print("supervisor", os.getppid(), flush=True)
+"""
+
+
+def cancel_queued(stage: Stage) -> None:
+    first = stage.order("sleep", "600", pool=NARROW, fake=(600_000, 0))
+    second = stage.order("touch", "ran", pool=NARROW)
+    stage.submit(first, second)
+    stage.reach(first, Observed.RUNNING)
+    check(stage.state(second).observed is Observed.QUEUED, "what has no room waits")
+    check(stage.state(second).message, "and says why")
+    stage.driver.cancel([second.attempt])
+    end = stage.end(second)
+    check((end.cause, end.started_ms) == (Cause.CANCELLED, None), f"it is cancelled and never started: {end}")
+    stage.driver.cancel([first.attempt])
+    check(stage.end(first).cause is Cause.CANCELLED, "the first is cancelled too")
+    check(not (second.folder / "work" / "ran").exists(), "what was cancelled in the queue never runs")
+
+
+def cancel_at_once(stage: Stage) -> None:
+    orders = [stage.order("sleep", "600", cores_milli=10, fake=(600_000, 0)) for _ in range(10)]
+    stage.submit(*orders)
+    stage.driver.cancel([order.attempt for order in orders])
+    causes = {end.cause for end in stage.ends(orders)}
+    check(causes == {Cause.CANCELLED}, f"cancelled right after the order, all are: {causes}")
+
+
+def cancel_running(stage: Stage) -> None:
+    order = stage.order("sh", "-c", 'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.02; done')
+    stage.submit(order)
+    stage.until(lambda: stage.lines(order) == ["up"], "it to run")
+    for _ in range(3):
+        stage.driver.cancel([order.attempt])
+    end = stage.end(order)
+    check(end.cause is Cause.CANCELLED, f"it is cancelled, whatever its own code: {end}")
+    check(stage.lines(order) == ["up", "bye"], "it was told, and could finish")
+    stage.driver.cancel([order.attempt])
+    check(stage.state(order).end == end, "cancelling what has ended changes nothing")
+
+
+def cancel_signal(stage: Stage) -> None:
+    text = 'trap "echo told; exit 0" USR1; echo up; while :; do sleep 0.02; done'
+    order = stage.order("sh", "-c", text, stop_signal="USR1")
+    stage.submit(order)
+    stage.until(lambda: stage.lines(order) == ["up"], "it to run")
+    stage.driver.cancel([order.attempt])
+    stage.end(order)
+    check(stage.lines(order) == ["up", "told"], "the stop signal that was ordered is the one sent")
+
+
+def cancel_ignored(stage: Stage) -> None:
+    order = stage.order("sh", "-c", 'trap "" TERM; echo up; while :; do sleep 0.02; done')
+    stage.submit(order)
+    stage.until(lambda: stage.lines(order) == ["up"], "it to run")
+    stage.driver.cancel([order.attempt])
+    end = stage.end(order)
+    check((end.cause, end.signal) == (Cause.CANCELLED, 9), f"after its grace it is killed: {end}")
+
+
+def nothing_outlives(stage: Stage) -> None:
+    order = stage.python(_BEATING)
+    stage.run(order)
+    check(_is_still(stage, order.folder), "what a command left in a session of its own ends with it")
+    order = stage.python(_BEATING + "time.sleep(600)")
+    stage.submit(order)
+    stage.until(lambda: bool(stage.lines(order)), "it to run")
+    stage.driver.cancel([order.attempt])
+    stage.end(order)
+    check(_is_still(stage, order.folder), "and so when it is cancelled")
+
+
+def supervisor_killed(stage: Stage) -> None:
+    order = stage.python(_BEATING + "time.sleep(600)")
+    stage.submit(order)
+    stage.until(lambda: bool(stage.lines(order)), "it to run")
+    stage.reach(order, Observed.RUNNING)
+    os.kill(int(stage.lines(order)[0].split()[1]), signal.SIGKILL)
+    end = stage.end(order)
+    check(end.cause is Cause.LOST, f"without its supervisor it is lost: {end}")
+    check(_is_still(stage, order.folder), "and nothing of it runs on")
+
+
+def refused(stage: Stage) -> None:
+    order = stage.order("true", cores_milli=10**9)
+    [outcome] = stage.driver.submit([order], 0)
+    check(not outcome.accepted and outcome.message, "what can never fit is refused, with the reason")
+    check(stage.state(order).observed is Observed.NOTHING, "and nothing is kept of it")
+
+
+def _is_still(stage: Stage, folder: Path) -> bool:
+    beats = folder / "work" / "beats"
+    before = beats.stat().st_size
+    stage.driver.wait(0.01)
+    for _ in range(10):
+        stage.driver.wait(0.02)
+    return before == beats.stat().st_size
+
+
+_COMMANDS = frozenset({"commands"})
+
+CASES = (
+    Case("cancel what waits", frozenset(), cancel_queued),
+    Case("cancel at once", frozenset(), cancel_at_once),
+    Case("cancel what runs", _COMMANDS | {"output-live"}, cancel_running),
+    Case("cancel by its own signal", _COMMANDS | {"output-live"}, cancel_signal),
+    Case("cancel what ignores it", _COMMANDS | {"output-live"}, cancel_ignored),
+    Case("nothing outlives its command", _COMMANDS | {"kill-by-session"}, nothing_outlives),
+    Case("a killed supervisor", _COMMANDS | {"kill-by-session"}, supervisor_killed),
+    Case("refused", frozenset(), refused),
+)
