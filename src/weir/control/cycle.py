@@ -1,5 +1,6 @@
 """The control loop as a step: changes in, a plan made true out. One leads; what it knows is rebuilt from the store."""
 
+import threading
 from dataclasses import dataclass, field
 
 from weir import scheduling
@@ -50,7 +51,7 @@ class Stand:
 
 
 class Control:
-    """The scheduler. Its methods are called in turn, from one thread.
+    """The scheduler. One thread steps it; the others may ask it, and wait for a step under way.
 
     `holder` names this life of this process, and must be another at each start.
     """
@@ -60,6 +61,7 @@ class Control:
         self._settings = settings
         self._holder = holder
         self._address = address
+        self._turn = threading.RLock()
         self._lease: Lease | None = None
         self._snapshot = Snapshot()
         self._state: State | None = None
@@ -78,32 +80,32 @@ class Control:
         Does and writes nothing where nothing is new. Whatever is raised, the next step starts from the store's
         live rows again.
         """
-        try:
-            return self._step(now_ms)
-        except LeadershipLostError:
-            self._lease = None
-            self._forget()
-            return StepOutcome(False, now_ms, again=True)
-        except BaseException:
-            self._forget()
-            raise
+        with self._turn:
+            try:
+                return self._step(now_ms)
+            except LeadershipLostError:
+                self._lease = None
+                self._forget()
+                return StepOutcome(False, now_ms, again=True)
+            except BaseException:
+                self._forget()
+                raise
 
     def stand(self, job: int, now_ms: int) -> Stand | None:
         """What the core says of a job as of the last step; None while this one does not lead or has not stepped."""
-        if self._lease is None or self._state is None:
-            return None
-        return Stand(
-            scheduling.explain(self._state, job, max(now_ms, self._as_of_ms)),
-            self._snapshot.position,
-            self._as_of_ms,
-        )
+        with self._turn:
+            if self._lease is None or self._state is None:
+                return None
+            explanation = scheduling.explain(self._state, job, max(now_ms, self._as_of_ms))
+            return Stand(explanation, self._snapshot.position, self._as_of_ms)
 
     def resign(self, now_ms: int) -> None:
         """Let another lead at once, on leaving in good order."""
-        lease, self._lease = self._lease, None
-        self._forget()
-        if lease:
-            self._store.write(lambda tx: leader.release(tx, lease, now_ms))
+        with self._turn:
+            lease, self._lease = self._lease, None
+            self._forget()
+            if lease:
+                self._store.write(lambda tx: leader.release(tx, lease, now_ms))
 
     def _step(self, now_ms: int) -> StepOutcome:
         lease = self._lead(now_ms)

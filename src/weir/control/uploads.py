@@ -15,7 +15,9 @@ def is_uploaded(connection: Connection, organisation: str, digest: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def note_upload(tx: Transaction, actor: Actor, organisation: str, digest: str, size_bytes: int, now_ms: int) -> None:
+def note_upload(
+    tx: Transaction, actor: Actor, organisation: str, digest: str, size_bytes: int, now_ms: int
+) -> None:
     """This organisation has brought the blob, which is here whole. Doing so again changes nothing."""
     if is_uploaded(tx.connection, organisation, digest):
         return
