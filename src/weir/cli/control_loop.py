@@ -7,9 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from weir.api import Meters
-from weir.control.cycle import Control
-from weir.control.explaining import explain
-from weir.model.view import ExplanationView
+from weir.control.cycle import Control, Stand
 from weir.store import Store
 
 _log = structlog.stdlib.get_logger("weir.control")
@@ -42,10 +40,10 @@ class ControlLoop:
         self._thread.join()
         self._unsubscribe()
 
-    def explain(self, job: int) -> ExplanationView:
-        """Why this job stands where it stands, between two steps."""
+    def stand(self, job: int) -> Stand | None:
+        """Where this job stands in the core, between two steps; None where this process does not lead."""
         with self._turn:
-            return explain(self._control, self._store, job, self._now_ms())
+            return self._control.stand(job, self._now_ms())
 
     def _committed(self, position: int, centres: frozenset[str], any_change: bool) -> None:
         if any_change:

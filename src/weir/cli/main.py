@@ -9,7 +9,7 @@ import typer
 
 from weir import __version__
 from weir.cli import agent, centre, demo, explanation, job, listing, province, serving, token, watch
-from weir.client import ApiError, UnreachableError
+from weir.client import ApiError, ClientError, UnreachableError
 from weir.model.problem import ProblemError
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), BAD_INPUT)
     except UnreachableError as error:
         _fail(str(error), UNAVAILABLE)
+    except ClientError as error:
+        _fail(str(error), BAD_INPUT)
     except BrokenPipeError:
         # The reader (head, less) has left; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,6 @@ from typing import Any
 
 from weir.client import Client
 
-TRAININGS = 24
 _WORK = Path(__file__).parent / "work"
 # One thread a task: twelve trainings at once share this machine's few cores.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
