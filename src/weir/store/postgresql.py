@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from weir.store import log, migrate
@@ -113,7 +113,7 @@ class PostgresqlStore(Store):
             position = self._tell(transaction)
             try:
                 connection.commit()
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 if _lost(error):
                     raise StoreUnavailableError(
                         "it went away while committing, which may have been done"
@@ -146,7 +146,7 @@ class PostgresqlStore(Store):
                 return once()
             except PoolTimeoutError as error:
                 raise StoreUnavailableError("all connections are in use") from error
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 code = _code(error)
                 if code in (_SERIALIZATION_FAILURE, _DEADLOCK):
                     conflicts += 1
@@ -209,25 +209,29 @@ def _arguments(address: URL) -> dict[str, Any]:
     raise StoreError(f"sslmode {mode!r} is not known: give disable, prefer, require or verify-full")
 
 
-def _code(error: DBAPIError) -> str:
+def _code(error: DBAPIError | OSError) -> str:
     """The SQLSTATE, or "" when the database said nothing."""
-    details = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return str(details.get("C", "")) if isinstance(details, dict) else ""
+    return str(_details(error).get("C", ""))
 
 
-def _said(error: DBAPIError) -> str:
-    details = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return str(details.get("M", details)) if isinstance(details, dict) else str(error.orig)
+def _said(error: DBAPIError | OSError) -> str:
+    """What went wrong, in the database's words where it had some."""
+    return str(_details(error).get("M", getattr(error, "orig", error)))
 
 
-def _lost(error: DBAPIError) -> bool:
-    """Whether the connection went away or could not be made."""
+def _details(error: DBAPIError | OSError) -> dict[str, str]:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    details = cause.args[0] if cause is not None and cause.args else None
+    return details if isinstance(details, dict) else {}
+
+
+def _lost(error: DBAPIError | OSError) -> bool:
+    """Whether the connection went away or could not be made. The driver lets some of the system's errors pass."""
+    if isinstance(error, OSError):
+        return True
     code = _code(error)
-    return (
-        error.connection_invalidated
-        or code in _GOING_AWAY
-        or (not code and "connect" in str(error.orig).lower())
-    )
+    unanswered = isinstance(error, InterfaceError) and not code
+    return error.connection_invalidated or code in _GOING_AWAY or unanswered
 
 
 __all__ = ["PostgresqlStore"]
