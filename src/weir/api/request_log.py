@@ -39,7 +39,7 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in ("uvicorn", "uvicorn.error"):
+    for name in ("uvicorn", "uvicorn.error", "alembic"):
         logging.getLogger(name).setLevel("WARNING")
 
 
