@@ -12,7 +12,20 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from weir.access import forget_older
-from weir.api import agent, audit, blobs, centres, events, health, jobs, province, tokens
+from weir.api import (
+    agent,
+    audit,
+    blobs,
+    centres,
+    events,
+    explaining,
+    health,
+    jobs,
+    outputs,
+    province,
+    task_logs,
+    tokens,
+)
 from weir.api.gate import Gate
 from weir.api.logs import LogKeeper
 from weir.api.metrics import JobObserver, StoreCollector
@@ -60,7 +73,20 @@ def create_app(services: Services) -> FastAPI:
     app.state.log_keeper = LogKeeper(services)
     app.state.run_names = events.RunNames(services.store)
     app.state.join_guard = agent.JoinGuard()
-    for part in (jobs, blobs, centres, province, tokens, audit, events, agent, health):
+    for part in (
+        jobs,
+        explaining,
+        task_logs,
+        outputs,
+        blobs,
+        centres,
+        province,
+        tokens,
+        audit,
+        events,
+        agent,
+        health,
+    ):
         app.include_router(part.router)
     for known in (ProblemError, HTTPException, RequestValidationError):
         app.add_exception_handler(known, answer_problem)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from weir.access import TokenCache
 from weir.api.metrics import Meters
+from weir.control.cycle import Stand
 from weir.files import BlobStore, LogStore
-from weir.model.view import ExplanationView
 from weir.store import Store
 
-Explain = Callable[[int], ExplanationView]
-"""Explains the job of this number; only the process that leads has it."""
+AskStand = Callable[[int, int], Stand | None]
+"""Where the job of this number stands now (ms) in the scheduler, as `Control.stand`; None where it does not lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a request may need. `explain` is None where this process does not lead."""
+    """Everything that a request may need. `stand` is None in a process that never leads."""
 
     store: Store
     blobs: BlobStore
@@ -46,10 +46,10 @@ class Services:
     now_ms: Callable[[], int]
     random_bits: Callable[[int], int]
     version: str
-    explain: Explain | None = None
+    stand: AskStand | None = None
     settings: ApiSettings = ApiSettings()
     meters: Meters = field(default_factory=Meters)
     tokens: TokenCache = field(default_factory=TokenCache)
 
 
-__all__ = ["ApiSettings", "Explain", "Services"]
+__all__ = ["ApiSettings", "AskStand", "Services"]

@@ -45,6 +45,7 @@ class News:
         self.position = 0
         """Up to here the log has been followed."""
         self.closing = False
+        self._closed = asyncio.Event()
 
     async def open(self) -> None:
         """Begin to follow."""
@@ -56,6 +57,7 @@ class News:
     def close_soon(self) -> None:
         """The server is about to stop: whoever waits, or is about to, stops waiting."""
         self.closing = True
+        self._closed.set()
         for woken in self._all():
             woken.set()
 
@@ -110,6 +112,11 @@ class News:
             await asyncio.wait_for(woken.wait(), max(0.0, timeout_s))
         if not self.closing:
             woken.clear()
+
+    async def rest(self, pause_s: float) -> None:
+        """Until the time is over, or the server is closing."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), pause_s)
 
     def kept_after(self, position: int) -> list[Change] | None:
         """The changes above `position` up to `self.position`; None when they must be read from the store."""

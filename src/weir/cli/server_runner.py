@@ -87,7 +87,7 @@ def run_server_process(options: ServerOptions) -> int:
             now_ms=_now_ms,
             random_bits=secrets.randbits,
             version=__version__,
-            explain=loop.explain,
+            stand=control.stand,
             settings=ApiSettings(),
             meters=meters,
         )

@@ -106,21 +106,18 @@ class Client:
         *,
         states: Sequence[str] = (),
         name: str = "",
-        submission: str = "",
         cursor: str = "",
         limit: int = 50,
     ) -> SubmissionPage:
         """A page of submissions, newest first; `cursor` is the `next` of the page before."""
-        query = _query(state=list(states), name=name, submission=submission, cursor=cursor, limit=limit)
+        query = _query(state=list(states), name=name, cursor=cursor, limit=limit)
         return self._get(f"/jobs{query}", SubmissionPage)
 
-    def all_jobs(
-        self, *, states: Sequence[str] = (), name: str = "", submission: str = ""
-    ) -> Iterator[SubmissionView]:
+    def all_jobs(self, *, states: Sequence[str] = (), name: str = "") -> Iterator[SubmissionView]:
         """Every submission, newest first, fetched page by page."""
         cursor = ""
         while True:
-            page = self.jobs(states=states, name=name, submission=submission, cursor=cursor, limit=500)
+            page = self.jobs(states=states, name=name, cursor=cursor, limit=500)
             yield from page.submissions
             if not (cursor := page.next):
                 return

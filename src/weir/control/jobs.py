@@ -151,19 +151,20 @@ def list_submissions(
     *,
     cursor: str = "",
     limit: int = 50,
-    state: str = "",
+    states: Sequence[str] = (),
     name: str = "",
 ) -> SubmissionPage:
     """A page of the submissions that the actor may see, newest first.
 
-    `state`: with at least one job in it. `name`: as submitted. `cursor`: empty, or the `next` of the page before.
+    `states`: with at least one job in one of them. `name`: as submitted.
+    `cursor`: empty, or the `next` of the page before.
     """
     require(actor, Permission.READ_JOBS)
     query = _limited(select(schema.submission), actor).order_by(_submission.number.desc())
     if cursor:
         query = query.where(_submission.number < _position(cursor))
-    if state:
-        wanted = exists().where(_job.submission == _submission.number, _job.state == int(_state(state)))
+    if states:
+        wanted = exists().where(_job.submission == _submission.number, _job.state.in_(_states(states)))
         query = query.where(wanted)
     if name:
         query = query.where(_submission.name == name)
@@ -174,14 +175,14 @@ def list_submissions(
 
 
 def list_elements(
-    connection: Connection, found: Found, now_ms: int, *, cursor: str = "", limit: int = 100, state: str = ""
+    connection: Connection, found: Found, now_ms: int, *, cursor: str = "", limit: int = 100, states: Sequence[str] = ()
 ) -> JobPage:
     """A page of a submission's jobs in order of their index; of a single job, that one."""
     query = _JOBS.where(found.jobs()).order_by(_job.number)
     if cursor:
         query = query.where(_job.array_index > _position(cursor))
-    if state:
-        query = query.where(_job.state == int(_state(state)))
+    if states:
+        query = query.where(_job.state.in_(_states(states)))
     rows = connection.execute(query.limit(_limit(limit) + 1)).all()
     page = rows[:limit]
     following = str(page[-1].array_index) if len(rows) > limit else ""
@@ -354,12 +355,12 @@ def _position(cursor: str) -> int:
     return int(cursor)
 
 
-def _state(name: str) -> JobState:
-    try:
-        return JobState[name.upper()]
-    except KeyError:
-        accepted = ", ".join(state.name.lower() for state in JobState)
-        raise refused("state", name, f"give one of {accepted}") from None
+def _states(names: Sequence[str]) -> list[int]:
+    accepted = [state.name.lower() for state in JobState]
+    for name in names:
+        if name not in accepted:
+            raise refused("state", name, f"give one of {', '.join(accepted)}")
+    return [int(JobState[name.upper()]) for name in names]
 
 
 __all__ = [
