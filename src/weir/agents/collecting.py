@@ -4,6 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from weir.agents.fetching import disk_problem
 from weir.agents.inputs import Collected, LogsSent
@@ -17,6 +18,7 @@ SMALL_LOG = 16 << 10
 """Bytes of one stream that travel inside a report; larger ones are sent by themselves."""
 SMALL_LOGS = 128 << 10
 """Bytes of all streams of an attempt that do so."""
+OFFSET_TRIES = 5
 PATIENCE = 8
 """A refusal is believed only after so many tries: a restored server may first have to learn of the attempt."""
 _PIECE = 1 << 20
@@ -103,13 +105,13 @@ def _send_large(
     driver: Driver, transport: Transport, attempt: str, task: int, stream: str, size: int, logs: _Logs
 ) -> None:
     # An empty piece asks how much the server holds already, from when the log was followed or an earlier try.
-    offset = min(size, _put(transport, attempt, task, stream, 0, b""))
+    offset = _put(transport, attempt, task, stream, 0, b"")
     while offset < size:
         data = driver.output(attempt, task, stream, offset, min(_PIECE, size - offset))
         if not data:
             break
         held = _put(transport, attempt, task, stream, offset, data)
-        if held == offset:
+        if held <= offset:
             raise TransportError(f"the server does not take {stream} of task {task} past {offset} bytes")
         offset = held
         logs.unsent = max(0, size - offset)
@@ -138,17 +140,23 @@ def _send(transport: Transport, found: Found) -> OutputFile:
             sha.update(piece)
             size += len(piece)
         digest = sha.hexdigest()
-        offset = transport.blob_offset(digest, size)
-        # A blob that is held whole needs nothing; an empty one is still to be made.
-        for _ in range(3):
-            if offset >= size and size:
-                break
-            try:
-                transport.put_blob(digest, file, offset, size)
-                break
-            except WrongOffsetError as error:
-                offset = error.offset
+        _put_blob(transport, digest, file, size)
     return OutputFile(task=0, path=found.path, size_bytes=size, digest=digest)
+
+
+def _put_blob(transport: Transport, digest: str, file: BinaryIO, size: int) -> None:
+    offset = transport.blob_offset(digest)
+    for tries in range(OFFSET_TRIES):
+        if offset is None:
+            return
+        try:
+            transport.put_blob(digest, file, min(offset, size), size)
+            return
+        except WrongOffsetError as error:
+            # Another attempt here may send the same content at the same time.
+            if tries == OFFSET_TRIES - 1:
+                raise
+            offset = error.offset
 
 
 def _hopeful(error: TransportError, tries: int) -> bool:

@@ -103,8 +103,8 @@ class Transport(Protocol):
         """Append the content from `offset` on to `into`; the number of bytes written."""
         ...
 
-    def blob_offset(self, digest: str, size_bytes: int) -> int:
-        """How many bytes of a blob the server holds already; `size_bytes` when it has it whole."""
+    def blob_offset(self, digest: str) -> int | None:
+        """From where on a blob is still to be sent; None when the server has it whole."""
         ...
 
     def put_blob(self, digest: str, source: BinaryIO, offset: int, size_bytes: int) -> None:
@@ -220,12 +220,11 @@ class HttpTransport:
 
         return self._request("GET", f"/api/v1/agent/blobs/{digest}", None, headers, copy)
 
-    def blob_offset(self, digest: str, size_bytes: int) -> int:
-        def held(response: http.client.HTTPResponse) -> int:
+    def blob_offset(self, digest: str) -> int | None:
+        def held(response: http.client.HTTPResponse) -> int | None:
             response.read()
-            if response.status == 200:
-                return size_bytes
-            return min(size_bytes, int(response.headers.get("X-Weir-Offset", "0")))
+            held_bytes = response.headers.get("X-Weir-Offset", "0")
+            return None if response.status == 200 else int(held_bytes) if held_bytes.isdigit() else 0
 
         return self._request("HEAD", f"/api/v1/agent/blobs/{digest}", None, {}, held, accepted=(200, 404))
 
