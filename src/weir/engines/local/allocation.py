@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weir.engines.local.settings import read_indexes
+from weir.engines.local.settings import check_pool_options, read_indexes
 from weir.model.agent import NodeShare, PoolEntry, Work
 from weir.model.problem import refused
 
@@ -46,7 +46,9 @@ class PoolSpace:
     """
 
     def __init__(self, entry: PoolEntry) -> None:
+        """Raises ProblemError for options that are unknown or do not fit the pool's size."""
         self.entry = entry
+        check_pool_options(entry.id, entry.options)
         devices = _indexes(entry, "device_ids", entry.devices_per_node * entry.nodes)
         cores = _indexes(entry, "core_ids", -(-entry.cores_milli_per_node // WHOLE) * entry.nodes)
         if devices is None:

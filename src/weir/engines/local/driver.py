@@ -4,20 +4,15 @@ Everything durable lies in the attempts' own folders, so that a driver killed at
 again.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import math
 import os
 import select
-import signal
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from weir.engines.driver import (
     STREAMS,
@@ -28,11 +23,12 @@ from weir.engines.driver import (
     SubmitOutcome,
 )
 from weir.engines.local.allocation import PoolSpace
-from weir.engines.local.cgroup import NO_GROUPS, TaskGroups, find_groups
-from weir.engines.local.control import CONTROL_NAME, Control, claim_name
-from weir.engines.local.launch import HOST, Site, launch_of, read_order, stop_number, write_order
-from weir.engines.local.process import alive, boot_id, end_leftovers, signal_process
-from weir.engines.local.settings import POOL_OPTIONS, Settings
+from weir.engines.local.cgroup import NO_GROUPS, find_groups
+from weir.engines.local.control import CONTROL_NAME
+from weir.engines.local.inspection import Inspection
+from weir.engines.local.launch import Site, free_port, launch_of, read_order, stop_number, write_order
+from weir.engines.local.poke import Poke
+from weir.engines.local.settings import Settings
 from weir.engines.local.supervisor import NO_SPACE, STOP_CANCELLED, STOP_GANG
 from weir.engines.local.sweep import Sweeper
 from weir.engines.local.tracked import Tracked, state_of
@@ -50,9 +46,6 @@ _LOOK_ORPHAN_S = 1.0
 """Nobody tells when a supervisor that another zygote forked is killed, so these are looked at."""
 _LOOKS_AT_ONCE = 200
 _CLEARING_S = 0.05
-_SILENT_S = 10.0
-"""So long a supervisor may take between its claim and its first record."""
-_PIPE_BYTES = 1 << 20
 
 
 def _wall_clock_ms() -> int:
@@ -66,6 +59,7 @@ class LocalDriver:
     _settings: Settings
     _site: Site
     _sweeper: Sweeper
+    _poke: Poke
 
     def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
         """`folder` is the agent's; attempts lie in `folder/attempts`. `clock` gives milliseconds since
@@ -74,7 +68,7 @@ class LocalDriver:
         self._clock = clock
         self._lock = threading.RLock()
         self._attached = False
-        self._boot = boot_id()
+        self._inspection = Inspection(clock)
         self._capabilities: frozenset[str] = frozenset()
         self._pools: dict[str, PoolSpace] = {}
         self._tracked: dict[str, Tracked] = {}
@@ -87,8 +81,6 @@ class LocalDriver:
         self._looked_around_s = 0.0
         self._last_start_s = 0.0
         self._refusal = ""
-        self._poke = -1
-        self._unread = b""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -96,20 +88,21 @@ class LocalDriver:
 
     def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
         settings = Settings.read(options)
-        spaces = {entry.id: PoolSpace(_checked(entry)) for entry in pools}
+        spaces = {entry.id: PoolSpace(entry) for entry in pools}
         with self._lock:
             if not self._attached:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._attempts.mkdir(mode=0o700, exist_ok=True)
                 self._sweeper = Sweeper(self._attempts)
-                self._open_poke()
-                self._start_zygote(_hidden(settings))
-            elif _hidden(settings) != _hidden(self._settings):
+                self._poke = Poke(self._folder / "poke")
+                self._start_zygote(settings.hidden)
+            elif settings.hidden != self._settings.hidden:
                 self._warm.close()
-                self._start_zygote(_hidden(settings))
+                self._start_zygote(settings.hidden)
             self._settings = settings
             name = "weir-" + hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:16]
             groups = NO_GROUPS if settings.limits == "off" else find_groups(name, settings.cgroup)
+            self._inspection.groups = groups
             isolated = self._warm.isolation and settings.isolation != "off"
             self._site = Site(settings, groups, isolated, os.fspath(self._folder / "poke"), dict(os.environ))
             self._refusal = ""
@@ -228,33 +221,20 @@ class LocalDriver:
             poll.poll(math.ceil(pause * 1_000))
 
     def wake(self) -> None:
-        # A full pipe wakes as well.
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._poke, b"\n")
+        self._poke.wake()
 
     def close(self) -> None:
         with self._lock:
             if self._attached:
                 self._attached = False
                 self._warm.close()
-                os.close(self._poke)
+                self._poke.close()
                 self._sweeper.close()
                 self._site.groups.remove()
 
     @property
     def _attempts(self) -> Path:
         return self._folder / "attempts"
-
-    def _open_poke(self) -> None:
-        """The pipe on which supervisors tell of news: writes to it are whole, and it holds thousands of
-        them."""
-        path = self._folder / "poke"
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        # Open for writing too, so that it never reports an end.
-        self._poke = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(self._poke, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _start_zygote(self, hidden: str) -> None:
         self._warm = Warm(self._folder / "engine.log", hidden)
@@ -373,12 +353,13 @@ class LocalDriver:
         order = tracked.order
         assert tracked.allocation is not None
         try:
-            port = _free_port() if order.work.tasks > 1 else 0
+            port = free_port() if order.work.tasks > 1 else 0
             write_order(order, tracked.allocation, launch_of(order, tracked.allocation, port, self._site))
         except OSError as error:
             self._fail(tracked, f"the attempt could not be launched: {error.strerror}")
             return
         tracked.launched = True
+        tracked.orphaned = False
         tracked.looked_s = self._last_start_s = time.monotonic()
         tracked.state = EngineState(order.attempt, Observed.QUEUED, message="is being started")
         self._looks.append(order.attempt)
@@ -386,36 +367,16 @@ class LocalDriver:
             self._warm.fork(order.folder, order.attempt, task)
 
     def _stop(self, tracked: Tracked, reason: str) -> None:
+        self._inspection.stop(tracked, reason)
         if not tracked.launched:
-            self._mark(tracked, reason)
             end = EngineEnd(Cause.CANCELLED, None, None, "cancelled before its start", None, self._clock())
             self._settle(tracked, EngineState(tracked.order.attempt, Observed.ENDED, end=end))
-            return
-        self._mark(tracked, reason)
-        self._signal_supervisors(tracked)
-
-    def _mark(self, tracked: Tracked, reason: str) -> None:
-        tracked.stopping = tracked.stopping or reason
-        # A link needs no space on the disk beyond its name. Where even that fails, supervisors are told by
-        # signal as soon as their record appears.
-        with contextlib.suppress(OSError), Control(os.fspath(tracked.order.folder)) as control:
-            control.stop(reason)
-
-    def _signal_supervisors(self, tracked: Tracked) -> None:
-        for record in tracked.records:
-            if record is not None:
-                self._signal(tracked, record)
-
-    def _signal(self, tracked: Tracked, record: dict[str, Any]) -> None:
-        if record["state"] != "ended" and record["boot"] == self._boot:
-            number = signal.SIGTERM if tracked.stopping == STOP_CANCELLED else signal.SIGUSR1
-            signal_process(record["supervisor"], number)
 
     def _hear(self) -> None:
         """Take in pokes and what the zygote says, and look after what is due."""
         if not self._attached:
             raise EngineUnreachableError("the local engine is not attached")
-        for attempt in self._poked():
+        for attempt in self._poke.heard():
             self._news = True
             tracked = self._tracked.get(attempt)
             if tracked is not None:
@@ -427,32 +388,18 @@ class LocalDriver:
             self._start_queued()
         self._warm.flush()
 
-    def _poked(self) -> list[str]:
-        content = self._unread
-        while True:
-            try:
-                read = os.read(self._poke, _PIPE_BYTES)
-            except BlockingIOError:
-                break
-            content += read
-        *lines, self._unread = content.split(b"\n")
-        return list(dict.fromkeys(line.decode("ascii", "replace") for line in lines))
-
     def _hear_zygote(self) -> None:
         exits = self._warm.exits()
         if exits is None:
             self._warm.close()
-            self._start_zygote(_hidden(self._settings))
+            self._start_zygote(self._settings.hidden)
             return
         for attempt, task, status in exits:
             tracked = self._tracked.get(attempt)
             if tracked is None or tracked.ended:
                 continue
             tracked.suspect = True
-            if os.WIFEXITED(status) and os.WEXITSTATUS(status) == NO_SPACE:
-                tracked.failure = "no space left on the disk of the agent's folder"
-            elif not tracked.failure:
-                tracked.failure = f"the supervisor of task {task} ended ({os.waitstatus_to_exitcode(status)})"
+            tracked.failures[task] = _failure(os.waitstatus_to_exitcode(status))
             self._look(tracked)
 
     def _look_around(self) -> None:
@@ -492,100 +439,16 @@ class LocalDriver:
         """Read the records of an attempt, and draw the conclusions."""
         if tracked.ended or not tracked.launched:
             return
-        tracked.looked_s = time.monotonic()
-        order = tracked.order
-        clear = True
         try:
-            with Control(os.fspath(order.folder), write=tracked.suspect or tracked.orphaned) as control:
-                for task in range(order.work.tasks):
-                    clear = self._look_at_task(tracked, task, control) and clear
+            settled = self._inspection.look(tracked)
         except FileNotFoundError:
             self._fail(tracked, "its folder was removed while it ran")
             return
-        if clear:
-            self._clearing.discard(order.attempt)
-            tracked.suspect = False
+        if settled:
+            self._clearing.discard(tracked.order.attempt)
         else:
-            self._clearing.add(order.attempt)
-        if tracked.failure and all(record is None for record in tracked.records):
-            self._fail(tracked, tracked.failure)
-            return
-        self._settle(tracked, state_of(order.attempt, tracked.records, tracked.state.message))
-
-    def _look_at_task(self, tracked: Tracked, task: int, control: Control) -> bool:
-        """Take over what the record of a task says; False while something of a lost one is still to be
-        ended."""
-        known = tracked.records[task]
-        if known is not None and known["state"] == "ended":
-            return True
-        record = control.record(task)
-        if record is None and (tracked.suspect or tracked.orphaned) and control.has(claim_name(task)):
-            return self._look_at_silent(tracked, task, control)
-        cleared = True
-        if record is not None and record["state"] != "ended" and not self._supervised(tracked, record):
-            # It may have ended in good order between the two looks.
-            record = control.record(task) or record
-            if record["state"] != "ended":
-                cleared = self._clear(tracked, task, record)
-                if cleared:
-                    record = self._put_down_lost(tracked, task, record["boot"], control)
-        if known is None and record is not None and tracked.stopping:
-            self._signal(tracked, record)
-        tracked.records[task] = record
-        return cleared
-
-    def _look_at_silent(self, tracked: Tracked, task: int, control: Control) -> bool:
-        """A task was claimed and has no record: its supervisor is about to write one, or was killed before
-        it could.
-
-        Once the word to stop is there, it never starts anything, however late it is; so then it can be given
-        up.
-        """
-        since = tracked.silent.setdefault(task, time.monotonic())
-        if time.monotonic() - since > _SILENT_S:
-            control.stop(STOP_GANG)
-            if (record := control.record(task)) is None:
-                record = self._put_down_lost(tracked, task, self._boot, control)
-            tracked.records[task] = record
-        return True
-
-    def _supervised(self, tracked: Tracked, record: dict[str, Any]) -> bool:
-        """Whether the record's supervisor lives; asked only where there is a reason to doubt it."""
-        if not (tracked.suspect or tracked.orphaned):
-            return True
-        return record["boot"] == self._boot and alive(record["supervisor"])
-
-    def _clear(self, tracked: Tracked, task: int, record: dict[str, Any]) -> bool:
-        """End what a dead supervisor's task left; True when nothing of it is left."""
-        if record["boot"] != self._boot:
-            return True
-        attempt = tracked.order.attempt
-        groups = TaskGroups(self._site.groups, f"{attempt}.{task}")
-        marks = (f"WEIR_ATTEMPT={attempt}".encode(), f"WEIR_TASK_INDEX={task}".encode())
-        empty = groups.kill()
-        if not (end_leftovers(record.get("process"), marks) and empty):
-            return False
-        groups.remove()
-        return True
-
-    def _put_down_lost(self, tracked: Tracked, task: int, boot: str, control: Control) -> dict[str, Any]:
-        message = "its supervisor was killed, and what it ran was ended"
-        if boot != self._boot:
-            message = "the machine was restarted while it ran"
-        record = control.write(
-            task,
-            state="ended",
-            boot=boot,
-            cause=Cause.LOST.value,
-            code=None,
-            signal=None,
-            message=message,
-            ended_ms=self._clock(),
-        )
-        if tracked.order.work.tasks > 1 and not tracked.stopping:
-            self._mark(tracked, STOP_GANG)
-            self._signal_supervisors(tracked)
-        return record
+            self._clearing.add(tracked.order.attempt)
+        self._settle(tracked, state_of(tracked.order.attempt, tracked.records, tracked.state.message))
 
     def _fail(self, tracked: Tracked, message: str) -> None:
         end = EngineEnd(Cause.NODE_FAILED, None, None, message, None, self._clock())
@@ -616,18 +479,6 @@ class LocalDriver:
         return folder / f"{task}.{stream}"
 
 
-def _checked(entry: PoolEntry) -> PoolEntry:
-    for name in entry.options:
-        if name not in POOL_OPTIONS:
-            known = ", ".join(sorted(POOL_OPTIONS))
-            raise refused(f"pools.{entry.id}.options.{name}", entry.options[name], f"known are {known}")
-    return entry
-
-
-def _hidden(settings: Settings) -> str:
-    return "" if settings.isolation == "off" else settings.private_root
-
-
 def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
     found = {"commands", "gang", "devices", "shares", "time-limit", "output-live", "kill-by-session"}
     found.add("memory-limit" if site.groups.memory else "memory-rlimit")
@@ -642,8 +493,9 @@ def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _free_port() -> int:
-    """A port that nobody listens on now, for the tasks of a gang to meet at."""
-    with socket.socket() as trial:
-        trial.bind((HOST, 0))
-        return int(trial.getsockname()[1])
+def _failure(code: int) -> str:
+    """What to say of a supervisor that ended with this code, or by a signal (then below zero)."""
+    if code == NO_SPACE:
+        return "no space left on the disk of the agent's folder"
+    how = f"was ended by signal {-code}" if code < 0 else f"failed (code {code}; see the agent's engine.log)"
+    return f"its supervisor {how} before it could start the command"

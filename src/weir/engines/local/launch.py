@@ -5,6 +5,7 @@ Supervisors read it as plain values, since they know nothing of the classes of `
 
 import os
 import signal
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from weir.engines.local.supervisor import SCRATCH_NAME
 from weir.model.agent import NodeShare, Work
 from weir.model.codec import from_plain, to_plain
 
-__all__ = ["HOST", "Site", "launch_of", "read_order", "stop_number", "write_order"]
+__all__ = ["HOST", "Site", "free_port", "launch_of", "read_order", "stop_number", "write_order"]
 
 HOST = "127.0.0.1"
 _BASE = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -46,6 +47,13 @@ class Site:
 def stop_number(name: str) -> int:
     """The number of a signal that is written `TERM` or `SIGTERM`. Raises KeyError."""
     return int(signal.Signals["SIG" + name.removeprefix("SIG")])
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, for the tasks of a gang to meet at."""
+    with socket.socket() as trial:
+        trial.bind((HOST, 0))
+        return int(trial.getsockname()[1])
 
 
 def launch_of(order: AttemptOrder, allocation: Allocation, port: int, site: Site) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from weir.model.problem import refused
 
-__all__ = ["POOL_OPTIONS", "Settings", "read_indexes"]
+__all__ = ["Settings", "check_pool_options", "read_indexes"]
 
 Isolation = Literal["auto", "required", "off"]
 _Reader = Callable[[str, str], Any]
@@ -32,6 +32,11 @@ class Settings:
     pass_environment: tuple[str, ...] = ()
     """Variables of the agent's own environment that every task gets."""
 
+    @property
+    def hidden(self) -> str:
+        """The folder that tasks are not to see, empty for none."""
+        return "" if self.isolation == "off" else self.private_root
+
     @classmethod
     def read(cls, options: Mapping[str, str]) -> "Settings":
         """From a centre's engine options. Raises ProblemError naming the option."""
@@ -43,6 +48,13 @@ class Settings:
                 f"known are {', '.join(sorted(_READERS))}",
             )
         return cls(**{name: _READERS[name](name, value) for name, value in options.items()})
+
+
+def check_pool_options(pool: str, options: Mapping[str, str]) -> None:
+    """Raises ProblemError for an option of a pool that this engine does not know."""
+    for name in sorted(set(options) - POOL_OPTIONS):
+        known = ", ".join(sorted(POOL_OPTIONS))
+        raise refused(f"pools.{pool}.options.{name}", options[name], f"known are {known}")
 
 
 def read_indexes(field: str, text: str) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """Removing what is forgotten, without holding up what is started.
 
-A forgotten folder leaves its place at once, by a rename; its content is removed later, by a process of its own, when
-nothing was started for a while. Removing large trees takes long, and some file systems create files slowly for a
-minute after many were removed.
+A forgotten folder leaves its place at once, by a rename; its content is removed later, by a process of its
+own, when nothing was started for a while. Removing large trees takes long, and some file systems create
+files slowly for a minute after many were removed.
 """
 
 import contextlib

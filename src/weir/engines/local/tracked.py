@@ -8,7 +8,7 @@ from weir.engines.driver import AttemptOrder, EngineEnd, EngineState
 from weir.engines.local.allocation import Allocation
 from weir.model.state import Cause, Observed
 
-__all__ = ["Tracked", "end_of", "state_of"]
+__all__ = ["TaskRecord", "Tracked", "end_of", "state_of"]
 
 TaskRecord = dict[str, Any]
 
@@ -29,12 +29,17 @@ class Tracked:
     """Its supervisors are no children of the present zygote, so nobody tells when one of them is killed."""
     suspect: bool = False
     """A supervisor of it ended badly: look at once, and clear up after it."""
-    failure: str = ""
-    """Why not even a record of it could be made."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Of tasks whose supervisor ended badly, what is known of why."""
     silent: dict[int, float] = field(default_factory=dict)
     """Since when a task is known to be claimed without a record."""
     looked_s: float = 0.0
     """When its records were last read, by the monotonic clock."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether there is a reason to ask if its supervisors still live."""
+        return self.orphaned or self.suspect
 
     @property
     def ended(self) -> bool:

@@ -62,8 +62,8 @@ class Warm:
         self._unsent += json.dumps([os.fspath(folder), attempt, task]).encode() + b"\n"
 
     def flush(self) -> None:
-        """Send what can be sent now."""
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        """Send what can be sent now. Where the zygote is gone, `exits` will tell."""
+        with contextlib.suppress(OSError):
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
 
@@ -76,7 +76,7 @@ class Warm:
                 lines = self._lines()
             except BlockingIOError:
                 return found
-            except ConnectionError:
+            except OSError:
                 return None
             if lines is None:
                 return found or None

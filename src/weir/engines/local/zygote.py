@@ -1,8 +1,8 @@
 """The zygote: one warm, single-threaded process that forks a supervisor for each task.
 
 A new interpreter for each costs ten times as much. It reads lines `[folder, attempt, task]` from its standard
-input (a socket), and writes to it a line `["ready", {...}]` and then lines `["exit", attempt, task, status]` for
-supervisors that did not end in good order. It ends when the other side closes; supervisors then go on.
+input (a socket), and writes to it a line `["ready", {...}]` and then lines `["exit", attempt, task, status]`
+for supervisors that did not end in good order. It ends when the other side closes; supervisors then go on.
 """
 
 import gc
