@@ -175,7 +175,13 @@ def list_submissions(
 
 
 def list_elements(
-    connection: Connection, found: Found, now_ms: int, *, cursor: str = "", limit: int = 100, states: Sequence[str] = ()
+    connection: Connection,
+    found: Found,
+    now_ms: int,
+    *,
+    cursor: str = "",
+    limit: int = 100,
+    states: Sequence[str] = (),
 ) -> JobPage:
     """A page of a submission's jobs in order of their index; of a single job, that one."""
     query = _JOBS.where(found.jobs()).order_by(_job.number)

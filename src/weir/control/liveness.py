@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from weir.control import moves
 from weir.control.desired import raise_revisions, want
@@ -45,7 +45,7 @@ _LOSE = (
     .where(
         _centre.id == bindparam("lost"),
         _centre.reachable.is_(True),
-        _centre.heartbeat_ms <= bindparam("silent_since"),
+        func.coalesce(_centre.heartbeat_ms, 0) <= bindparam("silent_since"),
     )
     .values(reachable=False)
 )
@@ -84,9 +84,9 @@ def look(connection: Connection, now_ms: int, watching_since_ms: int, patience: 
             lost.append(row.id)
         elif row.reachable:
             next_ms = min(next_ms, lost_at)
-        elif row.heartbeat_ms is not None and now_ms >= lost_at + patience.grace_ms:
+        elif now_ms >= lost_at + patience.grace_ms:
             away.append(row.id)
-        elif row.heartbeat_ms is not None:
+        else:
             next_ms = min(next_ms, lost_at + patience.grace_ms)
     given_up: set[str] = set()
     if away:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -13,8 +14,9 @@ from weir.control.names import AttemptKey, attempt_keys
 from weir.model.agent import End, LogChunk, Observation, PoolObservation, Report, ReportAnswer
 from weir.model.change import ChangeKind
 from weir.model.codec import to_plain
-from weir.model.problem import not_found
-from weir.model.state import Desired, JobState, Observed
+from weir.model.job_rules import safe_relative_path
+from weir.model.problem import ProblemError, not_found
+from weir.model.state import Cause, Desired, JobState, Observed
 from weir.store import Transaction, schema
 
 HEARTBEAT_MS = 1_000
@@ -178,11 +180,12 @@ class _Taking:
             values = self._level(row, observation)
             live = row.epoch == row.job_epoch and row.desired != Desired.ABANDONED
             if observation.end is not None and observation.observed is Observed.ENDED:
-                ends[key] = values | self._end(row, observation.end)
+                end = _with_safe_outputs(observation.end)
+                ends[key] = values | self._end(row, end)
                 news.pop(key, None)
                 superseded = superseded or not live
                 if live:
-                    outputs += _outputs(key, observation.end)
+                    outputs += _outputs(key, end)
             elif (values["level"], values["started"], values["said"]) != (
                 row.observed,
                 row.started_ms,
@@ -315,6 +318,16 @@ def _kept(connection: Connection, centre: str, told: Report) -> tuple[str, ...]:
         for name, key in keys.items()
         if key in rows and rows[key].centre == centre and rows[key].observed == Observed.ENDED
     )
+
+
+def _with_safe_outputs(end: End) -> End:
+    """The end as it is told; where a file would lie outside of the job's folder, none is taken over."""
+    try:
+        for file in end.outputs:
+            safe_relative_path("outputs", file.path)
+    except ProblemError as error:
+        return replace(end, outputs=(), cause=end.cause or Cause.OUTPUTS, message=str(error))
+    return end
 
 
 def _outputs(key: AttemptKey, end: End) -> list[dict[str, Any]]:
