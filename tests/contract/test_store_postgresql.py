@@ -16,6 +16,7 @@ from weir.store import (
     EVERY_CENTRE,
     StoreBusyError,
     StoreError,
+    StoreFullError,
     StoreUnavailableError,
     Transaction,
     open_store,
@@ -214,3 +215,60 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
 def test_an_unknown_kind_of_encryption_is_refused(mode: str) -> None:
     with pytest.raises(StoreError, match="sslmode"):
         open_store(f"postgresql://weir@127.0.0.1:1/weir?sslmode={mode}")
+
+
+def test_a_server_that_goes_away_at_the_commit_is_never_asked_twice(
+    postgresql_server: PostgresqlServer, postgresql_url: str
+) -> None:
+    """Whether the commit was done is not known, so the work must not be run again."""
+    runs: list[int] = []
+
+    def work(tx: Transaction) -> None:
+        runs.append(tx.connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+        postgresql_server.execute(f"SELECT pg_terminate_backend({runs[-1]}, 10000)")
+
+    with open_store(postgresql_url) as store:
+        with pytest.raises(StoreUnavailableError, match="which may have been done"):
+            store.write(work)
+        assert len(runs) == 1
+        store.write(change)
+
+
+def test_a_full_disk_of_the_database_is_said_so(postgresql_url: str) -> None:
+    """The database's own code for it, raised on purpose."""
+    full = text("DO $$ BEGIN RAISE 'could not extend file' USING ERRCODE = '53100'; END $$")
+    with open_store(postgresql_url) as store:
+        with pytest.raises(StoreFullError, match="is full") as caught:
+            store.write(lambda tx: tx.connection.execute(full))
+        assert caught.value.problem.status == 507
+        store.write(change)
+
+
+def test_more_messages_than_the_driver_keeps_wake_everybody(postgresql_url: str) -> None:
+    told: queue.SimpleQueue[News] = queue.SimpleQueue()
+    with open_store(postgresql_url) as here, open_store(postgresql_url) as there:
+        there.notifier.subscribe(lambda *news: told.put(news))
+
+        def work(tx: Transaction) -> None:
+            for number in range(300):
+                tx.connection.execute(
+                    text("SELECT pg_notify('weir', :said)"), {"said": f'["x{number}", ["c"]]'}
+                )
+
+        here.write(work)
+        until = time.monotonic() + 20
+        while EVERY_CENTRE not in told.get(timeout=20)[1]:
+            assert time.monotonic() < until
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+def test_encryption_that_is_asked_for_is_insisted_on(postgresql_url: str, mode: str) -> None:
+    with pytest.raises(StoreError, match="refuses SSL"):
+        open_store(f"{postgresql_url}&sslmode={mode}")
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+def test_encryption_may_be_left_out(postgresql_url: str, mode: str) -> None:
+    with open_store(f"{postgresql_url}&sslmode={mode}") as store:
+        store.write(change)
+        assert store.wait_for_change(0, 10)

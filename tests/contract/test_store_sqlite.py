@@ -25,6 +25,7 @@ from weir.store import (
     StoreFullError,
     StoreInUseError,
     StoreNewerError,
+    StoreUnavailableError,
     Transaction,
     back_up,
     open_store,
@@ -225,6 +226,19 @@ def test_a_store_is_durable_at_each_commit_and_for_its_owner_alone(store: Store,
     assert setting("synchronous") == 2
     assert setting("foreign_keys") == 1
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_file_locked_by_another_program_is_said_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weir.store.sqlite.BUSY_TIMEOUT_S", 0.05)
+    with open_store(f"sqlite:///{path}") as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailableError, match="another program has locked") as caught:
+                store.write(rows_named("x"))
+            assert caught.value.problem.status == 503
+            assert store.read(targets) == []
+        store.write(rows_named("y"))
+        assert store.read(targets) == ["y"]
 
 
 def test_a_full_store_says_so_and_leaves_nothing_half_written(store: Store) -> None:

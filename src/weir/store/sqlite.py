@@ -13,12 +13,13 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from weir.model.problem import ProblemError
 from weir.store import log, migrate
 from weir.store.backup import write_backup
 from weir.store.database import RandomBits, Store, Transaction
 from weir.store.file_lock import FileLock
 from weir.store.notifier import ChangeNotifier
-from weir.store.problems import StoreError, StoreFullError
+from weir.store.problems import StoreError, StoreFullError, StoreUnavailableError
 
 T = TypeVar("T")
 
@@ -144,11 +145,16 @@ class GroupWriter:
 
     def _translated(self, error: BaseException) -> BaseException:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) in _NO_ROOM:
-            full = StoreFullError(self._where)
-            full.__cause__ = error
-            return full
-        return error
+        code = getattr(cause, "sqlite_errorcode", 0) if isinstance(cause, sqlite3.Error) else 0
+        problem: ProblemError
+        if code in _NO_ROOM:
+            problem = StoreFullError(self._where)
+        elif code & 0xFF == sqlite3.SQLITE_BUSY:
+            problem = StoreUnavailableError(f"another program has locked {self._where}")
+        else:
+            return error
+        problem.__cause__ = error
+        return problem
 
 
 class InlineSqliteStore(Store):
@@ -337,10 +343,14 @@ def connect(path: Path) -> sqlite3.Connection:
     raw = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
     )
-    raw.execute("PRAGMA journal_mode = WAL")
-    raw.execute("PRAGMA synchronous = FULL")
-    raw.execute("PRAGMA temp_store = MEMORY")
-    raw.execute("PRAGMA foreign_keys = ON")
+    try:
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA temp_store = MEMORY")
+        raw.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        raw.close()
+        raise
     return raw
 
 

@@ -1,6 +1,8 @@
 """Stores in memory begin as their image and go their own ways."""
 
 import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import Connection, insert, select
@@ -8,6 +10,7 @@ from sqlalchemy import Connection, insert, select
 from weir.model.change import ChangeKind
 from weir.store import (
     MemoryImage,
+    Store,
     StoreError,
     Transaction,
     image_of,
@@ -16,6 +19,15 @@ from weir.store import (
     open_store,
     schema,
 )
+
+Clone = Callable[..., Store]
+
+
+@pytest.fixture
+def clone() -> Iterator[Clone]:
+    """As `memory_store`; what it made is closed at the end."""
+    with ExitStack() as opened:
+        yield lambda image, **options: opened.enter_context(memory_store(image, **options))
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +44,8 @@ def add(tx: Transaction) -> None:
     tx.append(ChangeKind.PROVINCE, {"centres": []}, at_ms=0)
 
 
-def test_clones_do_not_meet(image: MemoryImage) -> None:
-    one, two = memory_store(image), memory_store(image)
+def test_clones_do_not_meet(image: MemoryImage, clone: Clone) -> None:
+    one, two = clone(image), clone(image)
     one.write(add)
     assert one.read(names) == {"a"}
     assert one.position() == 1
@@ -42,11 +54,11 @@ def test_clones_do_not_meet(image: MemoryImage) -> None:
     assert one.incarnation == two.incarnation
 
 
-def test_an_image_holds_all_that_was_committed(image: MemoryImage) -> None:
-    with memory_store(image) as store:
+def test_an_image_holds_all_that_was_committed(image: MemoryImage, clone: Clone) -> None:
+    with clone(image) as store:
         store.write(add)
         later = image_of(store)
-    again = memory_store(later)
+    again = clone(later)
     assert again.read(names) == {"a"}
     assert again.position() == 1
     again.write(lambda tx: tx.append(ChangeKind.PROVINCE, {"centres": []}, at_ms=0))
@@ -58,25 +70,25 @@ def test_the_same_random_bits_make_the_same_image(image: MemoryImage) -> None:
     assert image != memory_image(random.Random(2).getrandbits)
 
 
-def test_a_restored_clone_is_another_store_with_the_same_content(image: MemoryImage) -> None:
-    with memory_store(image) as store:
+def test_a_restored_clone_is_another_store_with_the_same_content(image: MemoryImage, clone: Clone) -> None:
+    with clone(image) as store:
         store.write(add)
         later = image_of(store)
-    restored = memory_store(later, restored_with=random.Random(3).getrandbits)
-    assert restored.incarnation != memory_store(later).incarnation
+    restored = clone(later, restored_with=random.Random(3).getrandbits)
+    assert restored.incarnation != clone(later).incarnation
     assert restored.read(names) == {"a"}
-    assert restored.incarnation == memory_store(image_of(restored)).incarnation
+    assert restored.incarnation == clone(image_of(restored)).incarnation
 
 
-def test_foreign_keys_are_held(image: MemoryImage) -> None:
+def test_foreign_keys_are_held(image: MemoryImage, clone: Clone) -> None:
     with pytest.raises(Exception, match="FOREIGN KEY"):
-        memory_store(image).write(
+        clone(image).write(
             lambda tx: tx.connection.execute(insert(schema.pool).values(centre="nowhere", id="p", body="{}"))
         )
 
 
-def test_a_failed_write_leaves_nothing(image: MemoryImage) -> None:
-    store = memory_store(image)
+def test_a_failed_write_leaves_nothing(image: MemoryImage, clone: Clone) -> None:
+    store = clone(image)
 
     def work(tx: Transaction) -> None:
         add(tx)
@@ -90,8 +102,8 @@ def test_a_failed_write_leaves_nothing(image: MemoryImage) -> None:
     assert store.position() == 1
 
 
-def test_a_work_that_calls_its_own_store_is_told_so(image: MemoryImage) -> None:
-    store = memory_store(image)
+def test_a_work_that_calls_its_own_store_is_told_so(image: MemoryImage, clone: Clone) -> None:
+    store = clone(image)
     with pytest.raises(StoreError, match="must not call the store"):
         store.write(lambda tx: store.read(names))
     with pytest.raises(StoreError, match="must not call the store"):
