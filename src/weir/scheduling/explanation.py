@@ -7,7 +7,7 @@ from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.plan import Explanation, PoolReason, Terms, Verdict
 from weir.scheduling.state import State
 from weir.scheduling.step import KEPT_NOTE
-from weir.scheduling.tables import Counter
+from weir.scheduling.tables import LISTED
 
 
 def explain(state: State, job: int, now_ms: int) -> Explanation | None:
@@ -28,12 +28,11 @@ def explain(state: State, job: int, now_ms: int) -> Explanation | None:
 
 
 def _pools_of_waiting(state: State, slot: int, now_ms: int) -> tuple[PoolReason, ...]:
-    number = int(state.queues.job_class[state.slots.queue[slot]])
+    number = int(state.queues["job_class"][state.slots["queue"][slot]])
     job_class = state.job_classes[number]
     assert job_class is not None
     count = len(state.rows)
-    verdict, room = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    found = np.zeros((count, 5), np.int64)
+    room, found = np.zeros(count, np.int64), np.zeros(count, LISTED)
     kernel("question").judge(
         state.pools,
         state.classes,
@@ -44,32 +43,28 @@ def _pools_of_waiting(state: State, slot: int, now_ms: int) -> tuple[PoolReason,
         state.counters,
         state.rates,
         number,
-        int(state.slots.limit[slot]),
+        int(state.slots["limit"][slot]),
         now_ms,
-        verdict,
         room,
         found,
     )
     cycle = kernel("cycle")
     reasons = []
-    for place, row in enumerate(state.rows):
+    for place, (row, (_, verdict, idle, *terms)) in enumerate(zip(state.rows, found.tolist(), strict=True)):
         code = int(state.classes.failed[number, place])
         if code:
             failed = constraint_in_words(row, job_class, code)
             reasons.append(PoolReason(row.key, Verdict.FAILS, failed=failed))
             continue
         said, note = Verdict.FULL, f"room for {int(room[place])} of {job_class.tasks} tasks"
-        if verdict[place] == cycle.CLOSED:
+        if verdict == cycle.CLOSED:
             said, note = Verdict.CLOSED, row.closed_because
-        elif verdict[place] == cycle.KEPT:
-            note = KEPT_NOTE.format(job=int(state.reservations.job[place]))
-        elif verdict[place] == cycle.OUTSCORED:
+        elif verdict == cycle.KEPT:
+            note = KEPT_NOTE.format(job=int(state.reservations.pool["job"][place]))
+        elif verdict == cycle.OUTSCORED:
             # Something has changed in the meaning of `now` alone; the next step will decide.
             note = "there is room; the next step decides"
-        if int(state.reservations.job[place]) == int(state.slots.job[slot]):
+        if int(state.reservations.pool["job"][place]) == int(state.slots["job"][slot]):
             note = f"reserved for this job; {note}"
-        terms = Terms(*found[place].tolist())
-        idle = int(state.pools.idle[place])
-        reasons.append(PoolReason(row.key, said, terms=terms, free_nodes=idle, note=note))
-    assert state.counters[Counter.QUEUED] > 0
+        reasons.append(PoolReason(row.key, said, terms=Terms(*terms), free_nodes=idle, note=note))
     return tuple(reasons)

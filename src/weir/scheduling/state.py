@@ -20,23 +20,31 @@ from weir.scheduling.inputs import JobClass, LinkRow, PoolRow, QueuedJobs, Runni
 from weir.scheduling.plan import PoolReason
 from weir.scheduling.policy import LARGEST_PRICE, Policy
 from weir.scheduling.tables import (
+    CLASS,
+    ENTRY,
+    GROUP,
+    LISTED,
+    NODE,
     NOTHING,
+    POOL,
+    QUEUE,
+    RECORD,
+    RESERVATION,
+    RESERVED_NODE,
+    RUN,
+    SLOT,
+    START,
     Classes,
     Counter,
-    Index,
     Int64s,
     Nodes,
     Pass,
-    Pools,
-    Queues,
-    Records,
     Reservations,
-    Runs,
-    Slots,
-    filled,
+    Table,
+    enlarged,
 )
 
-LIST_ALL_BELOW, LISTED = 100, 16
+LIST_ALL_BELOW, BEST_LISTED = 100, 16
 _FIRST_ROWS = 64
 
 
@@ -88,7 +96,7 @@ class State:
     stacks: dict[str, int]
     places: dict[str, int]
     """Centres that have pools, to their columns."""
-    pools: Pools
+    pools: Table
     free: Nodes
     later: Nodes
     class_numbers: dict[JobClass, int]
@@ -98,16 +106,16 @@ class State:
     failing: dict[int, tuple[PoolReason, ...]]
     queue_numbers: dict[tuple[int, int], int]
     free_queues: list[int]
-    queues: Queues
-    slots: Slots
-    index: Index
+    queues: Table
+    slots: Table
+    index: Table
     index_used: int
-    runs: Runs
+    runs: Table
     run_details: dict[int, tuple[int, str, int]]
     """By job that holds capacity: its run, the key of its pool, when it was placed."""
     reasons: dict[int, tuple[PoolReason, ...]]
     """Why this state's own starts went where they are."""
-    records: Records
+    records: Table
     reservations: Reservations
     work: Pass
     counters: Int64s
@@ -125,10 +133,10 @@ class State:
         state.counters = np.zeros(Counter.COUNT, np.int64)
         for free_list in (Counter.FREE_SLOT, Counter.FREE_RUN, Counter.FREE_RECORD):
             state.counters[free_list] = NOTHING
-        state.queues = filled(Queues, 0)
-        state.slots = filled(Slots, 0)
-        state.runs = filled(Runs, 0)
-        state.records = filled(Records, 0)
+        state.queues = np.zeros(0, QUEUE)
+        state.slots = np.zeros(0, SLOT)
+        state.runs = np.zeros(0, RUN)
+        state.records = np.zeros(0, RECORD)
         state.work = _empty_pass()
         state.make_slots(_FIRST_ROWS)
         state.make_runs(_FIRST_ROWS)
@@ -169,7 +177,7 @@ class State:
         self.stacks = {stack: number for number, stack in enumerate(sorted({row.stack for row in rows}))}
         self.places = {centre: number for number, centre in enumerate(sorted({row.centre for row in rows}))}
         for run, key, _ in self.run_details.values():
-            self.runs.pool[run] = self.pool_places.get(key, NOTHING)
+            self.runs["pool"][run] = self.pool_places.get(key, NOTHING)
         self._lay_out_nodes()
         self.lay_out_classes()
         self.admit(anew)
@@ -186,10 +194,15 @@ class State:
             laid_out[place] = max(laid_out[place], wanted)
         devices = _column(row.devices_per_node for row in rows)
         shares = _column(row.shares for row in rows)
-        self.pools = Pools(
-            first_node=_starts(laid_out),
+        last_node, last_device = np.cumsum(laid_out), np.cumsum(laid_out * devices * shares)
+        self.pools = _table(
+            POOL,
+            count,
+            first_node=last_node - laid_out,
+            end_node=last_node,
             nodes=nodes,
-            first_device=_starts(laid_out * devices * shares),
+            first_device=last_device - laid_out * devices * shares,
+            end_device=last_device,
             devices_per_node=devices,
             shares=shares,
             open=_column(not row.closed_because for row in rows),
@@ -201,31 +214,25 @@ class State:
             ),
             centre=_column(self.places[row.centre] for row in rows),
             stack=_column(self.stacks[row.stack] for row in rows),
-            idle=nodes.copy(),
-            running=np.full(count, NOTHING, np.int64),
+            idle=nodes,
+            running=np.full(count, NOTHING),
         )
         all_nodes = int(laid_out.sum())
-        self.free = Nodes(
+        node = _table(
+            NODE,
+            all_nodes,
             devices=np.repeat(devices * 1_000, laid_out),
             cores=np.repeat(_column(row.cores_milli_per_node for row in rows), laid_out),
             memory=np.repeat(_column(row.memory_bytes_per_node for row in rows), laid_out),
-            tasks=np.zeros(all_nodes, np.int64),
-            device=np.full(int(self.pools.first_device[-1]), 1_000, np.int64),
         )
-        self.later = Nodes(*(column.copy() for column in self.free))
+        self.free = Nodes(node, np.full(int(last_device[-1]) if count else 0, 1_000, np.int64))
+        self.later = Nodes(node.copy(), self.free.device.copy())
         self.reservations = Reservations(
-            job=np.full(count, NOTHING, np.int64),
-            start=np.zeros(count, np.int64),
-            used=np.zeros(count, np.int64),
-            node=np.zeros(all_nodes, np.int64),
-            tasks=np.zeros(all_nodes, np.int64),
+            _table(RESERVATION, count, job=np.full(count, NOTHING)), np.zeros(all_nodes, RESERVED_NODE)
         )
-        most = int(laid_out.max(initial=0)) + 1
+        most = int(laid_out.max(initial=1))
         self.work = self.work._replace(
-            score=np.zeros(count, np.int64),
-            chosen_node=np.zeros(most, np.int64),
-            chosen_tasks=np.zeros(most, np.int64),
-            key=np.zeros(most, np.int64),
+            score=np.zeros(count, np.int64), key=np.zeros(most, np.int64), choice=np.zeros(most, np.int64)
         )
         self.make_groups(_FIRST_ROWS)
         if self.run_details:
@@ -237,11 +244,11 @@ class State:
         unlike = {row.key: row.shares for row in rows if before.get(row.key) != row.shares}
         anew = []
         for job, (run, key, placed_ms) in self.run_details.items():
-            job_class = self.job_classes[int(self.runs.job_class[run])]
+            job_class = self.job_classes[int(self.runs["job_class"][run])]
             if key in unlike and job_class is not None and job_class.devices_milli:
                 nodes, devices = self.placement(run)
                 if bool(devices) != unlike[key]:
-                    limit = int(self.runs.end[run]) - placed_ms
+                    limit = int(self.runs["end"][run]) - placed_ms
                     anew.append(RunningJob(job, job_class, key, nodes, placed_ms, limit))
         self.release([job.job for job in anew])
         return anew
@@ -250,9 +257,8 @@ class State:
         """Compute all that classes have from pools and links; nothing is known to be blocked."""
         rows = max(_FIRST_ROWS, len(self.job_classes))
         count = len(self.rows)
-        numbers = {name: np.zeros(rows, np.int64) for name in Classes._fields[:11]}
         self.classes = Classes(
-            **numbers,
+            row=np.zeros(rows, CLASS),
             data_ms=np.zeros((0, len(self.places)), np.int64),
             variant_speed=np.zeros((0, len(self.stacks)), np.int64),
             failed=np.zeros((rows, count), np.uint8),
@@ -269,19 +275,21 @@ class State:
     def _fill_class(
         self, number: int, job_class: JobClass, data: dict[Any, int], variants: dict[Any, int]
     ) -> None:
-        table = self.classes
-        table.tasks[number] = job_class.tasks
-        table.devices[number] = job_class.devices_milli
-        table.cores[number] = job_class.cores_milli
-        table.memory[number] = job_class.memory_bytes
-        table.all_devices[number] = min(LARGEST_AMOUNT, job_class.tasks * job_class.devices_milli)
-        table.all_cores[number] = min(LARGEST_AMOUNT, job_class.tasks * job_class.cores_milli)
-        table.weight_time[number] = _within(job_class.weight_time, 0, LARGEST_WEIGHT)
-        table.weight_money[number] = _within(job_class.weight_money, 0, LARGEST_WEIGHT)
-        table.weight_carbon[number] = _within(job_class.weight_carbon, 0, LARGEST_WEIGHT)
-        table.failed[number] = eligibility.failed_constraints(self.facts, self.links, job_class)
-        table.blocked[number] = 0
-        table.data[number] = NOTHING
+        self.classes.failed[number] = eligibility.failed_constraints(self.facts, self.links, job_class)
+        self.classes.blocked[number] = 0
+        self.classes.row[number] = (
+            job_class.tasks,
+            job_class.devices_milli,
+            job_class.cores_milli,
+            job_class.memory_bytes,
+            min(LARGEST_AMOUNT, job_class.tasks * job_class.devices_milli),
+            min(LARGEST_AMOUNT, job_class.tasks * job_class.cores_milli),
+            _within(job_class.weight_time, 0, LARGEST_WEIGHT),
+            _within(job_class.weight_money, 0, LARGEST_WEIGHT),
+            _within(job_class.weight_carbon, 0, LARGEST_WEIGHT),
+            NOTHING,
+            NOTHING,
+        )
         if job_class.data:
             if job_class.data not in data:
                 data[job_class.data] = len(self.classes.data_ms)
@@ -289,8 +297,7 @@ class State:
                     max(0, eligibility.data_ms(self.links, job_class, centre)) for centre in self.places
                 )
                 self.classes = self.classes._replace(data_ms=np.vstack([self.classes.data_ms, row]))
-            table.data[number] = data[job_class.data]
-        table.variant[number] = NOTHING
+            self.classes.row["data"][number] = data[job_class.data]
         if job_class.variant_speeds:
             if job_class.variant_speeds not in variants:
                 variants[job_class.variant_speeds] = len(self.classes.variant_speed)
@@ -299,7 +306,7 @@ class State:
                 self.classes = self.classes._replace(
                     variant_speed=np.vstack([self.classes.variant_speed, row])
                 )
-            table.variant[number] = variants[job_class.variant_speeds]
+            self.classes.row["variant"][number] = variants[job_class.variant_speeds]
 
     # Classes and queues.
 
@@ -309,7 +316,7 @@ class State:
         if number is not None:
             return number
         check_class(job_class)
-        if not self.free_classes and len(self.job_classes) == len(self.classes.tasks):
+        if not self.free_classes and len(self.job_classes) == len(self.classes.row):
             self._forget_classes()
         if self.free_classes:
             number = self.free_classes.pop()
@@ -318,7 +325,7 @@ class State:
             number = len(self.job_classes)
             self.job_classes.append(job_class)
         self.class_numbers[job_class] = number
-        if number == len(self.classes.tasks):
+        if number == len(self.classes.row):
             self._enlarge_classes()
         # Rows of data and variants that are alike are shared when all classes are laid out next.
         self._fill_class(number, job_class, {}, {})
@@ -326,18 +333,18 @@ class State:
         return number
 
     def _enlarge_classes(self) -> None:
-        rows = len(self.classes.tasks)
+        rows = len(self.classes.row)
         columns: list[Any] = []
         for name, column in zip(Classes._fields, self.classes, strict=True):
             shared = name in ("data_ms", "variant_speed")
             columns.append(column if shared else np.concatenate([column, np.zeros_like(column)]))
         self.classes = Classes(*columns)
-        assert len(self.classes.tasks) == 2 * rows
+        assert len(self.classes.row) == 2 * rows
 
     def _forget_classes(self) -> None:
         """Free the rows of classes that no job has any more, if that is worth while."""
-        used: set[int] = set(self.queues.job_class[self.queues.waiting > 0].tolist())
-        used.update(self.runs.job_class[self.runs.job >= 0].tolist())
+        used: set[int] = set(self.queues["job_class"][self.queues["waiting"] > 0].tolist())
+        used.update(self.runs["job_class"][self.runs["job"] >= 0].tolist())
         idle = [n for n, job_class in enumerate(self.job_classes) if job_class is not None and n not in used]
         if 4 * len(idle) < len(self.job_classes):
             return
@@ -363,14 +370,14 @@ class State:
             number = self.free_queues.pop()
         else:
             number = int(self.counters[Counter.QUEUES])
-            if number == len(self.queues.head):
+            if number == len(self.queues):
                 self.make_queues()
             self.counters[Counter.QUEUES] += 1
         self.queue_numbers[key] = number
-        self.queues.job_class[number] = job_class
-        self.queues.priority[number] = priority
-        self.queues.head[number] = self.queues.tail[number] = NOTHING
-        self.queues.waiting[number] = 0
+        self.queues["job_class"][number] = job_class
+        self.queues["priority"][number] = priority
+        self.queues["head"][number] = self.queues["tail"][number] = NOTHING
+        self.queues["waiting"][number] = 0
         return number
 
     # Jobs.
@@ -418,12 +425,12 @@ class State:
 
     def _make_room_for(self, jobs: int) -> None:
         wanted = self.queued + jobs
-        rows = len(self.slots.job)
+        rows = len(self.slots)
         if wanted > rows:
             self.make_slots(max(wanted, 2 * rows) - rows)
-        if 2 * (self.index_used + jobs) > len(self.index.key):
+        if 2 * (self.index_used + jobs) > len(self.index):
             size = 1 << (4 * wanted - 1).bit_length()
-            self.index = Index(np.full(size, NOTHING, np.int64), np.zeros(size, np.int32))
+            self.index = _table(ENTRY, size, job=np.full(size, NOTHING))
             self.index_used = kernel("queue").reindex(self.index, self.slots)
 
     def dequeue(self, jobs: Int64s) -> None:
@@ -454,15 +461,15 @@ class State:
         place = self.pool_places.get(job.pool, NOTHING)
         node = _column(node for node, _ in job.nodes)
         tasks = _column(tasks for _, tasks in job.nodes)
-        if place >= 0 and int(node.max()) >= self.pools.first_node[place + 1] - self.pools.first_node[place]:
+        if place >= 0 and int(node.max()) >= self.pools["end_node"][place] - self.pools["first_node"][place]:
             # It runs beyond the nodes that are in service: count those too; they are never given work.
             self._lay_out_nodes({place: int(node.max()) + 1})
         if self.counters[Counter.FREE_RUNS] == 0:
-            self.make_runs(len(self.runs.job))
+            self.make_runs(len(self.runs))
         parts = max(1, job.job_class.devices_milli // 1_000) * int(tasks.sum())
         wanted = max(len(node), parts)
         if self.counters[Counter.FREE_RECORDS] < wanted:
-            self.make_records(max(wanted, len(self.records.node)))
+            self.make_records(max(wanted, len(self.records)))
         run = kernel("running").admit(
             self.pools,
             self.classes,
@@ -501,86 +508,91 @@ class State:
 
     def placement(self, run: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
         """(node, tasks on it) in task order, and the devices where they are shared."""
-        length = kernel("running").records_of(self.runs, self.records, run)
-        node, tasks, device = (np.zeros(length, np.int64) for _ in range(3))
-        nodes, devices = kernel("running").unroll(self.runs, self.records, run, node, tasks, device)
-        return (
-            tuple(zip(node[:nodes].tolist(), tasks[:nodes].tolist(), strict=True)),
-            tuple(device[:devices].tolist()),
-        )
+        nodes, devices = self.placements(np.array([run], np.int64))[0]
+        return nodes, devices
+
+    def placements(self, which: Int64s) -> list[tuple[tuple[tuple[int, int], ...], tuple[int, ...]]]:
+        """`placement` of several runs."""
+        running = kernel("running")
+        length = running.count_records(self.runs, self.records, which)
+        columns = [np.zeros(length, np.int64) for _ in range(3)]
+        begins = [np.zeros(len(which) + 1, np.int64) for _ in range(2)]
+        running.unroll(self.runs, self.records, which, *columns, *begins)
+        node, tasks, device = (column.tolist() for column in columns)
+        first, device_first = (column.tolist() for column in begins)
+        return [
+            (
+                tuple(zip(node[first[i] : first[i + 1]], tasks[first[i] : first[i + 1]], strict=True)),
+                tuple(device[device_first[i] : device_first[i + 1]]),
+            )
+            for i in range(len(which))
+        ]
 
     # Rows.
 
     def make_slots(self, more: int) -> None:
         """More rows for waiting jobs, and an index that leads to all."""
-        old = len(self.slots.job)
-        self.slots = filled(Slots, old + more, like=self.slots)
-        self.slots.queue[old:] = NOTHING
-        _chain(self.slots.next, old, self.counters, Counter.FREE_SLOT)
+        old = len(self.slots)
+        self.slots = enlarged(self.slots, old + more)
+        self.slots["queue"][old:] = NOTHING
+        _chain(self.slots["next"], old, self.counters, Counter.FREE_SLOT)
         if old == 0:
-            self.index = Index(np.full(_FIRST_ROWS, NOTHING, np.int64), np.zeros(_FIRST_ROWS, np.int32))
+            self.index = _table(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING))
             self.index_used = 0
 
     def make_runs(self, more: int) -> None:
         """More rows for placements."""
-        old = len(self.runs.job)
-        self.runs = filled(Runs, old + more, like=self.runs)
-        self.runs.job[old:] = NOTHING
-        _chain(self.runs.next, old, self.counters, Counter.FREE_RUN)
+        old = len(self.runs)
+        self.runs = enlarged(self.runs, old + more)
+        self.runs["job"][old:] = NOTHING
+        _chain(self.runs["next"], old, self.counters, Counter.FREE_RUN)
         self.counters[Counter.FREE_RUNS] += more
 
     def make_records(self, more: int) -> None:
         """More rows for the nodes of placements."""
-        old = len(self.records.node)
-        self.records = filled(Records, old + more, like=self.records)
-        _chain(self.records.next, old, self.counters, Counter.FREE_RECORD)
+        old = len(self.records)
+        self.records = enlarged(self.records, old + more)
+        _chain(self.records["next"], old, self.counters, Counter.FREE_RECORD)
         self.counters[Counter.FREE_RECORDS] += more
 
     def make_queues(self) -> None:
         """Twice the rows for queues."""
-        rows = max(_FIRST_ROWS, 2 * len(self.queues.head))
-        self.queues = filled(Queues, rows, like=self.queues)
-        self.work = self.work._replace(
-            heap=np.zeros(rows, np.int64), cursor=np.zeros(rows, np.int64), waits=np.zeros(rows, np.int64)
-        )
+        rows = max(_FIRST_ROWS, 2 * len(self.queues))
+        self.queues = enlarged(self.queues, rows)
+        self.work = self.work._replace(heap=np.zeros(rows, np.int64))
 
     def make_starts(self, rows: int) -> None:
         """Room for so many starts in one pass; those there are stay."""
-        for name in ("start_run", "start_group"):
-            old = getattr(self.work, name)
-            column = np.zeros(rows, np.int64)
-            column[: min(rows, len(old))] = old[:rows]
-            self.work = self.work._replace(**{name: column})
+        self.work = self.work._replace(start=enlarged(self.work.start[:rows], rows))
 
     def make_groups(self, rows: int, *, used: int = 0) -> None:
         """Room for so many groups of starts in one pass; the first `used` stay."""
         count = len(self.rows)
-        listed = count if count < LIST_ALL_BELOW else LISTED
-        shapes: Mapping[str, tuple[int, ...]] = {
-            "group": (rows, 5),
-            "group_pool": (rows, listed),
-            "group_verdict": (rows, listed),
-            "group_idle": (rows, listed),
-            "group_terms": (rows, listed, 5),
-        }
-        for name, shape in shapes.items():
-            column = np.zeros(shape, np.int64)
-            if used:
-                column[:used] = getattr(self.work, name)[:used]
-            self.work = self.work._replace(**{name: column})
-        self.work = self.work._replace(group_index=np.full(2 * rows, NOTHING, np.int64))
+        listed = count if count < LIST_ALL_BELOW else BEST_LISTED
+        rows_listed = np.zeros((rows, listed), LISTED)
+        if used:
+            rows_listed[:used] = self.work.listed[:used]
+        self.work = self.work._replace(
+            group=enlarged(self.work.group[:used], rows),
+            listed=rows_listed,
+            group_index=np.full(2 * rows, NOTHING, np.int64),
+        )
         if used:
             kernel("cycle").regroup(self.work, used)
 
 
 def _empty_pass() -> Pass:
     none = np.zeros(0, np.int64)
-    square, cube = np.zeros((0, 0), np.int64), np.zeros((0, 0, 0), np.int64)
     return Pass(
-        heap=none, cursor=none, waits=none, score=none, chosen_node=none, chosen_tasks=none, key=none,
-        start_run=none, start_group=none, group=square, group_pool=square, group_verdict=square,
-        group_idle=square, group_terms=cube, group_index=none,
-    )  # fmt: skip
+        heap=none,
+        score=none,
+        key=none,
+        choice=none,
+        start=np.zeros(0, START),
+        group=np.zeros(0, GROUP),
+        listed=np.zeros((0, 0), LISTED),
+        group_index=none,
+    )
 
 
 def _chain(column: Any, start: int, counters: Int64s, free_list: int) -> None:
@@ -595,11 +607,12 @@ def _column(values: Any) -> Int64s:
     return np.fromiter((int(value) for value in values), np.int64)
 
 
-def _starts(sizes: Int64s) -> Int64s:
-    """Where each begins when they lie one after the other, and where the last ends."""
-    starts = np.zeros(len(sizes) + 1, np.int64)
-    np.cumsum(sizes, out=starts[1:])
-    return starts
+def _table(kind: np.dtype[Any], rows: int, **columns: Any) -> Table:
+    """Rows of a kind, with the columns given and the rest zero."""
+    table = np.zeros(rows, kind)
+    for name, column in columns.items():
+        table[name] = column
+    return table
 
 
 def _within(value: int, least: int, most: int) -> int:

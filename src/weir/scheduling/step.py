@@ -73,13 +73,13 @@ def run_pass(state: State, now_ms: int) -> None:
     ):
         counters = state.counters
         if counters[Counter.FREE_RUNS] == 0:
-            state.make_runs(len(state.runs.job))
-        if counters[Counter.STARTS] == len(state.work.start_run):
-            state.make_starts(2 * len(state.work.start_run))
+            state.make_runs(len(state.runs))
+        if counters[Counter.STARTS] == len(state.work.start):
+            state.make_starts(2 * len(state.work.start))
         if 2 * counters[Counter.GROUPS] >= len(state.work.group_index):
             state.make_groups(2 * len(state.work.group), used=int(counters[Counter.GROUPS]))
         if counters[Counter.FREE_RECORDS] < counters[Counter.RECORDS_WANTED]:
-            state.make_records(max(int(counters[Counter.RECORDS_WANTED]), len(state.records.node)))
+            state.make_records(max(int(counters[Counter.RECORDS_WANTED]), len(state.records)))
 
 
 def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
@@ -117,88 +117,54 @@ def _starts(state: State, now_ms: int) -> tuple[Start, ...]:
     count = int(state.counters[Counter.STARTS])
     if not count:
         return ()
-    which = state.work.start_run[:count]
-    runs, keys = state.runs, [row.key for row in state.rows]
-    job, pool = runs.job[which].tolist(), runs.pool[which].tolist()
-    group = state.work.start_group[:count].tolist()
-    node, tasks, device, begins, device_begins = _placements(state, which)
+    which = np.ascontiguousarray(state.work.start["run"][:count])
+    keys = [row.key for row in state.rows]
+    columns = (state.runs["job"][which], state.runs["pool"][which], state.work.start["group"][:count])
+    jobs, places, groups = (column.tolist() for column in columns)
     found = []
-    for i, run in enumerate(which.tolist()):
-        first, last = begins[i], begins[i + 1]
-        nodes = (
-            ((node[first], tasks[first]),)
-            if last == first + 1
-            else tuple(zip(node[first:last], tasks[first:last], strict=True))
-        )
-        key = keys[pool[i]]
-        found.append(
-            Start(job[i], key, nodes, group[i], tuple(device[device_begins[i] : device_begins[i + 1]]))
-        )
-        state.run_details[job[i]] = (run, key, now_ms)
+    for run, job, place, group, (nodes, devices) in zip(
+        which.tolist(), jobs, places, groups, state.placements(which), strict=True
+    ):
+        key = keys[place]
+        found.append(Start(job, key, nodes, group, devices))
+        state.run_details[job] = (run, key, now_ms)
     return tuple(found)
 
 
-def _placements(
-    state: State, which: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
-    """Nodes, tasks and devices of several placements one after the other, and where each begins."""
-    running = kernel("running")
-    length = running.records_of_all(state.runs, state.records, which)
-    node, tasks, device = (np.zeros(length, np.int64) for _ in range(3))
-    begins, device_begins = (np.zeros(len(which) + 1, np.int64) for _ in range(2))
-    running.unroll_all(state.runs, state.records, which, node, tasks, device, begins, device_begins)
-    return node.tolist(), tasks.tolist(), device.tolist(), begins.tolist(), device_begins.tolist()
-
-
 def _reasons(state: State) -> tuple[tuple[PoolReason, ...], ...]:
-    work = state.work
-    return tuple(
-        _group_reasons(state, work.group[group], group)
-        for group in range(int(state.counters[Counter.GROUPS]))
-    )
+    count = int(state.counters[Counter.GROUPS])
+    groups = zip(state.work.group[:count].tolist(), state.work.listed[:count].tolist(), strict=True)
+    return tuple(_group_reasons(state, group[0], listed[: group[4]]) for group, listed in groups)
 
 
-def _group_reasons(
-    state: State, group: np.ndarray[tuple[int], np.dtype[np.int64]], row: int
-) -> tuple[PoolReason, ...]:
-    work, cycle = state.work, kernel("cycle")
-    job_class, listed = int(group[0]), int(group[4])
-    places = work.group_pool[row, :listed].tolist()
-    verdicts = work.group_verdict[row, :listed].tolist()
-    idle = work.group_idle[row, :listed].tolist()
-    terms = work.group_terms[row, :listed].tolist()
+def _group_reasons(state: State, job_class: int, listed: list[tuple[int, ...]]) -> tuple[PoolReason, ...]:
+    cycle = kernel("cycle")
     found = []
-    for place, verdict, free_nodes, parts in zip(places, verdicts, idle, terms, strict=True):
+    for place, verdict, idle, *terms in listed:
         pool = state.rows[place]
-        note = ""
-        said = Verdict.OUTSCORED
+        said, note = Verdict.OUTSCORED, ""
         if verdict == cycle.CHOSEN:
             said = Verdict.CHOSEN
-            eligible = int(np.count_nonzero(state.classes.failed[job_class] == 0))
-            if eligible > listed:
-                note = (
-                    f"best scored of those with room; {eligible - listed} more eligible pools are not listed"
-                )
+            more = int(np.count_nonzero(state.classes.failed[job_class] == 0)) - len(listed)
+            if more:
+                note = f"the best scored with room; {more} more eligible pools are not listed"
         elif verdict == cycle.CLOSED:
             said, note = Verdict.CLOSED, pool.closed_because
         elif verdict == cycle.FULL:
             said = Verdict.FULL
         elif verdict == cycle.KEPT:
-            said, note = Verdict.FULL, KEPT_NOTE.format(job=int(state.reservations.job[place]))
-        found.append(PoolReason(pool.key, said, terms=Terms(*parts), free_nodes=free_nodes, note=note))
+            said, note = Verdict.FULL, KEPT_NOTE.format(job=int(state.reservations.pool["job"][place]))
+        found.append(PoolReason(pool.key, said, terms=Terms(*terms), free_nodes=idle, note=note))
     return (*found, *failing_pools(state, job_class))
 
 
 def _reservations(state: State) -> tuple[Reservation, ...]:
-    table = state.reservations
     found = []
-    for place in np.flatnonzero(table.job >= 0).tolist():
-        first = int(state.pools.first_node[place])
-        last = first + int(table.used[place])
-        nodes = tuple(zip(table.node[first:last].tolist(), table.tasks[first:last].tolist(), strict=True))
-        found.append(
-            Reservation(int(table.job[place]), state.rows[place].key, int(table.start[place]), nodes)
-        )
+    for place in np.flatnonzero(state.reservations.pool["job"] >= 0).tolist():
+        job, start_ms, used = state.reservations.pool[place].tolist()
+        first = int(state.pools["first_node"][place])
+        nodes = tuple(state.reservations.node[first : first + used].tolist())
+        found.append(Reservation(job, state.rows[place].key, start_ms, nodes))
     return tuple(found)
 
 

@@ -1,70 +1,90 @@
-"""The core's arrays, grouped by what a row is. Named tuples, because compiled code takes them as they are.
+"""The core's tables: arrays of rows, one array for each kind of thing.
 
-Rows are found by index and never move while they are in use; lists run through `next` and `previous` columns and
-end at -1. Everything is a signed integer; quantities are thousandths (devices, cores), bytes and milliseconds.
+Rows are found by index and never move while they are in use; lists run through `next` and `previous`, and end at
+-1, as does every reference to nothing. All fields are signed integers; quantities are thousandths (devices,
+cores), bytes and milliseconds.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
+Table = NDArray[Any]
+"""An array of rows of one of the kinds below."""
 
 NOTHING = -1
 
 
-class Pools(NamedTuple):
-    """A row a pool, in the order of pool keys."""
+def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
+    fields = [(name, np.int64) for name in wide.split()] + [(name, np.int32) for name in narrow.split()]
+    return np.dtype(fields, align=True)
 
-    first_node: Int64s
-    nodes: Int64s
-    """In service: only these are given work. More may be laid out, where something still runs."""
-    first_device: Int64s
-    devices_per_node: Int64s
-    shares: Int64s
-    open: Int64s
-    speed: Int64s
-    device_hour: Int64s
-    core_hour: Int64s
-    carbon: Int64s
-    """Milligrams of CO2 an hour of one device: watts times grams a kilowatt-hour."""
-    centre: Int64s
-    stack: Int64s
-    idle: Int64s
-    """How many nodes in service run nothing."""
-    running: Int64s
-    """The first of its running jobs."""
+
+POOL = _row(
+    "first_node end_node nodes first_device end_device devices_per_node shares open"
+    " speed device_hour core_hour carbon centre stack idle running"
+)
+"""In the order of pool keys. Its nodes lie from first_node to end_node; of them, the first `nodes` are in service
+and given work. Devices have rows of their own only where they are shared. carbon: mg of CO2 an hour of one device
+(watts times grams a kilowatt-hour). idle: nodes in service that run nothing. running: the first of its runs."""
+
+NODE = _row("devices cores memory tasks")
+"""What is free of a node, and how many tasks it runs."""
+
+CLASS = _row(
+    "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data variant"
+)
+"""A class of jobs: need of a task, and of all. data: row of `data_ms`, or -1 for none. variant: row of
+`variant_speed`, or -1 for any stack at the job's nominal speed."""
+
+QUEUE = _row("job_class priority head tail waiting least_limit cursor waits")
+"""The jobs of one class and priority, in order of submission and number. No job has a shorter limit than
+least_limit (which may be too low). cursor: where the pass is. waits: 1 once the pass has left a job waiting."""
+
+SLOT = _row("job submitted limit", "queue next previous")
+"""A waiting job. `queue` is -1 for a free row, and `next` then leads to another free one."""
+
+ENTRY = _row("job", "slot")
+"""Of an open hash from job number to slot. Entries stay when a slot is freed, and are told by what the slot says."""
+
+RUN = _row("job job_class pool end next previous record")
+"""A placement that holds capacity until `end` at the latest (placed plus time limit). pool: -1 where its pool is not
+declared. job: -1 for a free row. next, previous: in its pool's list. record: the first of its records."""
+
+RECORD = _row("node device tasks next")
+"""What a placement has on one node or, where devices are shared (device is not -1), on one device of one task; only
+the record of a task's first device counts the task."""
+
+RESERVATION = _row("job start used")
+"""A row a pool: the job that it is kept for, from when on, on how many nodes; those are in the rows of
+RESERVED_NODE from the pool's first node on."""
+
+RESERVED_NODE = _row("node tasks")
+
+START = _row("run group")
+
+GROUP = _row("job_class limit chosen kept listed")
+"""Starts decided alike. kept: a number for the set of better pools whose room was kept for a reservation."""
+
+LISTED = _row("pool verdict idle run data money carbon score")
+"""What is said of one pool about a group of starts; the last five are the score's terms."""
 
 
 class Nodes(NamedTuple):
-    """What is free: a row a node, and a row a device (counted only in pools whose devices are shared)."""
+    """What is free, now or when a reservation starts."""
 
-    devices: Int64s
-    cores: Int64s
-    memory: Int64s
-    tasks: Int64s
+    node: Table
     device: Int64s
+    """Thousandths free of each device, in pools that share devices."""
 
 
 class Classes(NamedTuple):
-    """A row a class of jobs; matrices have a column a pool (or a centre, or a stack)."""
+    """The classes, and what they have for each centre, stack and pool (column)."""
 
-    tasks: Int64s
-    devices: Int64s
-    cores: Int64s
-    memory: Int64s
-    all_devices: Int64s
-    all_cores: Int64s
-    weight_time: Int64s
-    weight_money: Int64s
-    weight_carbon: Int64s
-    data: Int64s
-    """Row of `data_ms`, or -1 for no data."""
-    variant: Int64s
-    """Row of `variant_speed`, or -1 for any stack at the job's nominal speed."""
+    row: Table
     data_ms: Int64s
     variant_speed: Int64s
     failed: Bytes
@@ -75,90 +95,26 @@ class Classes(NamedTuple):
     """1 where, in this pass, none fits beside the pool's reservation unless it ends before that."""
 
 
-class Queues(NamedTuple):
-    """A row for each (class, priority) that has waited: its jobs in order of submission and number."""
-
-    job_class: Int64s
-    priority: Int64s
-    head: Int64s
-    tail: Int64s
-    waiting: Int64s
-    least_limit: Int64s
-    """No job in it has a shorter time limit (it may be too low, never too high)."""
-
-
-class Slots(NamedTuple):
-    """A row a waiting job. `queue` is -1 for a free row, and `next` then leads to another."""
-
-    job: Int64s
-    submitted: Int64s
-    limit: Int64s
-    queue: Int32s
-    next: Int32s
-    previous: Int32s
-
-
-class Index(NamedTuple):
-    """From job number to slot: an open hash. Entries stay behind when a slot is freed, and are told by the slot."""
-
-    key: Int64s
-    slot: Int32s
-
-
-class Runs(NamedTuple):
-    """A row a placement that holds capacity. `pool` is -1 where its pool is not (or no more) declared."""
-
-    job: Int64s
-    job_class: Int64s
-    pool: Int64s
-    end: Int64s
-    """It will have ended by then: placed plus time limit."""
-    next: Int64s
-    previous: Int64s
-    record: Int64s
-    """The first of its placement records."""
-
-
-class Records(NamedTuple):
-    """A row for each node that a placement uses or, where devices are shared, for each device of each task."""
-
-    node: Int64s
-    device: Int64s
-    tasks: Int64s
-    next: Int64s
-
-
 class Reservations(NamedTuple):
-    """At most one a pool (row), and the nodes that it proves (row of the pool's first node onwards)."""
+    """At most one a pool, and the nodes that each proves."""
 
-    job: Int64s
-    start: Int64s
-    used: Int64s
-    """How many nodes."""
-    node: Int64s
-    tasks: Int64s
+    pool: Table
+    node: Table
 
 
 class Pass(NamedTuple):
     """What one pass needs and finds."""
 
     heap: Int64s
-    cursor: Int64s
-    waits: Int64s
-    """1 once a queue's first waiting job has been seen."""
+    """Queues, by the order of the jobs at their cursors."""
     score: Int64s
-    chosen_node: Int64s
-    chosen_tasks: Int64s
+    """Of each pool, for the class and time limit that the counters name."""
     key: Int64s
-    start_run: Int64s
-    """The runs started, in order of decision."""
-    start_group: Int64s
-    group: Int64s
-    """A row for starts decided alike: class, time limit, pool, hash of the pools kept from it, how many listed."""
-    group_pool: Int64s
-    group_verdict: Int64s
-    group_idle: Int64s
-    group_terms: Int64s
+    choice: Int64s
+    """Nodes chosen for a gang, packed with how many tasks each gets, in order."""
+    start: Table
+    group: Table
+    listed: Table
     group_index: Int64s
     """An open hash over `group`."""
 
@@ -183,17 +139,8 @@ class Counter:
     COUNT = 14
 
 
-T = TypeVar("T", bound=tuple[Any, ...])
-
-
-def filled(kind: type[T], rows: int, *, like: T | None = None, fill: int = 0) -> T:
-    """A table of one-dimensional columns with so many rows: those of `like` first, the rest `fill`."""
-    columns = []
-    hints = kind.__annotations__
-    for place, name in enumerate(hints):
-        column = np.full(rows, fill, np.int32 if hints[name] == Int32s else np.int64)
-        if like is not None:
-            old = like[place]
-            column[: len(old)] = old
-        columns.append(column)
-    return kind(*columns)
+def enlarged(table: Table, rows: int) -> Table:
+    """A table of so many rows: those there are, and then zeros."""
+    found = np.zeros(rows, table.dtype)
+    found[: len(table)] = table
+    return found

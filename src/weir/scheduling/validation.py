@@ -37,8 +37,8 @@ def _check_nodes(state: State) -> None:
     tasks_on: defaultdict[tuple[str, int], int] = defaultdict(int)
     device: defaultdict[tuple[str, int, int], int] = defaultdict(int)
     for job, (run, key, _) in state.run_details.items():
-        _require(int(state.runs.job[run]) == job, f"job {job} is not in its row")
-        job_class = state.job_classes[int(state.runs.job_class[run])]
+        _require(int(state.runs["job"][run]) == job, f"job {job} is not in its row")
+        job_class = state.job_classes[int(state.runs["job_class"][run])]
         if job_class is None:
             raise InvalidStateError(f"job {job} runs without a class")
         nodes, parts = state.placement(run)
@@ -58,10 +58,10 @@ def _check_nodes(state: State) -> None:
         if place is not None and number < state.rows[place].devices_per_node:
             devices[key, node] += used
     for place, row in enumerate(state.rows):
-        first = int(state.pools.first_node[place])
+        first = int(state.pools["first_node"][place])
         idle = 0
-        for node in range(int(state.pools.first_node[place + 1]) - first):
-            found = [int(column[first + node]) for column in state.free[:4]]
+        for node in range(int(state.pools["end_node"][place]) - first):
+            found = list(state.free.node[first + node].tolist())
             at = (row.key, node)
             due = [
                 row.devices_per_node * 1_000 - devices[at],
@@ -72,41 +72,43 @@ def _check_nodes(state: State) -> None:
             _require(found == due, f"{row.key} node {node}: {found} is free, and {due} is due")
             idle += node < row.nodes and tasks_on[at] == 0
             if row.shares:
-                begin = int(state.pools.first_device[place]) + node * row.devices_per_node
+                begin = int(state.pools["first_device"][place]) + node * row.devices_per_node
                 for number in range(row.devices_per_node):
                     left = 1_000 - device[row.key, node, number]
                     _require(
                         int(state.free.device[begin + number]) == left,
                         f"{row.key} node {node} device {number}",
                     )
-        _require(int(state.pools.idle[place]) == idle, f"{row.key}: {idle} nodes are idle")
+        _require(int(state.pools["idle"][place]) == idle, f"{row.key}: {idle} nodes are idle")
 
 
 def _check_queues(state: State) -> None:
     seen: set[int] = set()
     for (number, priority), queue in state.queue_numbers.items():
-        _require(int(state.queues.job_class[queue]) == number, f"queue {queue}: class")
-        _require(int(state.queues.priority[queue]) == priority, f"queue {queue}: priority")
+        _require(int(state.queues["job_class"][queue]) == number, f"queue {queue}: class")
+        _require(int(state.queues["priority"][queue]) == priority, f"queue {queue}: priority")
         count, before, last = 0, NOTHING, (-1, -1)
-        slot = int(state.queues.head[queue])
+        slot = int(state.queues["head"][queue])
         while slot != NOTHING:
-            job = int(state.slots.job[slot])
-            order = (int(state.slots.submitted[slot]), job)
+            job = int(state.slots["job"][slot])
+            order = (int(state.slots["submitted"][slot]), job)
             _require(last < order, f"job {job} is out of order")
-            _require(int(state.slots.queue[slot]) == queue, f"job {job} is in another queue")
-            _require(int(state.slots.previous[slot]) == before, f"job {job}: list")
+            _require(int(state.slots["queue"][slot]) == queue, f"job {job} is in another queue")
+            _require(int(state.slots["previous"][slot]) == before, f"job {job}: list")
             _require(state.waits(job), f"job {job} is not found by its number")
             _require(job not in seen, f"job {job} waits twice")
             _require(job not in state.run_details, f"job {job} runs and waits")
-            least = int(state.queues.least_limit[queue])
-            _require(least <= int(state.slots.limit[slot]), f"job {job} has a shorter limit than its queue")
+            least = int(state.queues["least_limit"][queue])
+            _require(
+                least <= int(state.slots["limit"][slot]), f"job {job} has a shorter limit than its queue"
+            )
             seen.add(job)
             before, last, count = slot, order, count + 1
-            slot = int(state.slots.next[slot])
-        _require(int(state.queues.tail[queue]) == before, f"queue {queue}: tail")
-        _require(int(state.queues.waiting[queue]) == count, f"queue {queue}: count")
+            slot = int(state.slots["next"][slot])
+        _require(int(state.queues["tail"][queue]) == before, f"queue {queue}: tail")
+        _require(int(state.queues["waiting"][queue]) == count, f"queue {queue}: count")
     _require(state.queued == len(seen), f"{len(seen)} jobs wait, and {state.queued} are counted")
-    _require(int(np.count_nonzero(state.slots.queue >= 0)) == len(seen), "slots outside queues")
+    _require(int(np.count_nonzero(state.slots["queue"] >= 0)) == len(seen), "slots outside queues")
 
 
 def _check_classes(state: State) -> None:
@@ -120,4 +122,4 @@ def _check_classes(state: State) -> None:
         for place in np.flatnonzero(state.classes.blocked[number]).tolist():
             found = room.room_for(state.pools, state.classes, state.free, state.later, False, place, number)
             _require(found < job_class.tasks, f"class {number} is marked as blocked where it has room")
-    _require(len(state.run_details) + int(state.counters[Counter.FREE_RUNS]) == len(state.runs.job), "runs")
+    _require(len(state.run_details) + int(state.counters[Counter.FREE_RUNS]) == len(state.runs), "runs")

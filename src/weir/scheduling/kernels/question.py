@@ -1,5 +1,6 @@
 """What the state says about one waiting job, with the same judgement that a pass uses."""
 
+from weir.scheduling.kernels.compiled import entry
 from weir.scheduling.kernels.cycle import (
     CLOSED,
     ELIGIBLE,
@@ -12,48 +13,40 @@ from weir.scheduling.kernels.cycle import (
     score_pools,
 )
 from weir.scheduling.kernels.room import room_for
-from weir.scheduling.kernels.score import compiled, terms
+from weir.scheduling.kernels.score import terms
 
 
-@compiled
+@entry
 def judge(  # type: ignore[no-untyped-def]
-    pools,
-    classes,
-    free,
-    later,
-    reservations,
-    work,
-    counters,
-    rates,
-    job_class,
-    limit,
-    now,
-    verdict,
-    room,
-    found,
+    pools, classes, free, later, reservations, work, counters, rates, job_class, limit, now, room, found
 ):
-    """For every pool: a verdict, how many tasks have room now, and the score's terms.
+    """For every pool, its row of `found`, and in `room` how many of the tasks have room now.
 
-    The best pool with room, if there is one, is not told from the others with room: all are OUTSCORED; the caller
-    knows which is best. Room kept for a reservation is KEPT, however many tasks would fit without it.
+    OUTSCORED stands for every pool with room. Room kept for a reservation is KEPT, however many tasks would fit
+    without it.
     """
     counters[SCORED_CLASS] = -1
     score_pools(pools, classes, rates, work, counters, job_class, limit)
-    for pool in range(len(pools.open)):
-        verdict[pool] = ELIGIBLE
-        room[pool] = 0
-        if work.score[pool] == NEVER:
+    tasks = classes.row[job_class].tasks
+    for place in range(len(pools)):
+        row = found[place]
+        row.pool = place
+        row.verdict = ELIGIBLE
+        row.idle = pools[place].idle
+        if work.score[place] == NEVER:
             continue
-        parts = terms(pools, classes, rates, pool, job_class, limit)
-        for i in range(5):
-            found[pool, i] = parts[i]
-        room[pool] = room_for(pools, classes, free, later, False, pool, job_class)
-        both = outlasts(reservations, pool, now + limit)
-        if pools.open[pool] == 0:
-            verdict[pool] = CLOSED
-        elif room[pool] < classes.tasks[job_class]:
-            verdict[pool] = FULL
-        elif both and room_for(pools, classes, free, later, True, pool, job_class) < classes.tasks[job_class]:
-            verdict[pool] = KEPT
+        row.run, row.data, row.money, row.carbon, row.score = terms(
+            pools, classes, rates, place, job_class, limit
+        )
+        room[place] = room_for(pools, classes, free, later, False, place, job_class)
+        if pools[place].open == 0:
+            row.verdict = CLOSED
+        elif room[place] < tasks:
+            row.verdict = FULL
+        elif (
+            outlasts(reservations, place, now + limit)
+            and room_for(pools, classes, free, later, True, place, job_class) < tasks
+        ):
+            row.verdict = KEPT
         else:
-            verdict[pool] = OUTSCORED
+            row.verdict = OUTSCORED

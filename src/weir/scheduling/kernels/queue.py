@@ -1,13 +1,15 @@
 """Waiting jobs: per-queue lists in order, the index from job number to slot, and the heap over the queues' heads."""
 
-from weir.scheduling.kernels.score import compiled
+import numpy as np
+
+from weir.scheduling.kernels.compiled import entry, inner
 from weir.scheduling.tables import Counter
 
 HEAP, FREE_SLOT, QUEUED, QUEUES = Counter.HEAP, Counter.FREE_SLOT, Counter.QUEUED, Counter.QUEUES
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
 
-@compiled
+@inner
 def mixed(number):  # type: ignore[no-untyped-def]
     """A well spread non-negative number."""
     number = number * _MIX
@@ -15,66 +17,66 @@ def mixed(number):  # type: ignore[no-untyped-def]
     return (number * _MIX) & 0x7FFFFFFFFFFFFFFF
 
 
-@compiled
+@entry
 def find(index, slots, job):  # type: ignore[no-untyped-def]
     """The slot in which the job waits, or -1."""
-    mask = len(index.key) - 1
+    mask = len(index) - 1
     place = mixed(job) & mask
-    while index.key[place] >= 0:
-        if index.key[place] == job:
-            slot = index.slot[place]
-            return slot if slots.job[slot] == job and slots.queue[slot] >= 0 else -1
+    while index[place].job >= 0:
+        if index[place].job == job:
+            slot = np.int64(index[place].slot)
+            return slot if slots[slot].job == job and slots[slot].queue >= 0 else np.int64(-1)
         place = (place + 1) & mask
-    return -1
+    return np.int64(-1)
 
 
-@compiled
+@inner
 def remember(index, job, slot):  # type: ignore[no-untyped-def]
     """Let the index lead from the job to the slot. Returns 1 if that took a new entry."""
-    mask = len(index.key) - 1
+    mask = len(index) - 1
     place = mixed(job) & mask
-    while index.key[place] >= 0:
-        if index.key[place] == job:
-            index.slot[place] = slot
+    while index[place].job >= 0:
+        if index[place].job == job:
+            index[place].slot = slot
             return 0
         place = (place + 1) & mask
-    index.key[place] = job
-    index.slot[place] = slot
+    index[place].job = job
+    index[place].slot = slot
     return 1
 
 
-@compiled
+@entry
 def reindex(index, slots):  # type: ignore[no-untyped-def]
     """Fill an empty index anew; returns how many entries it took."""
     used = 0
-    for slot in range(len(slots.job)):
-        if slots.queue[slot] >= 0:
-            used += remember(index, slots.job[slot], slot)
+    for slot in range(len(slots)):
+        if slots[slot].queue >= 0:
+            used += remember(index, slots[slot].job, slot)
     return used
 
 
-@compiled
+@inner
 def unlink(queues, slots, counters, slot):  # type: ignore[no-untyped-def]
     """Take a job out of its queue and free its slot."""
-    queue = slots.queue[slot]
-    before = slots.previous[slot]
-    after = slots.next[slot]
+    queue = slots[slot].queue
+    before = slots[slot].previous
+    after = slots[slot].next
     if before >= 0:
-        slots.next[before] = after
+        slots[before].next = after
     else:
-        queues.head[queue] = after
+        queues[queue].head = after
     if after >= 0:
-        slots.previous[after] = before
+        slots[after].previous = before
     else:
-        queues.tail[queue] = before
-    queues.waiting[queue] -= 1
-    slots.queue[slot] = -1
-    slots.next[slot] = counters[FREE_SLOT]
+        queues[queue].tail = before
+    queues[queue].waiting -= 1
+    slots[slot].queue = -1
+    slots[slot].next = counters[FREE_SLOT]
     counters[FREE_SLOT] = slot
     counters[QUEUED] -= 1
 
 
-@compiled
+@entry
 def enqueue(queues, slots, index, counters, queue, job, submitted, limit):  # type: ignore[no-untyped-def]
     """Add jobs, given in columns ordered by (queue, submitted, job). Returns how many index entries that took.
 
@@ -82,42 +84,42 @@ def enqueue(queues, slots, index, counters, queue, job, submitted, limit):  # ty
     end, so jobs that come in order cost the same whatever waits already.
     """
     taken = 0
-    at = -1
+    at = np.int64(-1)
     for i in range(len(job) - 1, -1, -1):
         into = queue[i]
         if i == len(job) - 1 or queue[i + 1] != into:
-            at = queues.tail[into]
+            at = queues[into].tail
         while at >= 0 and (
-            slots.submitted[at] > submitted[i]
-            or (slots.submitted[at] == submitted[i] and slots.job[at] > job[i])
+            slots[at].submitted > submitted[i]
+            or (slots[at].submitted == submitted[i] and slots[at].job > job[i])
         ):
-            at = slots.previous[at]
+            at = np.int64(slots[at].previous)
         slot = counters[FREE_SLOT]
-        counters[FREE_SLOT] = slots.next[slot]
-        slots.job[slot] = job[i]
-        slots.submitted[slot] = submitted[i]
-        slots.limit[slot] = limit[i]
-        slots.queue[slot] = into
-        after = slots.next[at] if at >= 0 else queues.head[into]
-        slots.previous[slot] = at
-        slots.next[slot] = after
+        counters[FREE_SLOT] = slots[slot].next
+        slots[slot].job = job[i]
+        slots[slot].submitted = submitted[i]
+        slots[slot].limit = limit[i]
+        slots[slot].queue = into
+        after = np.int64(slots[at].next) if at >= 0 else queues[into].head
+        slots[slot].previous = at
+        slots[slot].next = after
         if at >= 0:
-            slots.next[at] = slot
+            slots[at].next = slot
         else:
-            queues.head[into] = slot
+            queues[into].head = slot
         if after >= 0:
-            slots.previous[after] = slot
+            slots[after].previous = slot
         else:
-            queues.tail[into] = slot
-        if queues.waiting[into] == 0 or limit[i] < queues.least_limit[into]:
-            queues.least_limit[into] = limit[i]
-        queues.waiting[into] += 1
+            queues[into].tail = slot
+        if queues[into].waiting == 0 or limit[i] < queues[into].least_limit:
+            queues[into].least_limit = limit[i]
+        queues[into].waiting += 1
         counters[QUEUED] += 1
         taken += remember(index, job[i], slot)
     return taken
 
 
-@compiled
+@entry
 def dequeue(queues, slots, index, counters, jobs):  # type: ignore[no-untyped-def]
     """Take jobs out wherever they wait; those that do not wait are passed over."""
     for i in range(len(jobs)):
@@ -126,46 +128,47 @@ def dequeue(queues, slots, index, counters, jobs):  # type: ignore[no-untyped-de
             unlink(queues, slots, counters, slot)
 
 
-@compiled
+@inner
 def goes_before(queues, slots, one, other):  # type: ignore[no-untyped-def]
     """The global order of two slots: priority class, then age, then number."""
-    first = queues.priority[slots.queue[one]]
-    second = queues.priority[slots.queue[other]]
+    first = queues[slots[one].queue].priority
+    second = queues[slots[other].queue].priority
     if first != second:
         return first > second
-    if slots.submitted[one] != slots.submitted[other]:
-        return slots.submitted[one] < slots.submitted[other]
-    return slots.job[one] < slots.job[other]
+    if slots[one].submitted != slots[other].submitted:
+        return slots[one].submitted < slots[other].submitted
+    return slots[one].job < slots[other].job
 
 
-@compiled
+@inner
 def sink(queues, slots, work, counters, at):  # type: ignore[no-untyped-def]
     """Put the heap right below one place, whose queue now has a later cursor."""
     heap = work.heap
-    cursor = work.cursor
     size = counters[HEAP]
     moving = heap[at]
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and goes_before(queues, slots, cursor[heap[child + 1]], cursor[heap[child]]):
+        if child + 1 < size and goes_before(
+            queues, slots, queues[heap[child + 1]].cursor, queues[heap[child]].cursor
+        ):
             child += 1
-        if not goes_before(queues, slots, cursor[heap[child]], cursor[moving]):
+        if not goes_before(queues, slots, queues[heap[child]].cursor, queues[moving].cursor):
             break
         heap[at] = heap[child]
         at = child
     heap[at] = moving
 
 
-@compiled
+@inner
 def gather(queues, slots, work, counters):  # type: ignore[no-untyped-def]
     """Make the heap over the heads of all queues that are not empty."""
     size = 0
     for queue in range(counters[QUEUES]):
-        work.waits[queue] = 0
-        if queues.head[queue] >= 0:
-            work.cursor[queue] = queues.head[queue]
+        queues[queue].waits = 0
+        if queues[queue].head >= 0:
+            queues[queue].cursor = queues[queue].head
             work.heap[size] = queue
             size += 1
     counters[HEAP] = size
@@ -173,11 +176,11 @@ def gather(queues, slots, work, counters):  # type: ignore[no-untyped-def]
         sink(queues, slots, work, counters, at)
 
 
-@compiled
+@inner
 def advance(queues, slots, work, counters, slot):  # type: ignore[no-untyped-def]
     """The first queue in the heap goes on to another slot (-1: it has none)."""
     if slot >= 0:
-        work.cursor[work.heap[0]] = slot
+        queues[work.heap[0]].cursor = slot
     else:
         counters[HEAP] -= 1
         work.heap[0] = work.heap[counters[HEAP]]
@@ -185,15 +188,15 @@ def advance(queues, slots, work, counters, slot):  # type: ignore[no-untyped-def
         sink(queues, slots, work, counters, 0)
 
 
-@compiled
+@entry
 def position(queues, slots, slot):  # type: ignore[no-untyped-def]
     """(place of a waiting job in the global order from 1, how many of its class are ahead of it)."""
     ahead = 0
     fellows = 0
-    job_class = queues.job_class[slots.queue[slot]]
-    for other in range(len(slots.job)):
-        if slots.queue[other] >= 0 and goes_before(queues, slots, other, slot):
+    job_class = queues[slots[slot].queue].job_class
+    for other in range(len(slots)):
+        if slots[other].queue >= 0 and goes_before(queues, slots, other, slot):
             ahead += 1
-            if queues.job_class[slots.queue[other]] == job_class:
+            if queues[slots[other].queue].job_class == job_class:
                 fellows += 1
     return ahead + 1, fellows

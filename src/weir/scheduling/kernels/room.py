@@ -6,41 +6,62 @@ With `both`, only what is free in both counts: that is for jobs which may outlas
 
 import numpy as np
 
-from weir.scheduling.kernels.score import compiled
+from weir.scheduling.kernels.compiled import entry, inner
 from weir.scheduling.tables import Counter
 
 FREE_RECORD, FREE_RECORDS = Counter.FREE_RECORD, Counter.FREE_RECORDS
 WHOLE = 1_000
 MANY = 2**31
-_NODE_BITS, _CORE_BITS, _DEVICE_BITS = 20, 21, 20
-_NODE_MASK, _CORE_MOST, _DEVICE_MOST = 2**_NODE_BITS - 1, 2**_CORE_BITS - 1, 2**_DEVICE_BITS - 1
+NODE_BITS, TASK_BITS = 20, 20
+_CORE_BITS, _DEVICE_BITS = 21, 20
+NODE_MASK, TASK_MASK = 2**NODE_BITS - 1, 2**TASK_BITS - 1
+_CORE_MOST, _DEVICE_MOST = 2**_CORE_BITS - 1, 2**_DEVICE_BITS - 1
 
 
-@compiled
-def lesser(free, later, both, at):  # type: ignore[no-untyped-def]
-    """One amount, or the lesser of the two."""
-    return min(free[at], later[at]) if both else free[at]
+@inner
+def fitting(pool, free, later, both, node, need):  # type: ignore[no-untyped-def]
+    """(how many tasks of a class fit on the node, a key that sorts nodes by how well they fit).
 
-
-@compiled
-def fitting(pools, free, later, both, pool, node, devices, cores, memory):  # type: ignore[no-untyped-def]
-    """(how many tasks of this shape fit on the node, whether one of them fits without opening a whole device)."""
-    row = pools.first_node[pool] + node
-    fits = MANY
+    The key rises with: opening a whole device for a share, free devices, free cores, and last the node's index,
+    which is in its lowest bits.
+    """
+    row = pool.first_node + node
+    devices = free.node[row].devices
+    cores = free.node[row].cores
+    memory = free.node[row].memory
+    if both:
+        devices = min(devices, later.node[row].devices)
+        cores = min(cores, later.node[row].cores)
+        memory = min(memory, later.node[row].memory)
+    if cores < need.cores or memory < need.memory or devices < need.devices:
+        return 0, 0
     opens = 0
-    if cores > 0:
-        fits = max(0, lesser(free.cores, later.cores, both, row)) // cores
-    if memory > 0 and fits > 0:
-        fits = min(fits, max(0, lesser(free.memory, later.memory, both, row)) // memory)
-    if devices == 0 or fits == 0:
-        return fits, opens
-    if pools.shares[pool] == 0:
-        return min(fits, max(0, lesser(free.devices, later.devices, both, row)) // devices), opens
-    first = pools.first_device[pool] + node * pools.devices_per_node[pool]
+    fits = MANY
+    if need.devices > 0:
+        if pool.shares == 0:
+            fits = devices // need.devices
+        else:
+            fits, opens = fitting_devices(pool, free, later, both, node, need.devices)
+    if fits > 1:
+        if need.cores > 0:
+            fits = min(fits, cores // need.cores)
+        if need.memory > 0:
+            fits = min(fits, memory // need.memory)
+    key = (opens << _DEVICE_BITS) | min(_DEVICE_MOST, max(0, devices))
+    key = (key << _CORE_BITS) | min(_CORE_MOST, max(0, cores))
+    return fits, (key << NODE_BITS) | node
+
+
+@inner
+def fitting_devices(pool, free, later, both, node, devices):  # type: ignore[no-untyped-def]
+    """(how many tasks find devices on a node that shares them, whether the first would open a whole one)."""
+    first = pool.first_device + node * pool.devices_per_node
     found = 0
     opens = 1
-    for device in range(first, first + pools.devices_per_node[pool]):
-        left = lesser(free.device, later.device, both, device)
+    for device in range(first, first + pool.devices_per_node):
+        left = free.device[device]
+        if both:
+            left = min(left, later.device[device])
         if devices < WHOLE:
             if left >= devices:
                 found += left // devices
@@ -49,89 +70,78 @@ def fitting(pools, free, later, both, pool, node, devices, cores, memory):  # ty
         elif left == WHOLE:
             found += 1
     if devices >= WHOLE:
-        return min(fits, found * WHOLE // devices), 0
-    return min(fits, found), opens
+        return found * WHOLE // devices, 0
+    return found, opens
 
 
-@compiled
-def preference(pools, free, later, both, pool, node, opens):  # type: ignore[no-untyped-def]
-    """Sorts nodes: fewest free devices first, then fewest free cores, then lowest index. Holds the index."""
-    row = pools.first_node[pool] + node
-    devices = min(_DEVICE_MOST, max(0, lesser(free.devices, later.devices, both, row)))
-    cores = min(_CORE_MOST, max(0, lesser(free.cores, later.cores, both, row)))
-    return ((((opens << _DEVICE_BITS) | devices) << _CORE_BITS | cores) << _NODE_BITS) | node
-
-
-@compiled
-def choose(pools, classes, free, later, both, work, pool, job_class):  # type: ignore[no-untyped-def]
-    """Nodes for a whole gang, into `work.chosen_*` in order of node; returns how many nodes, 0 if it does not fit."""
-    wanted = classes.tasks[job_class]
-    devices = classes.devices[job_class]
-    cores = classes.cores[job_class]
-    memory = classes.memory[job_class]
-    best = np.int64(2**62)
+@inner
+def choose(pools, classes, free, later, both, work, place, job_class):  # type: ignore[no-untyped-def]
+    """Nodes for a whole gang, into `work.choice` in order of node; returns how many nodes, 0 if it does not fit."""
+    pool = pools[place]
+    need = classes.row[job_class]
+    wanted = need.tasks
+    if wanted == 1:
+        best = np.int64(2**62)
+        for node in range(pool.nodes):
+            fits, key = fitting(pool, free, later, both, node, need)
+            if fits > 0 and key < best:
+                best = key
+        if best == 2**62:
+            return 0
+        work.choice[0] = ((best & NODE_MASK) << TASK_BITS) | 1
+        return 1
     count = 0
     total = 0
-    for node in range(pools.nodes[pool]):
-        fits, opens = fitting(pools, free, later, both, pool, node, devices, cores, memory)
+    for node in range(pool.nodes):
+        fits, key = fitting(pool, free, later, both, node, need)
         if fits > 0:
-            key = preference(pools, free, later, both, pool, node, opens)
-            if wanted == 1:
-                best = min(best, key)
-            else:
-                work.key[count] = key
+            work.key[count] = key
             count += 1
             total += fits
     if total < wanted:
         return 0
-    if wanted == 1:
-        work.chosen_node[0] = best & _NODE_MASK
-        work.chosen_tasks[0] = 1
-        return 1
     work.key[:count].sort()
     used = 0
     while wanted > 0:
-        node = work.key[used] & _NODE_MASK
-        fits, _ = fitting(pools, free, later, both, pool, node, devices, cores, memory)
-        work.chosen_tasks[node] = min(fits, wanted)
+        node = work.key[used] & NODE_MASK
+        fits, _ = fitting(pool, free, later, both, node, need)
+        work.choice[used] = (node << TASK_BITS) | min(fits, wanted)
         wanted -= min(fits, wanted)
-        work.chosen_node[used] = node
         used += 1
-    work.chosen_node[:used].sort()
-    for i in range(used):  # nodes rise, so a place is read before or when it is overwritten
-        work.chosen_tasks[i] = work.chosen_tasks[work.chosen_node[i]]
+    work.choice[:used].sort()
     return used
 
 
-@compiled
-def room_for(pools, classes, free, later, both, pool, job_class):  # type: ignore[no-untyped-def]
+@entry
+def room_for(pools, classes, free, later, both, place, job_class):  # type: ignore[no-untyped-def]
     """How many tasks of the class have room in the pool, at most as many as it has."""
+    pool = pools[place]
+    need = classes.row[job_class]
     total = 0
-    for node in range(pools.nodes[pool]):
-        fits, _ = fitting(
-            pools, free, later, both, pool, node,
-            classes.devices[job_class], classes.cores[job_class], classes.memory[job_class],
-        )  # fmt: skip
+    for node in range(pool.nodes):
+        fits, _ = fitting(pool, free, later, both, node, need)
         total += fits
-        if total >= classes.tasks[job_class]:
-            return classes.tasks[job_class]
+        if total >= need.tasks:
+            return need.tasks
     return total
 
 
-@compiled
-def pick_device(pools, free, later, both, pool, node, amount):  # type: ignore[no-untyped-def]
+@inner
+def pick_device(pool, free, later, both, node, amount):  # type: ignore[no-untyped-def]
     """The device of a sharing pool's node that fits best: least free that is enough, then lowest index.
 
     Where none has enough (a placement told from outside, on a pool since made smaller), the one with most free.
     """
-    first = pools.first_device[pool] + node * pools.devices_per_node[pool]
+    first = pool.first_device + node * pool.devices_per_node
     best = -1
     least = np.int64(2**62)
     widest = 0
     most = np.int64(-(2**62))
-    for device in range(pools.devices_per_node[pool]):
-        left = lesser(free.device, later.device, both, first + device)
-        if amount <= left < least:
+    for device in range(pool.devices_per_node):
+        left = free.device[first + device]
+        if both:
+            left = min(left, later.device[first + device])
+        if amount <= left and left < least:
             best = device
             least = left
         if left > most:
@@ -140,114 +150,119 @@ def pick_device(pools, free, later, both, pool, node, amount):  # type: ignore[n
     return best if best >= 0 else widest
 
 
-@compiled
-def change_device(pools, table, pool, node, device, amount):  # type: ignore[no-untyped-def]
-    """Add to what is free of one device; what lies outside the pool as it is now does not count."""
-    if node < pools.first_node[pool + 1] - pools.first_node[pool] and device < pools.devices_per_node[pool]:
-        table.device[pools.first_device[pool] + node * pools.devices_per_node[pool] + device] += amount
-        table.devices[pools.first_node[pool] + node] += amount
+@inner
+def change_device(pool, table, node, device, amount):  # type: ignore[no-untyped-def]
+    """Add to what is free of one device; one that the pool does not have (any more) does not count."""
+    if device < pool.devices_per_node:
+        table.device[pool.first_device + node * pool.devices_per_node + device] += amount
+        table.node[pool.first_node + node].devices += amount
 
 
-@compiled
-def change_node(pools, classes, table, pool, job_class, node, tasks, sharing):  # type: ignore[no-untyped-def]
-    """Add what so many tasks need (negative: take it) to what is free on a node; devices only unless shared."""
-    row = pools.first_node[pool] + node
-    table.cores[row] += tasks * classes.cores[job_class]
-    table.memory[row] += tasks * classes.memory[job_class]
+@inner
+def change_node(pool, table, need, node, tasks, sharing):  # type: ignore[no-untyped-def]
+    """Take from a node what so many tasks need (negative: give it back), but for devices that are shared."""
+    row = table.node[pool.first_node + node]
+    row.cores -= tasks * need.cores
+    row.memory -= tasks * need.memory
     if not sharing:
-        table.devices[row] += tasks * classes.devices[job_class]
-    before = table.tasks[row]
-    table.tasks[row] = before - tasks
-    return before
+        row.devices -= tasks * need.devices
+    row.tasks += tasks
 
 
-@compiled
-def occupy(pools, classes, table, pool, job_class, node, tasks, sharing):  # type: ignore[no-untyped-def]
-    """Change what is free now on a node (negative tasks give back), keeping the pool's count of idle nodes."""
-    before = change_node(pools, classes, table, pool, job_class, node, -tasks, sharing)
-    if node < pools.nodes[pool]:
+@inner
+def occupy(pool, free, need, node, tasks, sharing):  # type: ignore[no-untyped-def]
+    """`change_node` for what is free now, keeping the pool's count of idle nodes."""
+    before = free.node[pool.first_node + node].tasks
+    change_node(pool, free, need, node, tasks, sharing)
+    if node < pool.nodes:
         if before == 0 and tasks > 0:
-            pools.idle[pool] -= 1
+            pool.idle -= 1
         elif before > 0 and before + tasks == 0:
-            pools.idle[pool] += 1
+            pool.idle += 1
 
 
-@compiled
+@inner
 def new_record(records, counters, node, device, tasks, after):  # type: ignore[no-untyped-def]
     """A placement record that leads on to another."""
     record = counters[FREE_RECORD]
-    counters[FREE_RECORD] = records.next[record]
+    counters[FREE_RECORD] = records[record].next
     counters[FREE_RECORDS] -= 1
-    records.node[record] = node
-    records.device[record] = device
-    records.tasks[record] = tasks
-    records.next[record] = after
+    records[record].node = node
+    records[record].device = device
+    records[record].tasks = tasks
+    records[record].next = after
     return record
 
 
-@compiled
-def records_wanted(pools, classes, pool, job_class, nodes):  # type: ignore[no-untyped-def]
+@inner
+def records_wanted(pools, classes, place, job_class, nodes):  # type: ignore[no-untyped-def]
     """How many records a placement on so many nodes takes."""
-    if pools.shares[pool] == 0 or classes.devices[job_class] == 0:
+    need = classes.row[job_class]
+    if pools[place].shares == 0 or need.devices == 0:
         return nodes
-    return classes.tasks[job_class] * max(1, classes.devices[job_class] // WHOLE)
+    return need.tasks * max(1, need.devices // WHOLE)
 
 
-@compiled
-def take(pools, classes, free, later, both, records, counters, work, pool, job_class, nodes):  # type: ignore[no-untyped-def]
+@inner
+def take(pools, classes, free, later, both, records, counters, work, place, job_class, nodes):  # type: ignore[no-untyped-def]
     """Take what the gang needs on the chosen nodes (with `both`, of what will be free later too).
 
     Returns the first of its records, which run from the last node to the first.
     """
-    devices = classes.devices[job_class]
-    sharing = pools.shares[pool] != 0 and devices > 0
-    amount = min(devices, WHOLE)
+    pool = pools[place]
+    need = classes.row[job_class]
+    sharing = pool.shares != 0 and need.devices > 0
+    amount = min(need.devices, WHOLE)
     first = -1
     for i in range(nodes):
-        node = work.chosen_node[i]
-        tasks = work.chosen_tasks[i]
-        occupy(pools, classes, free, pool, job_class, node, tasks, sharing)
+        node = work.choice[i] >> TASK_BITS
+        tasks = work.choice[i] & TASK_MASK
+        occupy(pool, free, need, node, tasks, sharing)
         if both:
-            change_node(pools, classes, later, pool, job_class, node, -tasks, sharing)
+            change_node(pool, later, need, node, tasks, sharing)
         if not sharing:
             first = new_record(records, counters, node, -1, tasks, first)
             continue
         for _ in range(tasks):
-            for part in range(max(1, devices // WHOLE)):
-                device = pick_device(pools, free, later, both, pool, node, amount)
-                change_device(pools, free, pool, node, device, -amount)
+            for part in range(max(1, need.devices // WHOLE)):
+                device = pick_device(pool, free, later, both, node, amount)
+                change_device(pool, free, node, device, -amount)
                 if both:
-                    change_device(pools, later, pool, node, device, -amount)
+                    change_device(pool, later, node, device, -amount)
                 first = new_record(records, counters, node, device, 1 if part == 0 else 0, first)
     return first
 
 
-@compiled
-def withhold(pools, classes, later, work, pool, job_class, nodes):  # type: ignore[no-untyped-def]
+@inner
+def withhold(pools, classes, later, work, place, job_class, nodes):  # type: ignore[no-untyped-def]
     """Take what a reservation needs from what will be free then."""
-    devices = classes.devices[job_class]
-    sharing = pools.shares[pool] != 0 and devices > 0
-    amount = min(devices, WHOLE)
+    pool = pools[place]
+    need = classes.row[job_class]
+    sharing = pool.shares != 0 and need.devices > 0
+    amount = min(need.devices, WHOLE)
     for i in range(nodes):
-        node = work.chosen_node[i]
-        tasks = work.chosen_tasks[i]
-        change_node(pools, classes, later, pool, job_class, node, -tasks, sharing)
+        node = work.choice[i] >> TASK_BITS
+        tasks = work.choice[i] & TASK_MASK
+        change_node(pool, later, need, node, tasks, sharing)
         if sharing:
-            for _ in range(tasks * max(1, devices // WHOLE)):
-                device = pick_device(pools, later, later, False, pool, node, amount)
-                change_device(pools, later, pool, node, device, -amount)
+            for _ in range(tasks * max(1, need.devices // WHOLE)):
+                device = pick_device(pool, later, later, False, node, amount)
+                change_device(pool, later, node, device, -amount)
 
 
-@compiled
-def give_back(pools, classes, table, records, pool, job_class, record, is_now, sign):  # type: ignore[no-untyped-def]
-    """Add what one record holds to what is free (sign 1), or take it (sign -1); `is_now` keeps the idle count."""
-    node = records.node[record]
-    tasks = records.tasks[record]
-    device = records.device[record]
-    sharing = device >= 0
-    if is_now:
-        occupy(pools, classes, table, pool, job_class, node, -sign * tasks, sharing)
-    else:
-        change_node(pools, classes, table, pool, job_class, node, sign * tasks, sharing)
+@inner
+def give_back(pool, table, need, record, sign):  # type: ignore[no-untyped-def]
+    """Add what one record holds to what is free (sign 1), or take it (sign -1); not for what is free now."""
+    sharing = record.device >= 0
+    change_node(pool, table, need, record.node, -sign * record.tasks, sharing)
     if sharing:
-        change_device(pools, table, pool, node, device, sign * min(classes.devices[job_class], WHOLE))
+        change_device(pool, table, record.node, record.device, sign * min(need.devices, WHOLE))
+
+
+@inner
+def hold(pool, free, need, record, sign):  # type: ignore[no-untyped-def]
+    """`give_back` for what is free now, keeping the pool's count of idle nodes."""
+    sharing = record.device >= 0
+    occupy(pool, free, need, record.node, -sign * record.tasks, sharing)
+    if sharing:
+        change_device(pool, free, record.node, record.device, sign * min(need.devices, WHOLE))
