@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -24,12 +25,11 @@ from weir.registry import (
     look_at_this_machine,
     read_province,
 )
+from weir.registry.this_machine import LOCAL, ORGANISATION
 from weir.store import Store, StoreError, open_store
 
 if TYPE_CHECKING:
     import socket
-
-THIS_MACHINE = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def run_server_process(options: ServerOptions) -> int:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _opened(options, data) as store, contextlib.ExitStack() as stack:
         warm_up(_say)
-        token_file = _coordinator_token(store, data)
         _declare(store, options)
+        token_file = _coordinator_token(store, data)
         listening = stack.enter_context(contextlib.closing(listening_socket(options.host, options.port)))
         url = _url(options, listening)
         meters = Meters()
@@ -94,9 +94,12 @@ def run_server_process(options: ServerOptions) -> int:
         app = create_app(services)
         stack.enter_context(loop)
         if options.machine and _has_this_machine(store):
-            stack.enter_context(MachineAgent(store, data / "agent", THIS_MACHINE, url, options.certificate))
+            stack.enter_context(MachineAgent(store, data / "agent", LOCAL, url, options.certificate))
         _announce(options, data, url, token_file)
         stack.callback((data / "server.json").unlink, missing_ok=True)
+        # uvicorn ends on these signals and raises them anew afterwards: what was started beside it must end too.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end_in_order)
         run_server(
             app,
             listening,
@@ -123,12 +126,14 @@ def _coordinator_token(store: Store, data: Path) -> Path:
     path = data / "coordinator.token"
     if path.exists():
         return path
+    # On a single machine the coordinator is the tenant too, so that the first `weir run` needs nothing more.
+    organisation = ORGANISATION if _has_this_machine(store) else ""
     _, secret = store.write(
         lambda tx: create_token(
             tx,
             name="coordinator",
             role=Role.COORDINATOR,
-            organisation="",
+            organisation=organisation,
             project="",
             centre="",
             now_ms=_now_ms(),
@@ -155,7 +160,7 @@ def _declare(store: Store, options: ServerOptions) -> None:
 
 def _has_this_machine(store: Store) -> bool:
     return any(
-        centre.id == THIS_MACHINE and centre.driver == "local" and not centre.removed
+        centre.id == LOCAL and centre.driver == "local" and not centre.removed
         for centre in store.read(list_centres)
     )
 
@@ -187,6 +192,10 @@ def _url(options: ServerOptions, listening: "socket.socket") -> str:
     scheme = "https" if options.certificate else "http"
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(options.host, options.host)  # noqa: S104 - compared, not bound
     return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{port}"
+
+
+def _end_in_order(number: int, frame: object) -> None:
+    """The signal has been heeded by then."""
 
 
 def _say(line: str) -> None:

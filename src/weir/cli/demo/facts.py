@@ -104,8 +104,9 @@ def why(explanation: ExplanationView) -> str:
         names = [_short(reason) for reason in others if reason.verdict == verdict]
         if names:
             parts.append(f"{said} {', '.join(names)}")
-    failed = Counter(reason.constraint for reason in others if reason.verdict == "fails")
-    parts += [f"{count} without {name}" for name, count in failed.items()]
+    for reason in others:
+        if reason.verdict == "fails":
+            parts.append(f"not {_short(reason)} ({reason.constraint}: {reason.found})")
     return "; ".join(parts)
 
 
