@@ -13,7 +13,7 @@ from weir.control.explaining import explain
 from weir.control.jobs import Found, find, show_job
 from weir.control.leader import Lease, leader
 from weir.model.codec import to_plain
-from weir.model.problem import Problem, ProblemError
+from weir.model.problem import ProblemError
 from weir.model.state import JobState
 from weir.model.view import ExplanationView, JobView
 
@@ -61,7 +61,7 @@ def explain_job(caller: Asked, job: JobId) -> Response:
 
 
 def _asked_leader(caller: Caller, address: str, job: str) -> Response | None:
-    """The leader's own answer; None where it cannot be reached, or is this very process."""
+    """The leader's own answer; None where it has none."""
     headers = {"authorization": caller.request.headers["authorization"], FORWARDED: "1"}
     try:
         answer = urllib3.request(
@@ -75,8 +75,7 @@ def _asked_leader(caller: Caller, address: str, job: str) -> Response | None:
     except urllib3.exceptions.HTTPError:
         return None
     if answer.status != 200:
-        problem = Problem("no-leader", 503, f"the leader did not answer ({answer.status}); try again")
-        raise Refusal(problem, headers={"retry-after": str(RETRY_AFTER_S)})
+        return None
     return text_response(answer.data.decode())
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from weir.access import Actor, authenticate
@@ -28,8 +30,10 @@ _LARGE_JSON = (
 _CHALLENGE = {"www-authenticate": 'Bearer realm="weir"'}
 DRAIN_BYTES = 256 << 20
 DRAIN_S = 5.0
+CLIENT_GONE = 499
+"""Logged where nobody waited for the answer any more."""
 
-_log = structlog.get_logger("weir.api")
+_log = structlog.stdlib.get_logger("weir.api")
 
 
 class _UnknownSecretError(Exception):
@@ -90,11 +94,18 @@ class Gate:
             if int(headers.get("content-length", "0")) > limit:
                 raise _too_large(limit)
             await self._app(scope, limited, noted)
+        except ClientDisconnect:
+            progress.status = CLIENT_GONE
         except Exception as error:
             refused = refused_by(error)
             if refused is None:
-                _log.exception(
-                    "request failed", request=request_id, method=scope["method"], path=scope["path"]
+                # As text, since a formatter that shows local variables would show tokens.
+                _log.error(
+                    "request failed",
+                    request=request_id,
+                    method=scope["method"],
+                    path=scope["path"],
+                    traceback=traceback.format_exc(),
                 )
                 refused = Refused(
                     Problem("internal", 500, f"the server failed; tell its operator this id: {request_id}")
