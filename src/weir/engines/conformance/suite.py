@@ -64,7 +64,7 @@ def run_conformance(
     wanted = None if only is None else set(only)
     driver = make_driver(folder)
     driver.attach(stage_pools(), options)
-    stage = Stage(driver, folder, make_driver, options, 30.0 / min(scale, 1.0), max(1, round(100 * scale)))
+    stage = Stage(driver, folder, make_driver, options, 30.0 / scale, max(1, round(100 * scale)))
     capabilities = driver.capabilities
     results = []
     try:
