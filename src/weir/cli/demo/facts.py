@@ -104,9 +104,8 @@ def why(explanation: ExplanationView) -> str:
         names = [_short(reason) for reason in others if reason.verdict == verdict]
         if names:
             parts.append(f"{said} {', '.join(names)}")
-    for reason in others:
-        if reason.verdict == "fails":
-            parts.append(f"not {_short(reason)} ({reason.constraint}: {reason.found})")
+    failed = [reason for reason in others if reason.verdict == "fails"]
+    parts += [f"not {_short(reason)} ({reason.constraint}: {reason.found})" for reason in failed]
     return "; ".join(parts)
 
 

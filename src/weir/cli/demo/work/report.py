@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 SEED = 2026
 
 
-def main():
+def main() -> None:
     results = [json.loads(path.read_text(encoding="utf-8")) for path in Path("trained").glob("*/result.json")]
     results.sort(key=lambda result: (-result["validation_accuracy"], result["index"]))
     best = results[0]

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import joblib
 from sklearn.datasets import load_digits
@@ -23,7 +24,7 @@ from sklearn.svm import SVC
 
 SEED = 2026
 
-CANDIDATES = [
+CANDIDATES: list[tuple[str, dict[str, Any]]] = [
     *(("svc-rbf", {"C": c, "gamma": gamma}) for c in (1, 10) for gamma in (0.0005, 0.001, 0.002)),
     *(("forest", {"n_estimators": n, "max_depth": depth}) for n in (60, 120) for depth in (8, None)),
     *(("extra-trees", {"n_estimators": n}) for n in (60, 120, 240)),
@@ -33,7 +34,7 @@ CANDIDATES = [
 ]
 
 
-def build(family, parameters):
+def build(family: str, parameters: dict[str, Any]) -> Any:
     """The untrained model of one candidate."""
     if family == "svc-rbf":
         return SVC(**parameters)
@@ -49,7 +50,7 @@ def build(family, parameters):
     return make_pipeline(StandardScaler(), network)
 
 
-def main():
+def main() -> None:
     index = int(os.environ["WEIR_ARRAY_INDEX"])
     family, parameters = CANDIDATES[index % len(CANDIDATES)]
     images, labels = load_digits(return_X_y=True)
