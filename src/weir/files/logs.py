@@ -3,7 +3,7 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,15 +64,24 @@ class LogStore:
 
     def end(self, attempt: str, task: int, stream: str) -> int:
         """Nothing more will come: make what is here durable, and return its size. Harmless when repeated."""
-        path = self._path(attempt, task, stream)
-        with room_in(self._root), _locked(path) as descriptor:
-            status = os.fstat(descriptor)
-            if not _ended(status):
-                os.fchmod(descriptor, _ENDED_MODE)
-                os.fsync(descriptor)
-                sync_folder(path.parent)
-        self._tell((attempt, task, stream))
-        return status.st_size
+        self.end_all([(attempt, task, stream)])
+        return self.size(attempt, task, stream)
+
+    def end_all(self, names: Iterable[LogName]) -> None:
+        """End many logs, which costs less than one by one."""
+        ended = list(names)
+        folders = set()
+        for name in ended:
+            path = self._path(*name)
+            with room_in(self._root), _locked(path) as descriptor:
+                if not _ended(os.fstat(descriptor)):
+                    os.fchmod(descriptor, _ENDED_MODE)
+                    os.fsync(descriptor)
+                    folders.add(path.parent)
+        for folder in folders:
+            sync_folder(folder)
+        for name in ended:
+            self._tell(name)
 
     def size(self, attempt: str, task: int, stream: str) -> int:
         """How much is here; 0 when nothing has come yet."""

@@ -146,36 +146,30 @@ def test_uploaders_of_the_same_blob_do_not_meet(blobs: BlobStore) -> None:
 
 
 def test_nothing_can_be_added_to_a_blob_by_a_late_part_of_its_upload(blobs: BlobStore) -> None:
-    """A part that waits while the upload is finished must not land in the blob that it has become."""
+    """A part that waits while the upload becomes a blob must not land in the blob."""
     blobs.append(DIGEST, "a", 0, [DATA])
-    entered, go_on = threading.Event(), threading.Event()
-    refused: list[OffsetError] = []
-
-    def slow() -> Iterator[bytes]:
-        entered.set()
-        go_on.wait(10)
-        yield b""
+    expected: list[int] = []
 
     def late() -> None:
-        try:
+        with pytest.raises(OffsetError) as caught:
             blobs.append(DIGEST, "a", len(DATA), [b"late"])
-        except OffsetError as error:
-            refused.append(error)
+        expected.append(caught.value.expected)
 
-    holder = threading.Thread(target=lambda: blobs.append(DIGEST, "a", len(DATA), slow()))
-    finisher = threading.Thread(target=lambda: blobs.finish(DIGEST, "a", len(DATA)))
     adder = threading.Thread(target=late)
-    holder.start()
-    entered.wait(10)
-    finisher.start()
-    adder.start()
-    go_on.set()
-    for thread in (holder, finisher, adder):
-        thread.join(10)
-    if blobs.exists(DIGEST):
-        with blobs.open(DIGEST) as content:
-            assert DATA == content.read()
-        assert [0] == [error.expected for error in refused]
+
+    def become_a_blob() -> Iterator[bytes]:
+        """While this part holds the upload, as `finish` would."""
+        adder.start()
+        adder.join(0.1)
+        assert adder.is_alive()
+        blobs._publish(blobs._partial_path(DIGEST, "a"), DIGEST)
+        yield b""
+
+    blobs.append(DIGEST, "a", len(DATA), become_a_blob())
+    adder.join(10)
+    assert expected == [0]
+    with blobs.open(DIGEST) as content:
+        assert DATA == content.read()
 
 
 def test_only_unwanted_and_old_files_are_swept(blobs: BlobStore) -> None:

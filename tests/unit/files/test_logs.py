@@ -71,6 +71,16 @@ def test_an_ended_log_takes_repetitions_and_nothing_new(logs: LogStore) -> None:
     assert logs.read(A, 0, "stdout", 0, 100) == b"abc"
 
 
+def test_many_logs_end_at_once(logs: LogStore) -> None:
+    names = [(f"k7m2q9xw4tcd.{index}-1", 0, "stdout") for index in range(5)]
+    for name in names[:3]:
+        logs.append(*name, 0, b"abc")
+    logs.end(*names[0])
+    logs.end_all(names)
+    assert all(logs.ended(*name) for name in names)
+    assert [logs.size(*name) for name in names] == [3, 3, 3, 0, 0]
+
+
 def test_a_log_may_end_without_a_byte(logs: LogStore) -> None:
     assert not logs.ended(A, 0, "stderr")
     assert logs.end(A, 0, "stderr") == 0
