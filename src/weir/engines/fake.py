@@ -125,6 +125,11 @@ class FakeEngine:
         """Let the node of an attempt fail now."""
         self._end(self._runs[attempt], cause, None, "the node failed")
 
+    def lose(self, attempt: str) -> None:
+        """Let an attempt vanish: it runs no more, and the engine has never heard of it."""
+        self.fail(attempt, Cause.LOST)
+        del self._runs[attempt]
+
     def running(self) -> list[str]:
         """Attempts that run now, whatever anybody knows of them."""
         self.advance(self._clock())

@@ -77,9 +77,9 @@ class Control:
         if len(head) < _FILE_HEAD.size:
             raise ValueError(f"{self._shown}: a control file without a head")
         magic, tasks, length, checksum = _FILE_HEAD.unpack(head)
-        body = b""
-        if magic == _FILE_MAGIC:
-            body = os.pread(self._file, length, RECORD_BYTES * (1 + tasks))
+        if magic != _FILE_MAGIC:
+            raise ValueError(f"{self._shown}: a control file of another kind")
+        body = os.pread(self._file, length, RECORD_BYTES * (1 + tasks))
         if len(body) != length or zlib.crc32(body) != checksum:
             raise ValueError(f"{self._shown}: a control file that was cut short")
         found: dict[str, Any] = json.loads(body)
