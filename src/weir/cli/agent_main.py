@@ -111,7 +111,7 @@ def _stop_all(given: argparse.Namespace) -> int:
 
 _COMMANDS = {"run": _run, "status": _status, "drain": _drain, "resume": _resume, "stop-all": _stop_all}
 
+__all__ = ["main"]
+
 if __name__ == "__main__":
     sys.exit(main())
-
-__all__ = ["main"]

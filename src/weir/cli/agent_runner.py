@@ -60,7 +60,7 @@ from weir.agents.inputs import (
     SubmitUnknown,
     Tick,
 )
-from weir.agents.local_orders import engine_options
+from weir.agents.local_orders import engine_options, poke
 from weir.agents.machine import Machine
 from weir.agents.sqlite_record import SqliteRecord
 from weir.agents.transport import HttpTransport, Transport, TransportError, UnreachableError
@@ -418,6 +418,7 @@ class _Runner:
         for transport in list(self._transports):
             transport.interrupt()
         self._driver.wake()
+        poke(self._here)  # the thread that listens for orders
         until = time.monotonic() + 5.0
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))

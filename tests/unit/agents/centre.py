@@ -135,13 +135,17 @@ class Server:
         self._desire(DesiredAttempt(attempt, desired, 0))
 
     def has_news(self, pull: Pull) -> bool:
-        return not pull.revision or pull.store_incarnation != self.incarnation or pull.revision < self.revision
+        return (
+            not pull.revision or pull.store_incarnation != self.incarnation or pull.revision < self.revision
+        )
 
     def pull(self, pull: Pull) -> PullAnswer:
         full = not pull.revision or pull.store_incarnation != self.incarnation
         after = 0 if full else pull.revision
         attempts = tuple(
-            wanted for name, wanted in self.desired.items() if wanted.revision > after and name not in self.ends
+            wanted
+            for name, wanted in self.desired.items()
+            if wanted.revision > after and name not in self.ends
         )
         return PullAnswer(
             self.incarnation, self.revision, full, {"work": WORK}, attempts, draining=self.draining
@@ -151,7 +155,9 @@ class Server:
         if report.full and report.store_incarnation == self.incarnation:
             self.synchronised = True
         for seen in report.observations:
-            self.observed[seen.attempt] = max(self.observed.get(seen.attempt, Observed.NOTHING), seen.observed)
+            self.observed[seen.attempt] = max(
+                self.observed.get(seen.attempt, Observed.NOTHING), seen.observed
+            )
             if seen.end is not None:
                 self.ends.setdefault(seen.attempt, seen.end)
         kept = tuple(seen.attempt for seen in report.observations if seen.attempt in self.ends and self.keeps)
@@ -267,7 +273,10 @@ class Centre:
 
     def last_told(self, attempt: str) -> Observation:
         return next(
-            seen for report in reversed(self.reports) for seen in report.observations if seen.attempt == attempt
+            seen
+            for report in reversed(self.reports)
+            for seen in report.observations
+            if seen.attempt == attempt
         )
 
 

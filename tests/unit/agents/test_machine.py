@@ -3,7 +3,17 @@
 import pytest
 
 from tests.unit.agents.centre import POOL, SUCCESS, WORK, Centre
-from weir.agents.effects import Cancel, Collect, Describe, Fetch, Forget, Observe, SendPull, SendReport, Submit
+from weir.agents.effects import (
+    Cancel,
+    Collect,
+    Describe,
+    Fetch,
+    Forget,
+    Observe,
+    SendPull,
+    SendReport,
+    Submit,
+)
 from weir.agents.inputs import (
     Collected,
     Described,
@@ -76,7 +86,10 @@ def test_inputs_that_cannot_be_had_end_it(centre: Centre) -> None:
     centre.take(Fetch)
     centre.give(Fetched(ONE, "the disk is full"))
     centre.settle()
-    assert (Cause.INPUTS, "the disk is full") == (centre.server.ends[ONE].cause, centre.server.ends[ONE].message)
+    assert (Cause.INPUTS, "the disk is full") == (
+        centre.server.ends[ONE].cause,
+        centre.server.ends[ONE].message,
+    )
     assert [] == centre.submitted
 
 
@@ -169,7 +182,10 @@ def test_a_refused_attempt_ends_as_rejected(centre: Centre) -> None:
     centre.take(Submit)
     centre.give(SubmitAnswered((SubmitOutcome(ONE, False, "no such pool"),)))
     centre.settle()
-    assert (Cause.REJECTED, "no such pool") == (centre.server.ends[ONE].cause, centre.server.ends[ONE].message)
+    assert (Cause.REJECTED, "no such pool") == (
+        centre.server.ends[ONE].cause,
+        centre.server.ends[ONE].message,
+    )
 
 
 def test_what_the_answer_does_not_list_goes_on(centre: Centre) -> None:
@@ -509,6 +525,8 @@ def test_the_engine_is_asked_about_everything_from_time_to_time(centre: Centre) 
 def test_work_that_the_answer_does_not_hold_is_refused(centre: Centre) -> None:
     pull = centre.take(SendPull)
     wanted = DesiredAttempt(ONE, Desired.RUN, 1, "missing")
-    centre.give(PullAnswered(pull.number, PullAnswer("store-1", 1, works={"other": WORK}, attempts=(wanted,))))
+    centre.give(
+        PullAnswered(pull.number, PullAnswer("store-1", 1, works={"other": WORK}, attempts=(wanted,)))
+    )
     centre.settle()
     assert Cause.REJECTED is centre.server.ends[ONE].cause
