@@ -16,10 +16,10 @@ _job = schema.job.c
 
 
 class Ended(NamedTuple):
-    """A job that has just ended."""
+    """Jobs of one submission that have just ended alike."""
 
-    job: int
     submission: int
+    jobs: Sequence[int]
     succeeded: bool
 
 
@@ -64,13 +64,19 @@ def settle(connection: Connection, ended: Sequence[Ended]) -> list[int]:
     """
     if not ended:
         return []
-    rows = connection.execute(_DEPENDANTS, {"ended": number_list({job.submission for job in ended})}).all()
+    submissions = {one.submission for one in ended}
+    rows = connection.execute(_DEPENDANTS, {"ended": number_list(submissions)}).all()
     if not rows:
         return []
-    succeeded = Counter(job.submission for job in ended if job.succeeded)
-    succeeded_jobs = {job.job for job in ended if job.succeeded}
-    failed = {job.submission for job in ended if not job.succeeded}
-    failed_jobs = {job.job for job in ended if not job.succeeded}
+    succeeded: Counter[int] = Counter()
+    for one in ended:
+        succeeded[one.submission] += len(one.jobs) if one.succeeded else 0
+    failed = {one.submission for one in ended if not one.succeeded}
+    succeeded_jobs: set[int] = set()
+    failed_jobs: set[int] = set()
+    if any(row.on_job for row in rows):
+        for one in ended:
+            (succeeded_jobs if one.succeeded else failed_jobs).update(one.jobs)
     remaining: list[dict[str, int]] = []
     met: Counter[int] = Counter()
     broken: set[int] = set()

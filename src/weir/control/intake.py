@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, cast, insert, literal, select
@@ -66,7 +66,8 @@ def submit(
     """Store the jobs and arrays that these specifications make; one answer for each, in order.
 
     All of them or none: ProblemError names the first field that cannot be accepted. `after` and `inputs.from`
-    may name a fellow of the request as `#N`. `detail` is added to the audit entry, of which there is one.
+    may name a fellow of the request as `#N`. `detail` is added to the audit entry, of which there is
+    one for each organisation.
     """
     limits = limits or IntakeLimits()
     if not 1 <= len(specifications) <= limits.entries:
@@ -79,33 +80,27 @@ def submit(
     _check_uploads(tx.connection, entries)
     referring = references.resolve(tx.connection, entries)
     answers = _store(tx, actor, referring, now_ms)
-    record(
-        tx,
-        actor,
-        "job.submit",
-        answers[0].id,
-        {
-            "submissions": len(answers),
-            "jobs": total,
-            "ids": [answer.id for answer in answers[:100]],
+    for organisation in sorted({entry.organisation for entry in entries}):
+        its = [entry for entry in entries if entry.organisation == organisation]
+        told = {
+            "submissions": len(its),
+            "jobs": sum(entry.specification.size for entry in its),
+            "ids": [entry.id for entry in its[:100]],
             **(detail or {}),
-        },
-        now_ms,
-        organisation=entries[0].organisation,
-    )
+        }
+        record(tx, actor, "job.submit", its[0].id, told, now_ms, organisation=organisation)
     return answers
 
 
 def _checked(
     connection: Connection, actor: Actor, specifications: Sequence[JobSpecification]
 ) -> list[tuple[JobSpecification, Project]]:
-    """Each with its project and time limit, and looked at alone."""
+    """Each with its project, and looked at alone."""
     pools = declared_pools(connection)
     projects: dict[str, Project] = {}
     fitting: set[object] = set()
     checked = []
     for position, given in enumerate(specifications):
-        specification = given
         try:
             check_specification(given)
             if given.priority is Priority.RESERVED and actor.role is not Role.COORDINATOR:
@@ -117,17 +112,15 @@ def _checked(
             if given.project not in projects:
                 projects[given.project] = _project_for(connection, actor, given.project)
             project = projects[given.project]
-            if given.time_limit is None:
-                if project.default_time_limit_ms is None:
-                    raise refused("time_limit", "", "give one, such as 2h; the project has no default")
-                specification = replace(given, time_limit=project.default_time_limit_ms)
+            if given.time_limit is None and project.default_time_limit_ms is None:
+                raise refused("time_limit", "", "give one, such as 2h; the project has no default")
             job_class = class_of(given)
             if job_class not in fitting:
                 _check_fits(given, pools)
                 fitting.add(job_class)
         except ProblemError as error:
             raise (_of_entry(error, position) if len(specifications) > 1 else error) from None
-        checked.append((specification, project))
+        checked.append((given, project))
     return checked
 
 
@@ -193,8 +186,10 @@ def _entries(
     for position, (specification, project) in enumerate(checked):
         entries.append(
             Entry(
-                specification=replace(specification, project=project.id),
+                specification=specification,
                 organisation=project.organisation,
+                project=project.id,
+                time_limit_ms=specification.time_limit or project.default_time_limit_ms or 0,
                 id=submission_id(random_bits(80)),
                 number=number + position,
                 first_job=first_job,
@@ -228,7 +223,7 @@ def _store(tx: Transaction, actor: Actor, referring: Sequence[Referring], now_ms
     answers: list[SubmittedView] = []
     for one in referring:
         entry, specification = one.entry, one.entry.specification
-        body = stored_form(specification)
+        body = stored_form(specification, entry.project, entry.time_limit_ms)
         digest = hashlib.sha256(body.encode()).hexdigest()
         specifications[digest] = body
         unmet = one.unmet
@@ -237,7 +232,7 @@ def _store(tx: Transaction, actor: Actor, referring: Sequence[Referring], now_ms
                 "number": entry.number,
                 "id": entry.id,
                 "organisation": entry.organisation,
-                "project": specification.project,
+                "project": entry.project,
                 "owner": actor.name,
                 "name": specification.name,
                 "specification": digest,
@@ -259,7 +254,7 @@ def _store(tx: Transaction, actor: Actor, referring: Sequence[Referring], now_ms
             "state": int(state),
             "cause": None if cause is None else cause.value,
             "priority": PRIORITY_LEVELS[specification.priority],
-            "time_limit_ms": specification.time_limit,
+            "time_limit_ms": entry.time_limit_ms,
             "queued_ms": now_ms if state is JobState.QUEUED else None,
             "ended_ms": now_ms if state.ended else None,
         }

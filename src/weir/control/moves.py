@@ -1,7 +1,7 @@
 """The only place that writes a job's state: what it is follows from facts, and is never set on its own."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, null, select, update
@@ -38,10 +38,11 @@ class MovedMeanwhileError(RuntimeError):
 
 
 class Move(NamedTuple):
-    """A job's new state."""
+    """The new state of jobs of one submission that moved alike; their numbers rise."""
 
-    job: int
     submission: int
+    organisation: str
+    jobs: Sequence[int]
     state: JobState
     cause: Cause | None
 
@@ -141,33 +142,52 @@ def settle(tx: Transaction, jobs: Collection[int], now_ms: int) -> list[Move]:
     IllegalMoveError or MovedMeanwhileError, after which the transaction must not be committed.
     """
     moves: list[Move] = []
-    told: dict[str, list[Move]] = defaultdict(list)
+    told: dict[str, list[list[Any]]] = defaultdict(list)
     wave = jobs
     while wave:
-        made = _settle_once(tx.connection, wave, now_ms, told)
+        made = _settle_once(tx.connection, wave, now_ms)
         moves += made
-        wave = dependencies.settle(
-            tx.connection,
-            [
-                Ended(move.job, move.submission, move.state is JobState.SUCCEEDED)
-                for move in made
-                if move.state.ended
-            ],
-        )
-    for organisation, its in told.items():
-        tx.append(ChangeKind.MOVED, {"moves": joined(its)}, at_ms=now_ms, organisation=organisation)
+        for organisation in {move.organisation for move in made}:
+            told[organisation] += joined(move for move in made if move.organisation == organisation)
+        ended = [
+            Ended(move.submission, move.jobs, move.state is JobState.SUCCEEDED)
+            for move in made
+            if move.state.ended
+        ]
+        wave = dependencies.settle(tx.connection, ended)
+    for organisation, runs in told.items():
+        tx.append(ChangeKind.MOVED, {"moves": runs}, at_ms=now_ms, organisation=organisation)
     return moves
 
 
-def joined(moves: Iterable[Move]) -> list[list[int | str]]:
+def joined(moves: Iterable[Move]) -> list[list[Any]]:
     """Moves as a change tells them: neighbouring jobs with the same new state are one `[first, count, state]`."""
-    runs: list[list[Any]] = []
+    parts: list[list[Any]] = []
     for move in moves:
         name = move.state.name.lower()
-        if runs and runs[-1][0] + runs[-1][1] == move.job and runs[-1][2] == name:
+        parts += [[first, count, name] for first, count in runs_of(move.jobs)]
+    parts.sort()
+    runs: list[list[Any]] = []
+    for part in parts:
+        if runs and runs[-1][0] + runs[-1][1] == part[0] and runs[-1][2] == part[2]:
+            runs[-1][1] += part[1]
+        else:
+            runs.append(part)
+    return runs
+
+
+def runs_of(numbers: Sequence[int]) -> list[list[int]]:
+    """Rising numbers as runs of neighbours, [first, count]."""
+    if numbers and numbers[-1] - numbers[0] + 1 == len(numbers):
+        return [[numbers[0], len(numbers)]]
+    runs: list[list[int]] = []
+    following = None
+    for number in numbers:
+        if number == following:
             runs[-1][1] += 1
         else:
-            runs.append([move.job, 1, name])
+            runs.append([number, 1])
+        following = number + 1
     return runs
 
 
@@ -177,31 +197,26 @@ def first_state(*, unmet: bool, dependency_failed: bool) -> tuple[JobState, Caus
     return job_state(JobFacts(dependencies=Dependencies.FAILED if dependency_failed else met))
 
 
-def _settle_once(
-    connection: Connection, jobs: Collection[int], now_ms: int, told: dict[str, list[Move]]
-) -> list[Move]:
-    alike: dict[Facts, list[tuple[int, int, str]]] = defaultdict(list)
-    for row in connection.execute(_FACTS, {"jobs": number_list(jobs)}):
-        number, submission, organisation = row[:3]
-        alike[Facts(*row[3:])].append((number, submission, organisation))
-    moves: list[tuple[Move, str]] = []
+def _settle_once(connection: Connection, jobs: Collection[int], now_ms: int) -> list[Move]:
+    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row in connection.execute(_FACTS, {"jobs": number_list(jobs)}).all():
+        alike[row[1:]].append(row[0])
+    moves: list[Move] = []
     writes: dict[tuple[int, JobState, Cause | None], list[int]] = defaultdict(list)
-    for facts, concerned in alike.items():
+    for (submission, organisation, *values), numbers in alike.items():
+        facts = Facts(*values)
         state, cause = facts.now()
         if state == facts.state:
             continue
         if state not in LEGAL_MOVES[JobState(facts.state)]:
             raise IllegalMoveError(
-                f"job {concerned[0][0]}: {JobState(facts.state).name} to {state.name} ({facts})"
+                f"job {numbers[0]}: {JobState(facts.state).name} to {state.name} ({facts})"
             )
-        moves += [(Move(number, submission, state, cause), owner) for number, submission, owner in concerned]
-        writes[facts.version, state, cause] += [number for number, _, _ in concerned]
+        moves.append(Move(submission, organisation, numbers, state, cause))
+        writes[facts.version, state, cause] += numbers
     for (version, state, cause), numbers in writes.items():
         _write(connection, numbers, version, state, cause, now_ms)
-    moves.sort()
-    for move, organisation in moves:
-        told[organisation].append(move)
-    return [move for move, _ in moves]
+    return moves
 
 
 def _write(
@@ -212,14 +227,14 @@ def _write(
     cause: Cause | None,
     now_ms: int,
 ) -> None:
-    statement = _statement(state)
+    statement, timed = _statement(state)
     values = {
         "jobs": number_list(numbers),
         "known_version": version,
         "new_state": int(state),
         "new_cause": None if cause is None else cause.value,
     }
-    if statement in (_TO_QUEUE, _TO_END):
+    if timed:
         values["now_ms"] = now_ms
     written = connection.execute(statement, values).rowcount
     if written != len(numbers):
@@ -228,12 +243,13 @@ def _write(
         )
 
 
-def _statement(state: JobState) -> Update:
+def _statement(state: JobState) -> tuple[Update, bool]:
+    """What writes a move to this state, and whether it takes the time."""
     if state is JobState.QUEUED:
-        return _TO_QUEUE
+        return _TO_QUEUE, True
     if state.ended:
-        return _TO_END
-    return _TO_LIVE if state.placed else _MOVE
+        return _TO_END, True
+    return (_TO_LIVE if state.placed else _MOVE), False
 
 
-__all__ = ["IllegalMoveError", "Move", "MovedMeanwhileError", "first_state", "joined", "settle"]
+__all__ = ["IllegalMoveError", "Move", "MovedMeanwhileError", "first_state", "joined", "runs_of", "settle"]

@@ -100,7 +100,9 @@ def update(
     changed = _set(tx, found, _unplaced, values)
     if not changed:
         raise conflict(f"{found.name} is placed or has ended, so that it cannot be changed any more")
-    tx.append(ChangeKind.EDITED, {"jobs": _runs(changed)}, at_ms=now_ms, organisation=found.organisation)
+    tx.append(
+        ChangeKind.EDITED, {"jobs": moves.runs_of(changed)}, at_ms=now_ms, organisation=found.organisation
+    )
     detail = {"priority": priority.value if priority else None, "time_limit_ms": time_limit_ms}
     return _done(tx, actor, found, "job.update", f"has {' and '.join(said)} now", "", changed, now_ms, detail)
 
@@ -210,17 +212,6 @@ def _done(
     if changed and found.count > 1:
         said = f"{done}: {len(changed)} of {found.count} jobs"
     return OrderView(found.name, said, len(changed))
-
-
-def _runs(numbers: Sequence[int]) -> list[list[int]]:
-    """Neighbouring numbers as [first, count]."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][0] + runs[-1][1] == number:
-            runs[-1][1] += 1
-        else:
-            runs.append([number, 1])
-    return runs
 
 
 __all__ = ["cancel", "give_up", "hold", "release", "retry", "update"]

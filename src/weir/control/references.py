@@ -49,6 +49,8 @@ class Entry:
 
     specification: JobSpecification
     organisation: str
+    project: str
+    time_limit_ms: int
     id: str
     number: int
     first_job: int

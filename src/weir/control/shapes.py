@@ -24,9 +24,10 @@ def specification_of(body: str) -> JobSpecification:
     return from_plain(JobSpecification, json.loads(body))
 
 
-def stored_form(specification: JobSpecification) -> str:
-    """The one text for a specification: equal ones have the same, so that they are stored once."""
-    return json.dumps(to_plain(specification), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+def stored_form(specification: JobSpecification, project: str, time_limit_ms: int) -> str:
+    """The one text for a specification with its project and time limit; equal ones have the same, stored once."""
+    plain = {**to_plain(specification), "project": project, "time_limit": time_limit_ms}
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def class_of(specification: JobSpecification) -> JobClass:

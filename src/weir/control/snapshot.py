@@ -178,8 +178,8 @@ class Snapshot:
         stopping: tuple[tuple[AttemptKey, str], ...] = ()
         if dirty:
             listed = {"jobs": number_list(dirty)}
-            waiting = {row.number: row for row in connection.execute(_SOME_QUEUED, listed)}
-            held = {row.number: row for row in connection.execute(_SOME_PLACED, listed)}
+            waiting = {row[0]: row for row in connection.execute(_SOME_QUEUED, listed).all()}
+            held = {row[0]: row for row in connection.execute(_SOME_PLACED, listed).all()}
             for job in dirty:
                 row = held.get(job)
                 if job in self.placed and (row is None or row.epoch != self.placed[job]):
@@ -215,26 +215,22 @@ class Snapshot:
         """The rows by class, and noted as queued."""
         if not rows:
             return ()
-        self._learn(connection, {row.specification for row in rows})
-        by_class: dict[JobClass, list[AnyRow]] = defaultdict(list)
-        by_digest: dict[str, list[AnyRow]] = defaultdict(list)
-        for row in rows:
-            by_digest[row.specification].append(row)
-        for digest, alike in by_digest.items():
-            by_class[self._classes[digest]] += alike
-        self.versions.update((row.number, row.version) for row in rows)
+        jobs, versions, priorities, limits, submitted, digests = zip(*rows, strict=True)
+        self.versions.update(zip(jobs, versions, strict=True))
+        self._learn(connection, set(digests))
+        columns = [np.array(column, np.int64) for column in (jobs, priorities, submitted, limits)]
+        by_class: dict[JobClass, list[int]] = defaultdict(list)
+        if len(set(digests)) == 1:
+            by_class[self._classes[digests[0]]] = []
+        else:
+            for place, digest in enumerate(digests):
+                by_class[self._classes[digest]].append(place)
         made = []
-        for job_class, alike in by_class.items():
-            number, _, priority, time_limit_ms, submitted_ms, _ = zip(*alike, strict=True)
-            made.append(
-                QueuedJobs(
-                    job_class,
-                    job=np.array(number, np.int64),
-                    priority=np.array(priority, np.int64),
-                    submitted_ms=np.array(submitted_ms, np.int64),
-                    time_limit_ms=np.array(time_limit_ms, np.int64),
-                )
+        for job_class, places in by_class.items():
+            job, priority, submitted_ms, time_limit_ms = (
+                columns if len(by_class) == 1 else [column[places] for column in columns]
             )
+            made.append(QueuedJobs(job_class, job, priority, submitted_ms, time_limit_ms))
         return tuple(made)
 
     def _hold(self, connection: Connection, rows: Sequence[AnyRow]) -> list[RunningJob]:
