@@ -2,20 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from tests.simulation.declared import ORGANISATION
 from tests.simulation.network import Refused
 from tests.simulation.province import SimulatedProvince
-from tests.simulation.workload import random_request
+from tests.simulation.workload import PRIORITIES, random_request
 from tests.simulation.world import HistoryError, World
+from weir.access.actor import Actor, server_itself
 from weir.agents.record import Order
-from weir.control import intake
+from weir.control import intake, orders
 from weir.model.problem import ProblemError
 from weir.model.role import Role
-from weir.access.actor import Actor, server_itself
+from weir.model.view import SubmittedView
 from weir.registry import set_draining
-from tests.simulation.declared import ORGANISATION
+from weir.store import Transaction
 
-LONGEST_CALM_MS = 6 * 3_600_000
+Work = Callable[[Transaction], Any]
+
+LONGEST_CALM_MS = 2 * 3_600_000
 QUIET_MS = 70_000
 """After the last end, time enough for whatever is repeated until it is answered."""
 TENANT = Actor(1, "tenant", Role.TENANT_ADMIN, ORGANISATION, address="simulated")
@@ -110,8 +115,8 @@ class _History:
             return
         specifications = random_request(world.random, self.known)
 
-        def work(tx: object) -> object:
-            return intake.submit(tx, TENANT, specifications, world.now_ms, bits)  # type: ignore[arg-type]
+        def work(tx: Transaction) -> list[SubmittedView]:
+            return intake.submit(tx, TENANT, specifications, world.now_ms, bits)
 
         # A work may be done twice, and must come to the same then; so its random bits are drawn before.
         drawn = [world.random.getrandbits(80) for _ in specifications]
@@ -121,16 +126,43 @@ class _History:
             return drawn[-1]
 
         try:
-            views = self.province.server().write("submit", work)  # type: ignore[arg-type]
+            views = self.province.server().write("submit", work)
         except Refused as refusal:
             world.note(f"user: not submitted: {refusal}")
             return
-        for view, specification in zip(views, specifications, strict=True):  # type: ignore[call-overload]
+        for view, specification in zip(views, specifications, strict=True):
             self.known.append(view.id)
             world.note(f"user: {view.id} × {view.size}", specification)
 
     def _order(self) -> None:
-        pass
+        """An order for a job that is there, or for one element of it."""
+        if not self.known:
+            return
+        world, random, now_ms = self.world, self.world.random, self.world.now_ms
+        name = random.choice(self.known)
+        if random.random() < 0.2:
+            name += f".{random.randint(0, 8)}"
+        kind = random.choices(("cancel", "hold", "release", "update", "give up", "retry"), (5, 4, 6, 3, 3, 1))[0]
+        drawn = random.getrandbits(80)
+        priority, time_limit_ms = random.choice(PRIORITIES), random.choice((None, 30_000, 300_000))
+        works: dict[str, Work] = {
+            "cancel": lambda tx: orders.cancel(tx, TENANT, name, now_ms),
+            "hold": lambda tx: orders.hold(tx, TENANT, name, now_ms),
+            "release": lambda tx: orders.release(tx, TENANT, name, now_ms),
+            "update": lambda tx: orders.update(
+                tx, TENANT, name, now_ms, priority=priority, time_limit_ms=time_limit_ms
+            ),
+            "give up": lambda tx: orders.give_up(tx, server_itself(), name, now_ms),
+            "retry": lambda tx: orders.retry(tx, TENANT, name, now_ms, lambda bits: drawn),
+        }
+        if kind == "retry" and len(self.known) >= self._most:
+            return
+        world.note(f"user: {kind} {name}")
+        self.province.by_hand = kind == "give up"
+        try:
+            self._ask(kind, works[kind])
+        finally:
+            self.province.by_hand = False
 
     def _cut(self) -> None:
         name = self._centre()
@@ -224,10 +256,10 @@ class _History:
     def _centre(self) -> str:
         return self.world.random.choice(list(self.province.centres))
 
-    def _ask(self, label: str, work: Callable[[object], object]) -> None:
+    def _ask(self, label: str, work: Work) -> None:
         """A request of a user or operator, of which nothing is known when it gets no answer."""
         try:
-            self.province.server().write(label, work)  # type: ignore[arg-type]
+            self.province.server().write(label, work)
         except (Refused, ProblemError) as refusal:
             self.world.note(f"user: {label} refused: {refusal}")
 
@@ -243,13 +275,15 @@ class _History:
             centre.slow = False
             centre.order_locally(Order.RESUME)
             self._until_done("drain", lambda tx, name=name: set_draining(tx, name, False, server_itself(), world.now_ms))
+        for (name,) in province.rows("SELECT id FROM submission"):
+            self._until_done("release", lambda tx, name=name: orders.release(tx, TENANT, name, world.now_ms))
         province.check_whole()
 
-    def _until_done(self, label: str, work: Callable[[object], object]) -> None:
+    def _until_done(self, label: str, work: Work) -> None:
         """A request repeated until it is answered."""
         while True:
             try:
-                self.province.server().write(label, work)  # type: ignore[arg-type]
+                self.province.server().write(label, work)
             except Refused:
                 self.world.perform_next()
             else:

@@ -59,6 +59,8 @@ class SimulatedProvince:
         self.digests: dict[str, str] = {}
         self.between: list[Callable[[], None]] = []
         """What may happen between a process's reading and its writing."""
+        self.by_hand = False
+        """Whether an operator gives something up just now, which may be at any time after its centre is lost."""
         self._interleaving = False
         self._checked_at = 0
         killing = random.choice((0.0, 0.002, 0.01))
@@ -213,7 +215,7 @@ class SimulatedProvince:
         if wanted == Desired.ABANDONED and self.oracle.timeline == 0:
             unheard_ms = self.world.now_ms - self.heard_ms.get(centre, 0)
             patience = SETTINGS.patience
-            if unheard_ms < patience.lost_after_ms + patience.grace_ms - 1_000:
+            if unheard_ms < patience.lost_after_ms + (0 if self.by_hand else patience.grace_ms) - 1_000:
                 raise self.world.wrong(f"{job}-{epoch} is given up at {centre}, heard {unheard_ms} ms ago")
 
     def ended(self, job: int, epoch: int, centre: str, cause: str | None, exit_code: int | None) -> None:

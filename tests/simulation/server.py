@@ -107,6 +107,7 @@ class Server(Process):
         """One step of its scheduler."""
         assert self.control is not None and self._tap is not None
         if self._stepping:
+            self.later(5, self._due)
             return
         self.world.steps += 1
         self._step_at_ms = None

@@ -161,7 +161,7 @@ class Control:
         silence = self._store.read(
             lambda connection: liveness.look(connection, now_ms, self._watching_since_ms, patience)
         )
-        if silence.lost or silence.given_up:
+        if silence.lost or silence.given_up or silence.waited:
             self._store.write(lambda tx: self._write_silence(tx, silence, now_ms))
             silence = self._store.read(
                 lambda connection: liveness.look(connection, now_ms, self._watching_since_ms, patience)
@@ -173,6 +173,8 @@ class Control:
             leader.check(tx.connection, self._lease)
         liveness.lose(tx, silence.lost, now_ms - self._settings.patience.lost_after_ms, now_ms)
         liveness.give_up(tx, silence.given_up, now_ms)
+        if silence.waited:
+            liveness.end_waiting(tx, now_ms)
 
     def _plan(self, news: News, now_ms: int) -> Plan | None:
         if news.changes is None:

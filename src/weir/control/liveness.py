@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from weir.control import moves
 from weir.control.desired import raise_revisions, want
@@ -12,6 +12,7 @@ from weir.control.names import AttemptKey
 from weir.model.change import ChangeKind
 from weir.model.state import Desired, JobState, Observed
 from weir.store import Transaction, schema
+from weir.store.migrate import RESTORED
 
 _centre = schema.centre.c
 _job = schema.job.c
@@ -40,6 +41,7 @@ _RESTARTABLE_THERE = (
     )
     .order_by(_job.number)
 )
+_RESTORED = select(schema.meta.c.value).where(schema.meta.c.key == RESTORED)
 _LOSE = (
     update(schema.centre)
     .where(
@@ -69,6 +71,8 @@ class Silence:
     given_up: tuple[str, ...]
     """Lost for longer than the grace, with something there that may be started elsewhere."""
     next_ms: int
+    waited: bool = False
+    """The store was put back, and its centres have had their time to say what they run."""
 
 
 def look(connection: Connection, now_ms: int, watching_since_ms: int, patience: Patience) -> Silence:
@@ -93,7 +97,15 @@ def look(connection: Connection, now_ms: int, watching_since_ms: int, patience: 
         given_up = {
             row.centre for row in connection.execute(_RESTARTABLE_THERE, {"centres": text_list(away)})
         }
-    return Silence(tuple(lost), tuple(sorted(given_up)), next_ms)
+    restored = connection.execute(_RESTORED).first() is not None
+    waited = restored and now_ms >= watching_since_ms + patience.lost_after_ms
+    return Silence(tuple(lost), tuple(sorted(given_up)), next_ms, waited)
+
+
+def end_waiting(tx: Transaction, now_ms: int) -> None:
+    """A restored store waits no longer for centres of which it knows nothing, or that they were lost once."""
+    tx.connection.execute(delete(schema.meta).where(schema.meta.c.key == RESTORED))
+    tx.append(ChangeKind.PROVINCE, {"centres": []}, at_ms=now_ms)
 
 
 def lose(tx: Transaction, centres: Sequence[str], silent_since_ms: int, now_ms: int) -> None:
@@ -134,4 +146,4 @@ def abandon(tx: Transaction, attempts: Sequence[tuple[AttemptKey, str]], now_ms:
     moves.settle(tx, [key.job for key, _ in attempts], now_ms)
 
 
-__all__ = ["Patience", "Silence", "abandon", "give_up", "look", "lose"]
+__all__ = ["Patience", "Silence", "abandon", "end_waiting", "give_up", "look", "lose"]

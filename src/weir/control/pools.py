@@ -19,6 +19,7 @@ from weir.scheduling.eligibility import fits_ever, largest_that_fits
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
 from weir.scheduling.plan import Verdict
 from weir.store import schema
+from weir.store.migrate import RESTORED
 
 _pool = schema.pool.c
 _centre = schema.centre.c
@@ -46,6 +47,7 @@ _DECLARED = select(_pool.centre, _pool.id, _pool.body, _centre.body.label("centr
 _DEVICES = select(schema.device_model.c.id, schema.device_model.c.body)
 _LINKS = select(schema.link.c.body)
 _INCARNATION = select(schema.meta.c.value).where(schema.meta.c.key == "incarnation")
+_RESTORED = select(schema.meta.c.value).where(schema.meta.c.key == RESTORED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,11 +64,20 @@ def load_pools(connection: Connection) -> Pools:
     """What can be used now. Where the store was restored and a centre has not reported to it since, all is closed."""
     rows = connection.execute(_POOLS).all()
     incarnation = connection.execute(_INCARNATION).scalar_one()
-    awaited = sorted({row.centre for row in rows if row.reachable and row.synchronised_with != incarnation})
+    restored = connection.execute(_RESTORED).first() is not None
+    awaited = sorted(
+        {
+            row.centre
+            for row in rows
+            if row.synchronised_with != incarnation
+            # A store that was put back knows nothing of centres that came, or came back, after it was copied.
+            and (row.reachable or (restored and not row.centre_removed))
+        }
+    )
     waiting = ""
     if awaited:
         shown = ", ".join(awaited[:3]) + (f" and {len(awaited) - 3} more" if len(awaited) > 3 else "")
-        waiting = f"nothing is placed until every reachable centre has reported in full: {shown}"
+        waiting = f"nothing is placed until every centre has reported in full, or is known to be lost: {shown}"
     devices = _devices(connection)
     made = [_pool_row(row, devices, closed_because(row, incarnation) or waiting) for row in rows]
     return Pools(

@@ -19,6 +19,9 @@ INCARNATION = "incarnation"
 BACKUP = "backup"
 """Present in a copy that `backup` wrote, until a store is opened on it."""
 
+RESTORED = "restored"
+"""Present in a store that was put back, until control has waited long enough for what its centres run."""
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -93,6 +96,8 @@ def _renew_incarnation(connection: Connection, first: bool, random_bits: RandomB
     connection.execute(meta.delete().where(meta.c.key == BACKUP))
     # No agent has been heard by this store; that none reported to it in full follows from its incarnation.
     connection.execute(update(schema.centre).values(heartbeat_ms=None))
+    connection.execute(meta.delete().where(meta.c.key == RESTORED))
+    connection.execute(insert(meta).values(key=RESTORED, value=new))
     return new
 
 
@@ -100,4 +105,4 @@ def _value(connection: Connection, key: str) -> str | None:
     return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
 
 
-__all__ = ["BACKUP", "HEAD", "INCARNATION", "configuration", "incarnation", "prepare"]
+__all__ = ["BACKUP", "HEAD", "INCARNATION", "RESTORED", "configuration", "incarnation", "prepare"]
