@@ -13,7 +13,6 @@ from bench import (
     control_cycle,
     latency,
     live_array,
-    simulation,
     submission,
     take_over,
     throughput,
@@ -31,7 +30,6 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "array": live_array.measure,
     "cycle": control_cycle.measure,
     "take-over": take_over.measure,
-    "simulation": simulation.measure,
 }
 
 
