@@ -127,15 +127,28 @@ def _one_name(pattern: str) -> str:
         character = pattern[position]
         end = pattern.find("]", position + 2 + (pattern[position + 1 : position + 2] == "!"))
         if character == "[" and end > 0:
-            inside = pattern[position + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            parts.append(
-                "(?!/)[" + ("^" + inside[1:] if inside.startswith("!") else inside.replace("^", "\\^")) + "]"
-            )
+            parts.append(_one_of(pattern[position + 1 : end]))
             position = end
         else:
             parts.append({"*": "[^/]*", "?": "[^/]"}.get(character) or re.escape(character))
         position += 1
     return "".join(parts)
+
+
+def _one_of(inside: str) -> str:
+    """The expression for what stands between brackets: characters and ranges; those that run backwards are empty."""
+    others = inside.startswith("!")
+    left = inside.removeprefix("!")
+    items = ""
+    while left:
+        if len(left) >= 3 and left[1] == "-":
+            first, last, left = left[0], left[2], left[3:]
+            items += f"{re.escape(first)}-{re.escape(last)}" if first <= last else ""
+        else:
+            items, left = items + re.escape(left[0]), left[1:]
+    if not items:
+        return "[^/]" if others else "(?!)"
+    return f"(?!/)[{'^' if others else ''}{items}]"
 
 
 def _uploaded(connection: Connection, organisation: str, digests: set[str]) -> dict[str, int]:

@@ -92,6 +92,11 @@ class Found:
         """How many jobs are meant."""
         return 1 if self.index is not None else self.size
 
+    @property
+    def numbers(self) -> range:
+        """The numbers of the jobs meant."""
+        return range(self.first, self.first + self.count)
+
     def jobs(self) -> ColumnElement[bool]:
         """The condition on `job.number` that holds for the jobs meant."""
         return _job.number.between(self.first, self.first + self.count - 1)

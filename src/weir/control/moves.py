@@ -4,7 +4,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, null, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import Update
 
 from weir.control import dependencies
@@ -85,29 +95,40 @@ class Facts(NamedTuple):
         )
 
 
-_FACTS = (
-    select(
-        _job.number,
-        _job.submission,
-        _submission.organisation,
-        _job.state,
-        _job.version,
-        _job.epoch,
-        _job.held,
-        _job.cancelled_ms.is_not(None),
-        _submission.attempts_allowed,
-        _submission.unmet > 0,
-        _submission.dependency_failed,
-        _attempt.desired,
-        _attempt.observed,
-        _attempt.cause,
-        schema.centre.c.reachable,
+_LOOKED_AT = (
+    _job.submission,
+    _submission.organisation,
+    _job.state,
+    _job.version,
+    _job.epoch,
+    _job.held,
+    _job.cancelled_ms.is_not(None),
+    _submission.attempts_allowed,
+    # A bound zero would be another expression below GROUP BY.
+    _submission.unmet > literal_column("0"),
+    _submission.dependency_failed,
+    _attempt.desired,
+    _attempt.observed,
+    _attempt.cause,
+    schema.centre.c.reachable,
+)
+
+
+def _facts(*columns: Any) -> Select[Any]:
+    return (
+        select(*columns, *_LOOKED_AT)
+        .join(schema.submission, _submission.number == _job.submission)
+        .outerjoin(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
+        .outerjoin(schema.centre, schema.centre.c.id == _attempt.centre)
+        .where(_job.state < int(JobState.SUCCEEDED))
     )
-    .join(schema.submission, _submission.number == _job.submission)
-    .outerjoin(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
-    .outerjoin(schema.centre, schema.centre.c.id == _attempt.centre)
-    .where(among(_job.number, "jobs"), _job.state < int(JobState.SUCCEEDED))
-    .order_by(_job.number)
+
+
+_FACTS = _facts(_job.number).where(among(_job.number, "jobs")).order_by(_job.number)
+_FACTS_WITHIN = (
+    _facts(func.min(_job.number), func.max(_job.number), func.count())
+    .where(_job.number.between(bindparam("first"), bindparam("last")))
+    .group_by(*_LOOKED_AT)
 )
 
 
@@ -138,8 +159,9 @@ _TO_END = _MOVE.values(
 def settle(tx: Transaction, jobs: Collection[int], now_ms: int) -> list[Move]:
     """Bring the jobs, and those that come after them, into the state that their facts mean; the moves made.
 
-    Appends one MOVED change for each organisation concerned. Ended jobs are left as they are. Raises
-    IllegalMoveError or MovedMeanwhileError, after which the transaction must not be committed.
+    A range is looked at as a whole. Appends one MOVED change for each organisation concerned. Ended jobs are
+    left as they are. Raises IllegalMoveError or MovedMeanwhileError, after which the transaction must not be
+    committed.
     """
     moves: list[Move] = []
     told: dict[str, list[list[Any]]] = defaultdict(list)
@@ -198,9 +220,9 @@ def first_state(*, unmet: bool, dependency_failed: bool) -> tuple[JobState, Caus
 
 
 def _settle_once(connection: Connection, jobs: Collection[int], now_ms: int) -> list[Move]:
-    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for row in connection.execute(_FACTS, {"jobs": number_list(jobs)}).all():
-        alike[row[1:]].append(row[0])
+    alike = _alike_within(connection, jobs) if isinstance(jobs, range) else None
+    if alike is None:
+        alike = _alike_among(connection, jobs)
     moves: list[Move] = []
     writes: dict[tuple[int, JobState, Cause | None], list[int]] = defaultdict(list)
     for (submission, organisation, *values), numbers in alike.items():
@@ -217,6 +239,23 @@ def _settle_once(connection: Connection, jobs: Collection[int], now_ms: int) -> 
     for (version, state, cause), numbers in writes.items():
         _write(connection, numbers, version, state, cause, now_ms)
     return moves
+
+
+def _alike_among(connection: Connection, jobs: Collection[int]) -> dict[tuple[Any, ...], Sequence[int]]:
+    """The jobs by submission, organisation and facts."""
+    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row in connection.execute(_FACTS, {"jobs": number_list(jobs)}).all():
+        alike[row[1:]].append(row[0])
+    return dict(alike)
+
+
+def _alike_within(connection: Connection, jobs: range) -> dict[tuple[Any, ...], Sequence[int]] | None:
+    """The same for neighbours, where those that are alike are neighbours as well."""
+    bounds = {"first": jobs[0], "last": jobs[-1]}
+    rows = connection.execute(_FACTS_WITHIN, bounds).all()
+    if any(row[1] - row[0] + 1 != row[2] for row in rows):
+        return None
+    return {row[3:]: range(row[0], row[1] + 1) for row in rows}
 
 
 def _write(

@@ -3,7 +3,7 @@
 An order for an array is one: a few statements, one change, one audit entry, however many jobs it has.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -37,7 +37,8 @@ def cancel(tx: Transaction, actor: Actor, job: str, now_ms: int) -> OrderView:
     """Wish that the job, or every job of the array, ends. What runs is told to stop; what has ended stays so."""
     found = find(tx.connection, actor, job, Permission.CHANGE_JOBS)
     changed = _set(tx, found, _open & _job.cancelled_ms.is_(None), {"cancelled_ms": now_ms})
-    moves.settle(tx, changed, now_ms)
+    if changed:
+        moves.settle(tx, found.numbers, now_ms)
     return _done(
         tx,
         actor,
@@ -56,7 +57,8 @@ def hold(tx: Transaction, actor: Actor, job: str, now_ms: int) -> OrderView:
     changed = _set(tx, found, _unplaced & _job.held.is_(False), {"held": True})
     if not changed and not _count(tx, found, _unplaced):
         raise conflict(f"{found.name} is placed or has ended, so that it cannot be held; cancel stops it")
-    moves.settle(tx, changed, now_ms)
+    if changed:
+        moves.settle(tx, found.numbers, now_ms)
     return _done(tx, actor, found, "job.hold", "is held", "was held before", changed, now_ms)
 
 
@@ -64,7 +66,8 @@ def release(tx: Transaction, actor: Actor, job: str, now_ms: int) -> OrderView:
     """End a hold."""
     found = find(tx.connection, actor, job, Permission.CHANGE_JOBS)
     changed = _set(tx, found, _open & _job.held.is_(True), {"held": False})
-    moves.settle(tx, changed, now_ms)
+    if changed:
+        moves.settle(tx, found.numbers, now_ms)
     return _done(tx, actor, found, "job.release", "is released", "was not held", changed, now_ms)
 
 
@@ -100,9 +103,11 @@ def update(
     changed = _set(tx, found, _unplaced, values)
     if not changed:
         raise conflict(f"{found.name} is placed or has ended, so that it cannot be changed any more")
-    tx.append(
-        ChangeKind.EDITED, {"jobs": moves.runs_of(changed)}, at_ms=now_ms, organisation=found.organisation
-    )
+    runs = [[found.first, found.count]]
+    if changed < found.count:
+        query = select(_job.number).where(found.jobs(), _unplaced).order_by(_job.number)
+        runs = moves.runs_of(list(tx.connection.execute(query).scalars()))
+    tx.append(ChangeKind.EDITED, {"jobs": runs}, at_ms=now_ms, organisation=found.organisation)
     detail = {"priority": priority.value if priority else None, "time_limit_ms": time_limit_ms}
     return _done(tx, actor, found, "job.update", f"has {' and '.join(said)} now", "", changed, now_ms, detail)
 
@@ -143,7 +148,7 @@ def give_up(tx: Transaction, actor: Actor, job: str, now_ms: int) -> OrderView:
         "job.give-up",
         "is given up at its lost centre",
         "",
-        [row.number for row in rows],
+        len(rows),
         now_ms,
     )
 
@@ -169,17 +174,12 @@ def retry(
     return submitted
 
 
-def _set(tx: Transaction, found: Found, condition: ColumnElement[bool], values: dict[str, Any]) -> list[int]:
-    """Write the values where the condition holds; the numbers of those jobs."""
+def _set(tx: Transaction, found: Found, condition: ColumnElement[bool], values: dict[str, Any]) -> int:
+    """Write the values where the condition holds; for how many jobs that was."""
     where = found.jobs() & condition
-    numbers = list(
-        tx.connection.execute(
-            select(_job.number).where(where).order_by(_job.number).with_for_update()
-        ).scalars()
-    )
-    if numbers:
-        tx.connection.execute(update_rows(schema.job).where(where).values(version=_job.version + 1, **values))
-    return numbers
+    return tx.connection.execute(
+        update_rows(schema.job).where(where).values(version=_job.version + 1, **values)
+    ).rowcount
 
 
 def _count(tx: Transaction, found: Found, condition: ColumnElement[bool]) -> bool:
@@ -195,7 +195,7 @@ def _done(
     action: str,
     done: str,
     nothing: str,
-    changed: Sequence[int],
+    changed: int,
     now_ms: int,
     detail: dict[str, Any] | None = None,
 ) -> OrderView:
@@ -204,14 +204,14 @@ def _done(
         actor,
         action,
         found.name,
-        {"jobs": len(changed), **(detail or {})},
+        {"jobs": changed, **(detail or {})},
         now_ms,
         organisation=found.organisation,
     )
     said = done if changed else nothing
     if changed and found.count > 1:
-        said = f"{done}: {len(changed)} of {found.count} jobs"
-    return OrderView(found.name, said, len(changed))
+        said = f"{done}: {changed} of {found.count} jobs"
+    return OrderView(found.name, said, changed)
 
 
 __all__ = ["cancel", "give_up", "hold", "release", "retry", "update"]

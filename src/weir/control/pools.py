@@ -77,7 +77,9 @@ def load_pools(connection: Connection) -> Pools:
     waiting = ""
     if awaited:
         shown = ", ".join(awaited[:3]) + (f" and {len(awaited) - 3} more" if len(awaited) > 3 else "")
-        waiting = f"nothing is placed until every centre has reported in full, or is known to be lost: {shown}"
+        waiting = (
+            f"nothing is placed until every centre has reported in full, or is known to be lost: {shown}"
+        )
     devices = _devices(connection)
     made = [_pool_row(row, devices, closed_because(row, incarnation) or waiting) for row in rows]
     return Pools(

@@ -1,7 +1,6 @@
 """What the scheduling core is told: built from the live rows once, and from the change log ever after."""
 
 import json
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, select
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.names import AttemptKey
 from weir.control.pools import Pools, load_pools
+from weir.control.queues import Run, all_queued, all_queued_within, as_columns, queued_among
 from weir.control.shapes import class_of_stored
 from weir.model.change import Change, ChangeKind
 from weir.model.state import Desired, JobState, Observed
@@ -19,26 +19,19 @@ from weir.store import LogCutError, log, schema
 
 MOST_CHANGES = 50_000
 """A reader further behind than this reads the live rows anew."""
+MANY = 256
+"""So many neighbours are looked at together."""
+MOST_CLASSES = 200_000
+"""So many specifications are remembered at most by what shapes them."""
 GHOSTS = 1 << 60
 """From here on: what a given-up attempt may still hold at its centre, told to the core as a job of its own."""
 
+_ENDED = frozenset(state.name.lower() for state in JobState if state.ended)
+_QUEUED = JobState.QUEUED.name.lower()
 _job = schema.job.c
 _submission = schema.submission.c
 _attempt = schema.attempt.c
 
-_QUEUED = (
-    select(
-        _job.number,
-        _job.version,
-        _job.priority,
-        _job.time_limit_ms,
-        _submission.submitted_ms,
-        _submission.specification,
-    )
-    .join(schema.submission, _submission.number == _job.submission)
-    .where(_job.state == int(JobState.QUEUED))
-    .order_by(_job.number)
-)
 _PLACED = (
     select(
         _job.number,
@@ -76,7 +69,6 @@ _GHOSTS = (
 _BODIES = select(schema.specification.c.digest, schema.specification.c.body).where(
     among_texts(schema.specification.c.digest, "digests")
 )
-_SOME_QUEUED = _QUEUED.where(among(_job.number, "jobs"))
 _SOME_PLACED = _PLACED.where(among(_job.number, "jobs"))
 
 
@@ -132,11 +124,6 @@ class Snapshot:
             self.placed[job] = -1
             self._again.add(job)
 
-    def job_class(self, connection: Connection, digest: str) -> JobClass:
-        """The class of a stored specification."""
-        self._learn(connection, [digest])
-        return self._classes[digest]
-
     def _load(self, connection: Connection) -> News:
         freed = tuple(self.placed)
         unqueued = np.fromiter(self.versions, np.int64, len(self.versions))
@@ -144,7 +131,7 @@ class Snapshot:
         self._again.clear()
         self.pools = load_pools(connection)
         self.position = log.last_position(connection)
-        queued = self._queue(connection, connection.execute(_QUEUED).all())
+        queued = self._queue(connection, all_queued(connection))
         placed = connection.execute(_PLACED).all()
         running, stopping = self._hold(connection, placed), _to_stop(placed)
         _, ghosts = self._haunt(connection)
@@ -159,7 +146,16 @@ class Snapshot:
         return News(changes, stopping, self.position)
 
     def _follow(self, connection: Connection, changes: Sequence[Change]) -> News:
-        dirty, gone, province, centres = _named(changes)
+        dirty, gone, many, province, centres = _named(changes)
+        runs: list[Run] = []
+        for first, count in many:
+            jobs = set(range(first, first + count))
+            within = [] if self._knows(jobs) else all_queued_within(connection, first, count)
+            if within:
+                runs += within
+                dirty -= jobs
+            else:
+                dirty |= jobs
         dirty |= self._again
         gone -= self._again
         self._again.clear()
@@ -173,12 +169,11 @@ class Snapshot:
             self.position = changes[-1].position
         freed = [job for job in gone if self.placed.pop(job, None) is not None]
         unqueued = [job for job in gone if self.versions.pop(job, None) is not None]
-        queued: tuple[QueuedJobs, ...] = ()
         running: list[RunningJob] = []
         stopping: tuple[tuple[AttemptKey, str], ...] = ()
         if dirty:
             listed = {"jobs": number_list(dirty)}
-            waiting = {row[0]: row for row in connection.execute(_SOME_QUEUED, listed).all()}
+            waiting = {run.first: run for run in queued_among(connection, dirty)}
             held = {row[0]: row for row in connection.execute(_SOME_PLACED, listed).all()}
             for job in dirty:
                 row = held.get(job)
@@ -190,10 +185,9 @@ class Snapshot:
                     del self.versions[job]
                     unqueued.append(job)
             stopping = _to_stop(held.values())
-            queued = self._queue(
-                connection, [row for job, row in waiting.items() if job not in self.versions]
-            )
+            runs += [run for job, run in waiting.items() if job not in self.versions]
             running = self._hold(connection, [row for job, row in held.items() if job not in self.placed])
+        queued = self._queue(connection, runs)
         if centres:
             exorcised, ghosts = self._haunt(connection)
             freed += exorcised
@@ -211,27 +205,21 @@ class Snapshot:
         )
         return News(news, stopping, self.position)
 
-    def _queue(self, connection: Connection, rows: Sequence[AnyRow]) -> tuple[QueuedJobs, ...]:
-        """The rows by class, and noted as queued."""
-        if not rows:
+    def _knows(self, jobs: set[int]) -> bool:
+        """Whether the core has been told of any of these."""
+        return not (self.versions.keys().isdisjoint(jobs) and self.placed.keys().isdisjoint(jobs))
+
+    def _queue(self, connection: Connection, runs: Sequence[Run]) -> tuple[QueuedJobs, ...]:
+        """The runs by class, and noted as queued."""
+        if not runs:
             return ()
-        jobs, versions, priorities, limits, submitted, digests = zip(*rows, strict=True)
-        self.versions.update(zip(jobs, versions, strict=True))
-        self._learn(connection, set(digests))
-        columns = [np.array(column, np.int64) for column in (jobs, priorities, submitted, limits)]
-        by_class: dict[JobClass, list[int]] = defaultdict(list)
-        if len(set(digests)) == 1:
-            by_class[self._classes[digests[0]]] = []
-        else:
-            for place, digest in enumerate(digests):
-                by_class[self._classes[digest]].append(place)
-        made = []
-        for job_class, places in by_class.items():
-            job, priority, submitted_ms, time_limit_ms = (
-                columns if len(by_class) == 1 else [column[places] for column in columns]
-            )
-            made.append(QueuedJobs(job_class, job, priority, submitted_ms, time_limit_ms))
-        return tuple(made)
+        self._learn(connection, {run.specification for run in runs})
+        for run in runs:
+            if run.first == run.last:
+                self.versions[run.first] = run.version
+            else:
+                self.versions.update(dict.fromkeys(range(run.first, run.last + 1), run.version))
+        return as_columns(runs, self._classes)
 
     def _hold(self, connection: Connection, rows: Sequence[AnyRow]) -> list[RunningJob]:
         """The rows as placements, and noted as such."""
@@ -262,25 +250,32 @@ class Snapshot:
         )
 
     def _learn(self, connection: Connection, digests: Collection[str]) -> None:
+        if len(self._classes) > MOST_CLASSES:
+            self._classes.clear()
         new = [digest for digest in digests if digest not in self._classes]
         if new:
             for digest, body in connection.execute(_BODIES, {"digests": text_list(new)}):
                 self._classes[digest] = class_of_stored(body)
 
 
-def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], bool, bool]:
-    """The jobs that may have changed, those that have ended for good, and whether the province or a centre did."""
+def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], list[tuple[int, int]], bool, bool]:
+    """The jobs that may have changed, those that have ended for good, long runs that may be queued alike (first,
+    count), and whether the province or a centre changed."""
     dirty: set[int] = set()
     gone: set[int] = set()
+    many: list[tuple[int, int]] = []
     province = centres = False
-    ended = {state.name.lower() for state in JobState if state.ended}
     for change in changes:
         if change.kind is ChangeKind.SUBMITTED:
-            first = change.body["first_job"]
-            dirty.update(range(first, first + change.body["size"]))
+            _name(change.body["first_job"], change.body["size"], dirty, many)
         elif change.kind is ChangeKind.MOVED:
             for first, count, state in change.body["moves"]:
-                (gone if state in ended else dirty).update(range(first, first + count))
+                if state in _ENDED:
+                    gone.update(range(first, first + count))
+                elif state == _QUEUED:
+                    _name(first, count, dirty, many)
+                else:
+                    dirty.update(range(first, first + count))
         elif change.kind is ChangeKind.EDITED:
             for first, count in change.body["jobs"]:
                 dirty.update(range(first, first + count))
@@ -288,7 +283,14 @@ def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], bool, bool]:
             province = True
         elif change.kind is ChangeKind.CENTRE:
             centres = True
-    return dirty - gone, gone, province, centres
+    return dirty - gone, gone, many, province, centres
+
+
+def _name(first: int, count: int, dirty: set[int], many: list[tuple[int, int]]) -> None:
+    if count >= MANY:
+        many.append((first, count))
+    else:
+        dirty.update(range(first, first + count))
 
 
 def _to_stop(rows: Iterable[AnyRow]) -> tuple[tuple[AttemptKey, str], ...]:

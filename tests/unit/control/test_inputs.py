@@ -29,6 +29,9 @@ from weir.model.job import Input
         ("a.b", "axb", False),
         ("a", "a\n", False),
         ("[^a]", "^", True),
+        ("[b-a]", "b", False),
+        ("[!b-a]", "b", True),
+        ("[a-c-]", "-", True),
     ],
 )
 def test_patterns(pattern: str, path: str, expected: bool) -> None:

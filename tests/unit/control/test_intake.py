@@ -96,13 +96,18 @@ def test_a_fault_in_one_of_many_names_its_entry_and_nothing_is_stored() -> None:
 
 def test_more_entries_or_jobs_than_a_request_may_bring_are_refused() -> None:
     w = world()
-    for specifications in ([job()] * 3, [job(array=11)]):
-        with pytest.raises(ProblemError):
-            w.store.write(
-                lambda tx, wanted=specifications: intake.submit(
-                    tx, w.tenant, wanted, w.now_ms, w.random_bits, IntakeLimits(entries=2, jobs=10)
-                )
-            )
+    limits = IntakeLimits(entries=2, jobs=10)
+
+    def submit(*wanted: JobSpecification) -> int:
+        return len(
+            w.store.write(lambda tx: intake.submit(tx, w.tenant, wanted, w.now_ms, w.random_bits, limits))
+        )
+
+    assert submit(job(array=9), job()) == 2
+    with pytest.raises(ProblemError, match="1 to 2 entries"):
+        submit(job(), job(), job())
+    with pytest.raises(ProblemError, match="at most 10 jobs"):
+        submit(job(array=11))
 
 
 @pytest.mark.parametrize(

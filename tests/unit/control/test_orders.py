@@ -1,5 +1,7 @@
 """Orders: cancel, hold, release, update, give up, run again."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.unit.control.world import OPERATOR, World, job, runs, world
@@ -14,7 +16,7 @@ from weir.model.view import OrderView
 
 
 def order(w: World, what: str, name: str, actor: Actor | None = None, **fields: object) -> OrderView:
-    function = getattr(orders, what)
+    function: Callable[..., OrderView] = getattr(orders, what)
     return w.store.write(lambda tx: function(tx, actor or w.tenant, name, w.now_ms, **fields))
 
 
@@ -96,7 +98,7 @@ def test_a_hold_between_the_plan_and_its_application_wins() -> None:
     original = w.store.write
     w.control.step(w.now_ms - 1)  # the lease, so that the next write is the plan's application
     [two] = w.submit(job())
-    taken = []
+    taken: list[bool] = []
 
     def interfering(work):  # type: ignore[no-untyped-def]
         if not taken:
