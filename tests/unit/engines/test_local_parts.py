@@ -30,7 +30,7 @@ from weir.model.state import Cause, Observed
         ("isolation", "perhaps"),
         ("private_root", "relative/folder"),
         ("private_root", "/"),
-        ("process_limit", "0"),
+        ("process_limit", "-1"),
         ("limits", "on"),
     ],
 )
@@ -107,9 +107,9 @@ def test_a_launch_says_everything_that_a_task_may_know(tmp_path: Path) -> None:
 def test_an_order_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert read_order(tmp_path) is None
     write_order(order(tmp_path), None, None)
-    assert (order(tmp_path), None) == read_order(tmp_path)
-    write_order(order(tmp_path), PLACES, {"any": "thing"})
-    assert (order(tmp_path), PLACES) == read_order(tmp_path)
+    assert (order(tmp_path), None, NO_GROUPS) == read_order(tmp_path)
+    write_order(order(tmp_path), PLACES, {"groups": ["/groups/weir", ""]})
+    assert (order(tmp_path), PLACES, Groups("/groups/weir")) == read_order(tmp_path)
 
 
 def test_half_an_order_is_none(tmp_path: Path) -> None:
@@ -165,9 +165,17 @@ def test_no_control_group_is_found_where_none_can_be_written(tmp_path: Path) -> 
 
 
 def test_groups_that_are_found_can_be_used_and_removed() -> None:
-    groups = find_groups(f"weir-test-{os.getpid()}")
+    groups = find_groups(f"weir-test-{os.getpid()}", limit_processes=True)
     task = TaskGroups(groups, "a-1.0")
-    task.make(1 << 30, 100)
+    entered = os.fork()
+    if entered == 0:
+        inside = False
+        try:
+            task.enter(1 << 30, 100)
+            inside = not groups.usable or os.getpid() in task.members()
+        finally:
+            os._exit(0 if inside else 1)
+    assert 0 == os.waitpid(entered, 0)[1]
     assert set() == task.members()
     assert task.kill()
     assert not task.out_of_memory()

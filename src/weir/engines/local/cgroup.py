@@ -13,6 +13,8 @@ __all__ = ["NO_GROUPS", "Groups", "TaskGroups", "find_groups"]
 
 _MOUNTS = "/proc/self/mounts"
 _MEMBERSHIP = "/proc/self/cgroup"
+_OWN_BYTES = 4 << 20
+"""What the supervisor in a task's group may need of its memory."""
 
 
 class Groups(NamedTuple):
@@ -22,55 +24,49 @@ class Groups(NamedTuple):
     """Limits memory: a version 1 `memory` folder, or a version 2 one with that controller."""
     pids: str = ""
     """Limits the number of processes."""
-    kill: str = ""
-    """A version 2 folder that has `cgroup.kill`."""
 
     @property
     def usable(self) -> bool:
-        return bool(self.memory or self.pids or self.kill)
+        return bool(self.memory or self.pids)
 
     def folders(self) -> list[str]:
-        return sorted({folder for folder in (self.memory, self.pids, self.kill) if folder})
+        return sorted({folder for folder in self if folder})
 
     def remove(self) -> None:
-        """Remove the parents of the tasks' groups, where they are empty."""
+        """Remove what is empty: the groups of tasks that have ended, and then the folders themselves."""
         for folder in self.folders():
             with contextlib.suppress(OSError):
-                os.rmdir(f"{folder}/{_SUPERVISORS}")
-                os.rmdir(folder)
+                for entry in os.scandir(folder):
+                    if entry.is_dir():
+                        _remove(entry.path)
+            _remove(folder)
 
 
 NO_GROUPS = Groups()
-_SUPERVISORS = "supervisors"
 
 
 class TaskGroups:
-    """The groups of one task, under its own name. Made by its supervisor before the start."""
+    """The groups of one task, under its own name, with its supervisor in them.
+
+    The supervisor is inside because every move takes a lock that holds up all forks of the machine; it makes
+    the groups and moves in, its children are born there, and the driver removes them when all have gone.
+    """
 
     def __init__(self, groups: Groups, name: str) -> None:
         self._memory = f"{groups.memory}/{name}" if groups.memory else ""
         self._pids = f"{groups.pids}/{name}" if groups.pids else ""
-        self._kill = f"{groups.kill}/{name}" if groups.kill else ""
-        self._folders = sorted({folder for folder in (self._memory, self._pids, self._kill) if folder})
+        self._folders = sorted({folder for folder in (self._memory, self._pids) if folder})
 
-    def make(self, memory_bytes: int, processes: int) -> None:
-        """Raises OSError where the groups cannot be made or refuse the limits."""
+    def enter(self, memory_bytes: int, processes: int) -> None:
+        """Make the groups and move the calling process in. Raises OSError where that is refused."""
         for folder in self._folders:
             _make(folder)
         if self._memory:
-            _limit_memory(self._memory, memory_bytes)
-        if self._pids:
-            _write(f"{self._pids}/pids.max", str(processes))
-
-    def join(self) -> None:
-        """Move the calling process, and so all that it starts from now on, into the groups."""
+            _limit_memory(self._memory, memory_bytes + _OWN_BYTES)
+        if self._pids and processes:
+            _write(f"{self._pids}/pids.max", str(processes + 1))
         for folder in self._folders:
             _write(f"{folder}/cgroup.procs", "0")
-
-    def leave(self) -> None:
-        """Move the calling process out again, to Weir's other supervisors."""
-        for folder in self._folders:
-            _write(f"{os.path.dirname(folder)}/{_SUPERVISORS}/cgroup.procs", "0")
 
     def out_of_memory(self) -> bool:
         """Whether the kernel ended a process of the task for want of memory."""
@@ -83,11 +79,8 @@ class TaskGroups:
         return False
 
     def kill(self) -> bool:
-        """Kill every process in the groups; True when there is none left."""
-        if self._kill:
-            with contextlib.suppress(OSError):
-                _write(f"{self._kill}/cgroup.kill", "1")
-        members = self.members()
+        """Kill every process in the groups but the calling one; True when there is none left."""
+        members = self.members() - {os.getpid()}
         for pid in members:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -102,40 +95,31 @@ class TaskGroups:
 
     def remove(self) -> None:
         for folder in self._folders:
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
+            _remove(folder)
 
 
-def find_groups(name: str, delegated: str = "") -> Groups:
+def find_groups(name: str, delegated: str = "", *, limit_processes: bool = False) -> Groups:
     """The groups that can be written here, tried out; their parents are made under `name`.
 
     `delegated` is a version 2 folder that was given to the agent; otherwise its own groups are looked at.
     """
-    if delegated:
-        return _version_2(delegated, name)
-    own = _own_groups()
+    own = {"": delegated} if delegated else _own_groups()
     memory = _tried(own.get("memory"), name, "memory.limit_in_bytes", str(1 << 40))
-    pids = _tried(own.get("pids"), name, "pids.max", "1000")
+    pids = _tried(own.get("pids"), name, "pids.max", "1000") if limit_processes else ""
     unified = own.get("")
-    if unified is None:
-        return Groups(memory, pids, "")
-    second = _version_2(unified, name)
-    return Groups(memory or second.memory, pids or second.pids, second.kill)
+    if unified is not None and not memory:
+        _hand_down(unified)
+        memory = _tried(unified, name, "memory.max", str(1 << 40))
+    if unified is not None and limit_processes and not pids:
+        pids = _tried(unified, name, "pids.max", "1000")
+    return Groups(memory, pids)
 
 
-def _version_2(base: str, name: str) -> Groups:
+def _hand_down(folder: str) -> None:
+    """Let the groups below a version 2 folder have limits."""
     with contextlib.suppress(OSError):
-        # Refused where the folder itself has processes; then the controllers must have been handed down
-        # already.
-        _write(f"{base}/cgroup.subtree_control", "+memory +pids")
-    parent = f"{base}/{name}"
-    with contextlib.suppress(OSError):
-        _make(parent)
-        _write(f"{parent}/cgroup.subtree_control", "+memory +pids")
-    memory = _tried(base, name, "memory.max", str(1 << 40))
-    pids = _tried(base, name, "pids.max", "1000")
-    kill = _tried(base, name, "cgroup.kill", "1")
-    return Groups(memory, pids, kill)
+        # Refused where the folder has processes of its own; then that must have been done already.
+        _write(f"{folder}/cgroup.subtree_control", "+memory +pids")
 
 
 def _tried(base: str | None, name: str, setting: str, value: str) -> str:
@@ -146,6 +130,7 @@ def _tried(base: str | None, name: str, setting: str, value: str) -> str:
     trial = f"{parent}/try-{os.getpid()}"
     try:
         _make(parent)
+        _hand_down(parent)
         os.mkdir(trial)
     except OSError:
         return ""
@@ -153,7 +138,6 @@ def _tried(base: str | None, name: str, setting: str, value: str) -> str:
         _write(f"{trial}/{setting}", value)
         if not os.access(f"{trial}/cgroup.procs", os.W_OK):
             return ""
-        _make(f"{parent}/{_SUPERVISORS}")
     except OSError:
         return ""
     finally:
@@ -200,6 +184,11 @@ def _limit_memory(folder: str, memory_bytes: int) -> None:
 def _make(folder: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _lines(path: str) -> list[str]:

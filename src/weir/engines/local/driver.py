@@ -23,7 +23,7 @@ from weir.engines.driver import (
     SubmitOutcome,
 )
 from weir.engines.local.allocation import PoolSpace
-from weir.engines.local.cgroup import NO_GROUPS, find_groups
+from weir.engines.local.cgroup import NO_GROUPS, TaskGroups, find_groups
 from weir.engines.local.control import CONTROL_NAME
 from weir.engines.local.inspection import Inspection
 from weir.engines.local.launch import Site, free_port, launch_of, read_order, stop_number, write_order
@@ -101,8 +101,9 @@ class LocalDriver:
                 self._start_zygote(settings.hidden)
             self._settings = settings
             name = "weir-" + hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:16]
-            groups = NO_GROUPS if settings.limits == "off" else find_groups(name, settings.cgroup)
-            self._inspection.groups = groups
+            groups = NO_GROUPS
+            if settings.limits == "auto":
+                groups = find_groups(name, settings.cgroup, limit_processes=settings.process_limit > 0)
             isolated = self._warm.isolation and settings.isolation != "off"
             self._site = Site(settings, groups, isolated, os.fspath(self._folder / "poke"), dict(os.environ))
             self._refusal = ""
@@ -198,8 +199,10 @@ class LocalDriver:
         with self._lock:
             names = [name for name in attempts if name in self._tracked and self._tracked[name].ended]
             for name in names:
-                self._sweeper.forget(self._tracked[name].order.folder, time.monotonic())
-                del self._tracked[name]
+                tracked = self._tracked.pop(name)
+                self._sweeper.forget(tracked.order.folder, time.monotonic())
+                for task in range(tracked.order.work.tasks):
+                    TaskGroups(tracked.groups, f"{name}.{task}").remove()
                 self._changed.pop(name, None)
 
     def wait(self, timeout_s: float) -> bool:
@@ -227,6 +230,7 @@ class LocalDriver:
         with self._lock:
             if self._attached:
                 self._attached = False
+                self._poke.wake()
                 self._warm.close()
                 self._poke.close()
                 self._sweeper.close()
@@ -249,10 +253,11 @@ class LocalDriver:
             found = read_order(folder)
             if found is None:
                 continue
-            order, allocation = found
+            order, allocation, groups = found
             tracked = Tracked(order, EngineState(order.attempt, Observed.QUEUED), orphaned=True)
             tracked.records = [None] * order.work.tasks
             tracked.allocation = allocation
+            tracked.groups = groups
             tracked.launched = allocation is not None
             for name in (STOP_CANCELLED, STOP_GANG):
                 if (folder / name).exists():
@@ -359,6 +364,7 @@ class LocalDriver:
             self._fail(tracked, f"the attempt could not be launched: {error.strerror}")
             return
         tracked.launched = True
+        tracked.groups = self._site.groups
         tracked.orphaned = False
         tracked.looked_s = self._last_start_s = time.monotonic()
         tracked.state = EngineState(order.attempt, Observed.QUEUED, message="is being started")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from weir.engines.local.cgroup import NO_GROUPS, Groups, TaskGroups
+from weir.engines.local.cgroup import TaskGroups
 from weir.engines.local.control import Control, claim_name
 from weir.engines.local.process import alive, boot_id, end_leftovers, signal_process
 from weir.engines.local.supervisor import STOP_CANCELLED, STOP_GANG
@@ -22,8 +22,6 @@ _SILENT_S = 10.0
 
 class Inspection:
     """The driver's dealings with supervisors, by way of the attempts' folders and of signals."""
-
-    groups: Groups = NO_GROUPS
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -105,7 +103,7 @@ class Inspection:
         if record["boot"] != self._boot:
             return True
         attempt = tracked.order.attempt
-        groups = TaskGroups(self.groups, f"{attempt}.{task}")
+        groups = TaskGroups(tracked.groups, f"{attempt}.{task}")
         marks = (f"WEIR_ATTEMPT={attempt}".encode(), f"WEIR_TASK_INDEX={task}".encode())
         empty = groups.kill()
         if not (end_leftovers(record.get("process"), marks) and empty):

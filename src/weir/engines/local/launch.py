@@ -13,7 +13,7 @@ from typing import Any
 
 from weir.engines.driver import AttemptOrder
 from weir.engines.local.allocation import Allocation, TaskPlace
-from weir.engines.local.cgroup import Groups
+from weir.engines.local.cgroup import NO_GROUPS, Groups
 from weir.engines.local.control import Control, write_control
 from weir.engines.local.settings import Settings
 from weir.engines.local.supervisor import SCRATCH_NAME
@@ -86,7 +86,7 @@ def launch_of(order: AttemptOrder, allocation: Allocation, port: int, site: Site
         "stop_grace_ms": work.stop_grace_ms,
         "memory_bytes": work.memory_bytes,
         "process_limit": site.settings.process_limit,
-        "groups": [site.groups.memory, site.groups.pids, site.groups.kill],
+        "groups": list(site.groups),
         "private_root": site.settings.private_root if site.isolated else "",
         "poke": site.poke,
     }
@@ -107,8 +107,8 @@ def write_order(order: AttemptOrder, allocation: Allocation | None, launch: dict
     write_control(os.fspath(order.folder), plain, order.work.tasks)
 
 
-def read_order(folder: Path) -> tuple[AttemptOrder, Allocation | None] | None:
-    """The order in an attempt's folder; None where there is none."""
+def read_order(folder: Path) -> tuple[AttemptOrder, Allocation | None, Groups] | None:
+    """The order in an attempt's folder, what it holds and its groups; None where there is none."""
     try:
         with Control(os.fspath(folder)) as control:
             plain = control.order()
@@ -126,7 +126,8 @@ def read_order(folder: Path) -> tuple[AttemptOrder, Allocation | None] | None:
         folder,
     )
     rows = plain["allocation"]
-    return order, None if rows is None else Allocation.from_plain(rows)
+    groups = Groups(*plain["launch"]["groups"]) if plain["launch"] else NO_GROUPS
+    return order, None if rows is None else Allocation.from_plain(rows), groups
 
 
 def _task_environment(work: Work, index: int, place: TaskPlace, port: int) -> dict[str, str]:

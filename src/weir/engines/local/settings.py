@@ -27,8 +27,8 @@ class Settings:
     written."""
     limits: Literal["auto", "off"] = "auto"
     """Whether control groups are used at all."""
-    process_limit: int = 16_384
-    """Processes and threads of one task, at most."""
+    process_limit: int = 0
+    """Processes and threads of one task, at most; 0 for any number."""
     pass_environment: tuple[str, ...] = ()
     """Variables of the agent's own environment that every task gets."""
 

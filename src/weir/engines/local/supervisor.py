@@ -33,6 +33,7 @@ _HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
 _BLOCKED = _HEARD | {signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2, signal.SIGTSTP}
 _REASONS = {int(signal.SIGTERM): "cancelled", int(signal.SIGUSR1): "gang"}
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_FIRST_TO_GO = "800"
 _LEAST_DATA_BYTES = 64 << 20
 """A supervisor shares the limit of its task where there are no control groups, and must live with it."""
 
@@ -107,7 +108,7 @@ class _Supervisor:
                 )
                 for stream in ("stdout", "stderr")
             ]
-            self._groups.make(launch["memory_bytes"], launch["process_limit"])
+            self._groups.enter(launch["memory_bytes"], launch["process_limit"])
             self._limit(own["cores"])
             # What is done to this process here holds for the command, which is started without a copy of it.
             if launch["private_root"]:
@@ -136,27 +137,27 @@ class _Supervisor:
     def _spawn(self, program: str, environment: dict[str, str], outputs: list[int]) -> int:
         command = self._launch["command"]
         try:
-            self._groups.join()
-            try:
-                return os.posix_spawn(
-                    program,
-                    command,
-                    environment,
-                    file_actions=[
-                        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                        (os.POSIX_SPAWN_DUP2, outputs[0], 1),
-                        (os.POSIX_SPAWN_DUP2, outputs[1], 2),
-                    ],
-                    setsid=True,
-                    setsigmask=(),
-                    setsigdef=_IGNORED_BY_PYTHON,
-                )
-            finally:
-                self._groups.leave()
+            main = os.posix_spawn(
+                program,
+                command,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, outputs[0], 1),
+                    (os.POSIX_SPAWN_DUP2, outputs[1], 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_IGNORED_BY_PYTHON,
+            )
         except OSError as error:
             if error.errno in _START_MESSAGES:
                 raise _StartError("start", f"{command[0]}: {_START_MESSAGES[error.errno]}") from error
             raise _StartError("node-failed", f"the task could not be started: {_text(error)}") from error
+        # Where memory runs short the task goes before its supervisor, which is in the same group.
+        with contextlib.suppress(OSError), open(f"/proc/{main}/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(_FIRST_TO_GO)
+        return main
 
     def _watch(self, main: int) -> Any:
         """Wait for the end of the command, and bring it about when it is time; its status, not yet reaped."""
@@ -240,7 +241,6 @@ class _Supervisor:
         if cause is not None and cause not in ("gang", "cancelled"):
             self._stop_gang()
         self._poke()
-        self._groups.remove()
 
     def _stop_gang(self) -> None:
         """The first failure of a gang stops its other tasks."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from weir.engines.driver import AttemptOrder, EngineEnd, EngineState
 from weir.engines.local.allocation import Allocation
+from weir.engines.local.cgroup import NO_GROUPS, Groups
 from weir.model.state import Cause, Observed
 
 __all__ = ["TaskRecord", "Tracked", "end_of", "state_of"]
@@ -20,6 +21,8 @@ class Tracked:
     order: AttemptOrder
     state: EngineState
     allocation: Allocation | None = None
+    groups: Groups = NO_GROUPS
+    """Where the groups of its tasks are; an earlier driver may have had others."""
     launched: bool = False
     """Supervisors were asked for; else it waits for room."""
     stopping: str = ""
