@@ -32,6 +32,7 @@ from weir.scheduling.tables import (
     RESERVATION,
     RESERVED_NODE,
     RUN,
+    SCORED_ROWS,
     SLOT,
     START,
     Classes,
@@ -232,7 +233,9 @@ class State:
         )
         most = int(laid_out.max(initial=1))
         self.work = self.work._replace(
-            score=np.zeros(count, np.int64), key=np.zeros(most, np.int64), choice=np.zeros(most, np.int64)
+            score=np.zeros((SCORED_ROWS, count), np.int64),
+            key=np.zeros(most, np.int64),
+            choice=np.zeros(most, np.int64),
         )
         self.make_groups(_FIRST_ROWS)
         if self.run_details:
@@ -390,7 +393,8 @@ class State:
             check_batch(batch)
         # Numbers are given in an order of their own, so that the order of the list changes nothing.
         job = np.concatenate([batch.job for batch in batches])
-        if len(np.unique(job)) != len(job):
+        in_order = np.sort(job)
+        if bool((in_order[1:] == in_order[:-1]).any()):
             raise ValueError("a job is listed twice among those queued")
         if self.run_details:
             held = self.run_details.keys() & set(job.tolist())
@@ -419,7 +423,7 @@ class State:
     def _queues_of(self, batch: QueuedJobs) -> Int64s:
         number = self.class_number(batch.job_class)
         found = np.empty(len(batch.job), np.int64)
-        for priority in np.unique(batch.priority):
+        for priority in sorted(set(batch.priority.tolist())):
             found[batch.priority == priority] = self.queue_number(number, int(priority))
         return found
 
@@ -585,7 +589,8 @@ def _empty_pass() -> Pass:
     none = np.zeros(0, np.int64)
     return Pass(
         heap=none,
-        score=none,
+        score=np.zeros((SCORED_ROWS, 0), np.int64),
+        scored=np.full((SCORED_ROWS, 2), NOTHING, np.int64),
         key=none,
         choice=none,
         start=np.zeros(0, START),

@@ -16,6 +16,8 @@ Table = NDArray[Any]
 """An array of rows of one of the kinds below."""
 
 NOTHING = -1
+SCORED_ROWS = 256
+"""A power of two."""
 
 
 def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
@@ -108,7 +110,9 @@ class Pass(NamedTuple):
     heap: Int64s
     """Queues, by the order of the jobs at their cursors."""
     score: Int64s
-    """Of each pool, for the class and time limit that the counters name."""
+    """Scores of every pool (column) for the classes and time limits of the last jobs looked at."""
+    scored: Int64s
+    """Class and time limit of each row of `score`."""
     key: Int64s
     choice: Int64s
     """Nodes chosen for a gang, packed with how many tasks each gets, in order."""
@@ -133,10 +137,8 @@ class Counter:
     GROUPS = 8
     QUEUED = 9
     RECORDS_WANTED = 10
-    SCORED_CLASS = 11
-    SCORED_LIMIT = 12
-    NOW = 13
-    COUNT = 14
+    NOW = 11
+    COUNT = 12
 
 
 def enlarged(table: Table, rows: int) -> Table:

@@ -1,7 +1,8 @@
 """How compiled code is declared.
 
 `entry` is what Python calls; it is kept in the cache. `inner` is what only compiled code calls: it is compiled into
-the entries that use it, without a way in from Python, which saves half of the time that compiling takes.
+the entries that use it, without a way in from Python, which saves half of the time that compiling takes. `folded`
+is an inner one that is small and called so often that even the call would cost too much.
 """
 
 from typing import Any
@@ -12,3 +13,4 @@ entry = numba.njit(cache=True, error_model="numpy")
 # Numba's own types do not name these two options.
 _WITHOUT_PYTHON: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner = numba.njit(error_model="numpy", **_WITHOUT_PYTHON)
+folded = numba.njit(error_model="numpy", forceinline=True, **_WITHOUT_PYTHON)

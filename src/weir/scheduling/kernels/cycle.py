@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import entry, inner
+from weir.scheduling.kernels.compiled import entry, folded, inner
 from weir.scheduling.kernels.queue import advance, gather, mixed, unlink
 from weir.scheduling.kernels.room import (
     FREE_RECORDS,
@@ -16,11 +16,10 @@ from weir.scheduling.kernels.room import (
 )
 from weir.scheduling.kernels.running import FREE_RUNS, new_run
 from weir.scheduling.kernels.score import terms
-from weir.scheduling.tables import Counter
+from weir.scheduling.tables import SCORED_ROWS, Counter
 
 HEAP, STARTS, GROUPS, NOW = Counter.HEAP, Counter.STARTS, Counter.GROUPS, Counter.NOW
 RECORDS_WANTED = Counter.RECORDS_WANTED
-SCORED_CLASS, SCORED_LIMIT = Counter.SCORED_CLASS, Counter.SCORED_LIMIT
 
 NEVER = 2**62
 ELIGIBLE, CHOSEN, OUTSCORED, FULL, KEPT, CLOSED = 0, 1, 2, 3, 4, 5
@@ -33,11 +32,11 @@ def begin(classes, queues, slots, reservations, work, counters, now):  # type: i
     counters[STARTS] = 0
     counters[GROUPS] = 0
     counters[RECORDS_WANTED] = 0
-    counters[SCORED_CLASS] = -1
     counters[NOW] = now
     for place in range(len(reservations.pool)):
         reservations.pool[place].job = -1
     work.group_index[:] = -1
+    work.scored[:] = -1
     classes.kept[:] = 0
     gather(queues, slots, work, counters)
 
@@ -59,9 +58,9 @@ def proceed(  # type: ignore[no-untyped-def]
         slot = queues[queue].cursor
         job_class = queues[queue].job_class
         limit = slots[slot].limit
-        score_pools(pools, classes, rates, work, counters, job_class, limit)
+        score = score_pools(pools, classes, rates, work, job_class, limit)
         place, nodes, both = best_with_room(
-            pools, classes, free, later, reservations, work, job_class, now + limit
+            pools, classes, free, later, reservations, work, score, job_class, now + limit
         )
         after = np.int64(slots[slot].next)
         if place >= 0:
@@ -69,7 +68,7 @@ def proceed(  # type: ignore[no-untyped-def]
             if counters[FREE_RECORDS] < wanted:
                 counters[RECORDS_WANTED] = wanted
                 return MORE_ROOM
-            group = group_of(pools, classes, rates, work, counters, job_class, limit, place)
+            group = group_of(pools, classes, rates, work, counters, score, job_class, limit, place)
             run = new_run(pools, runs, counters, slots[slot].job, job_class, place, now + limit)
             runs[run].record = take(
                 pools, classes, free, later, both, records, counters, work, place, job_class, nodes
@@ -82,43 +81,50 @@ def proceed(  # type: ignore[no-untyped-def]
             if queues[queue].waits == 0:
                 queues[queue].waits = 1
                 job = slots[slot].job
-                reserve(pools, classes, free, later, runs, records, reservations, work, job, job_class, now)
+                reserve(
+                    pools, classes, free, later, runs, records, reservations, work, score, job, job_class, now
+                )
             after = next_that_may_start(pools, classes, queues, slots, reservations, queue, slot, now)
         advance(queues, slots, work, counters, after)
     return DONE
 
 
 @inner
-def score_pools(pools, classes, rates, work, counters, job_class, limit):  # type: ignore[no-untyped-def]
-    """Into `work.score`, the score of every pool, NEVER where a constraint fails; kept from the job before if alike."""
-    if counters[SCORED_CLASS] == job_class and counters[SCORED_LIMIT] == limit:
-        return
-    counters[SCORED_CLASS] = job_class
-    counters[SCORED_LIMIT] = limit
-    for place in range(len(pools)):
-        work.score[place] = NEVER
-        if classes.failed[job_class, place] == 0:
-            work.score[place] = terms(pools, classes, rates, place, job_class, limit)[4]
+def score_pools(pools, classes, rates, work, job_class, limit):  # type: ignore[no-untyped-def]
+    """The score of every pool, NEVER where a constraint fails; of jobs alike it is computed once."""
+    row = mixed(mixed(job_class + 1) + limit) & (SCORED_ROWS - 1)
+    score = work.score[row]
+    if work.scored[row, 0] != job_class or work.scored[row, 1] != limit:
+        work.scored[row, 0] = job_class
+        work.scored[row, 1] = limit
+        failed = classes.failed
+        for place in range(len(pools)):
+            score[place] = NEVER
+            if failed[job_class, place] == 0:
+                score[place] = terms(pools, classes, rates, place, job_class, limit)[4]
+    return score
 
 
 @inner
-def best_with_room(pools, classes, free, later, reservations, work, job_class, end):  # type: ignore[no-untyped-def]
+def best_with_room(pools, classes, free, later, reservations, work, score, job_class, end):  # type: ignore[no-untyped-def]
     """(pool, number of nodes in `work.choice`, whether the job may outlast a reservation there); pool -1 for none.
 
     Each pool found without room is marked, so that no fellow asks again before something is freed.
     """
+    blocked = classes.blocked
+    kept = classes.kept
     while True:
         best = -1
         least = NEVER
         for place in range(len(pools)):
             if (
-                work.score[place] < least
-                and classes.blocked[job_class, place] == 0
+                score[place] < least
+                and blocked[job_class, place] == 0
                 and pools[place].open != 0
-                and not (classes.kept[job_class, place] != 0 and outlasts(reservations, place, end))
+                and not (kept[job_class, place] != 0 and outlasts(reservations, place, end))
             ):
                 best = place
-                least = work.score[place]
+                least = score[place]
         if best < 0:
             return -1, 0, False
         both = outlasts(reservations, best, end)
@@ -126,38 +132,38 @@ def best_with_room(pools, classes, free, later, reservations, work, job_class, e
         if nodes > 0:
             return best, nodes, both
         if both:
-            classes.kept[job_class, best] = 1
+            kept[job_class, best] = 1
             nodes = choose(pools, classes, free, later, False, work, best, job_class)
         if nodes == 0:
-            classes.blocked[job_class, best] = 1
+            blocked[job_class, best] = 1
 
 
-@inner
+@folded
 def outlasts(reservations, place, end):  # type: ignore[no-untyped-def]
     """Whether a job that may run until `end` could still run when the pool's reservation starts."""
     return reservations.pool[place].job >= 0 and end > reservations.pool[place].start
 
 
 @inner
-def best_open(pools, work):  # type: ignore[no-untyped-def]
+def best_open(pools, score):  # type: ignore[no-untyped-def]
     """The best scored pool that is open, whether or not it has room, or -1."""
     best = -1
     least = NEVER
     for place in range(len(pools)):
-        if work.score[place] < least and pools[place].open != 0:
+        if score[place] < least and pools[place].open != 0:
             best = place
-            least = work.score[place]
+            least = score[place]
     return best
 
 
 @inner
-def reserve(pools, classes, free, later, runs, records, reservations, work, job, job_class, now):  # type: ignore[no-untyped-def]
+def reserve(pools, classes, free, later, runs, records, reservations, work, score, job, job_class, now):  # type: ignore[no-untyped-def]
     """Reserve the job's best pool, unless another has: the first instant when enough will have ended by its limit.
 
     A job past its limit counts as ending now. What the pool has free then, besides the nodes proven for the job,
     is left in `later`.
     """
-    place = best_open(pools, work)
+    place = best_open(pools, score)
     if place < 0 or reservations.pool[place].job >= 0:
         return
     pool = pools[place]
@@ -252,11 +258,16 @@ def next_that_may_start(pools, classes, queues, slots, reservations, queue, slot
 
 
 @inner
-def group_of(pools, classes, rates, work, counters, job_class, limit, chosen):  # type: ignore[no-untyped-def]
+def group_of(pools, classes, rates, work, counters, score, job_class, limit, chosen):  # type: ignore[no-untyped-def]
     """The group of starts decided alike that one belongs to, made if it is the first."""
     kept = np.int64(0)
+    blocked = classes.blocked
     for place in range(len(pools)):
-        if verdict_of(pools, classes, work, job_class, place, chosen) == KEPT:
+        if (
+            score[place] <= score[chosen]
+            and blocked[job_class, place] == 0
+            and verdict_of(pools, classes, score, job_class, place, chosen) == KEPT
+        ):
             kept = mixed(kept + place + 1)
     mask = len(work.group_index) - 1
     at = hashed(job_class, limit, chosen, kept) & mask
@@ -274,7 +285,7 @@ def group_of(pools, classes, rates, work, counters, job_class, limit, chosen):  
     row.limit = limit
     row.chosen = chosen
     row.kept = kept
-    row.listed = list_pools(pools, classes, rates, work, group, job_class, limit, chosen)
+    row.listed = list_pools(pools, classes, rates, work, score, group, job_class, limit, chosen)
     return group
 
 
@@ -297,17 +308,17 @@ def regroup(work, groups):  # type: ignore[no-untyped-def]
 
 
 @inner
-def list_pools(pools, classes, rates, work, group, job_class, limit, chosen):  # type: ignore[no-untyped-def]
+def list_pools(pools, classes, rates, work, score, group, job_class, limit, chosen):  # type: ignore[no-untyped-def]
     """Write the chosen pool and then the others by score, as many as are listed; returns how many."""
     place = chosen
     for listed in range(work.listed.shape[1]):
         if listed > 0:
-            place = next_best(work.score, chosen, place if listed > 1 else -1)
+            place = next_best(score, chosen, place if listed > 1 else -1)
             if place < 0:
                 return listed
         row = work.listed[group, listed]
         row.pool = place
-        row.verdict = verdict_of(pools, classes, work, job_class, place, chosen)
+        row.verdict = verdict_of(pools, classes, score, job_class, place, chosen)
         row.idle = pools[place].idle
         row.run, row.data, row.money, row.carbon, row.score = terms(
             pools, classes, rates, place, job_class, limit
@@ -331,17 +342,16 @@ def next_best(score, chosen, last):  # type: ignore[no-untyped-def]
     return best
 
 
-@inner
-def verdict_of(pools, classes, work, job_class, place, chosen):  # type: ignore[no-untyped-def]
-    """What the decision for one pool found about another; the scores are in `work.score`."""
+@folded
+def verdict_of(pools, classes, score, job_class, place, chosen):  # type: ignore[no-untyped-def]
+    """What the decision for one pool found about another."""
     if place == chosen:
         return CHOSEN
-    score = work.score[place]
-    if score == NEVER:
+    if score[place] == NEVER:
         return ELIGIBLE
     if pools[place].open == 0:
         return CLOSED
-    if score > work.score[chosen] or (score == work.score[chosen] and place > chosen):
+    if score[place] > score[chosen] or (score[place] == score[chosen] and place > chosen):
         return OUTSCORED
     if classes.blocked[job_class, place] != 0:
         return FULL

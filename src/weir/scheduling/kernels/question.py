@@ -8,7 +8,6 @@ from weir.scheduling.kernels.cycle import (
     KEPT,
     NEVER,
     OUTSCORED,
-    SCORED_CLASS,
     outlasts,
     score_pools,
 )
@@ -18,22 +17,21 @@ from weir.scheduling.kernels.score import terms
 
 @entry
 def judge(  # type: ignore[no-untyped-def]
-    pools, classes, free, later, reservations, work, counters, rates, job_class, limit, now, room, found
+    pools, classes, free, later, reservations, work, rates, job_class, limit, now, room, found
 ):
     """For every pool, its row of `found`, and in `room` how many of the tasks have room now.
 
     OUTSCORED stands for every pool with room. Room kept for a reservation is KEPT, however many tasks would fit
     without it.
     """
-    counters[SCORED_CLASS] = -1
-    score_pools(pools, classes, rates, work, counters, job_class, limit)
+    score = score_pools(pools, classes, rates, work, job_class, limit)
     tasks = classes.row[job_class].tasks
     for place in range(len(pools)):
         row = found[place]
         row.pool = place
         row.verdict = ELIGIBLE
         row.idle = pools[place].idle
-        if work.score[place] == NEVER:
+        if score[place] == NEVER:
             continue
         row.run, row.data, row.money, row.carbon, row.score = terms(
             pools, classes, rates, place, job_class, limit

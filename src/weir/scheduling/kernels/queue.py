@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import entry, inner
+from weir.scheduling.kernels.compiled import entry, folded, inner
 from weir.scheduling.tables import Counter
 
 HEAP, FREE_SLOT, QUEUED, QUEUES = Counter.HEAP, Counter.FREE_SLOT, Counter.QUEUED, Counter.QUEUES
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
 
-@inner
+@folded
 def mixed(number):  # type: ignore[no-untyped-def]
     """A well spread non-negative number."""
     number = number * _MIX
@@ -128,7 +128,7 @@ def dequeue(queues, slots, index, counters, jobs):  # type: ignore[no-untyped-de
             unlink(queues, slots, counters, slot)
 
 
-@inner
+@folded
 def goes_before(queues, slots, one, other):  # type: ignore[no-untyped-def]
     """The global order of two slots: priority class, then age, then number."""
     first = queues[slots[one].queue].priority

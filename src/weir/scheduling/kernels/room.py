@@ -6,21 +6,20 @@ With `both`, only what is free in both counts: that is for jobs which may outlas
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import entry, inner
+from weir.scheduling.kernels.compiled import entry, folded, inner
 from weir.scheduling.tables import Counter
 
 FREE_RECORD, FREE_RECORDS = Counter.FREE_RECORD, Counter.FREE_RECORDS
 WHOLE = 1_000
-MANY = 2**31
 NODE_BITS, TASK_BITS = 20, 20
 _CORE_BITS, _DEVICE_BITS = 21, 20
 NODE_MASK, TASK_MASK = 2**NODE_BITS - 1, 2**TASK_BITS - 1
 _CORE_MOST, _DEVICE_MOST = 2**_CORE_BITS - 1, 2**_DEVICE_BITS - 1
 
 
-@inner
-def fitting(pool, free, later, both, node, need):  # type: ignore[no-untyped-def]
-    """(how many tasks of a class fit on the node, a key that sorts nodes by how well they fit).
+@folded
+def fitting(pool, free, later, both, node, need, most):  # type: ignore[no-untyped-def]
+    """(how many tasks of a class fit on the node, at most `most`; a key that sorts nodes by how well they fit).
 
     The key rises with: opening a whole device for a share, free devices, free cores, and last the node's index,
     which is in its lowest bits.
@@ -36,17 +35,17 @@ def fitting(pool, free, later, both, node, need):  # type: ignore[no-untyped-def
     if cores < need.cores or memory < need.memory or devices < need.devices:
         return 0, 0
     opens = 0
-    fits = MANY
-    if need.devices > 0:
-        if pool.shares == 0:
-            fits = devices // need.devices
-        else:
-            fits, opens = fitting_devices(pool, free, later, both, node, need.devices)
-    if fits > 1:
-        if need.cores > 0:
-            fits = min(fits, cores // need.cores)
-        if need.memory > 0:
-            fits = min(fits, memory // need.memory)
+    fits = most
+    if need.devices > 0 and pool.shares != 0:
+        found, opens = fitting_devices(pool, free, later, both, node, need.devices)
+        fits = min(fits, found)
+    # Divisions are the slowest thing here by far, so only what is short is divided.
+    elif most > 1 and devices < most * need.devices:
+        fits = devices // need.devices
+    if fits > 1 and cores < fits * need.cores:
+        fits = cores // need.cores
+    if fits > 1 and memory < fits * need.memory:
+        fits = memory // need.memory
     key = (opens << _DEVICE_BITS) | min(_DEVICE_MOST, max(0, devices))
     key = (key << _CORE_BITS) | min(_CORE_MOST, max(0, cores))
     return fits, (key << NODE_BITS) | node
@@ -64,13 +63,13 @@ def fitting_devices(pool, free, later, both, node, devices):  # type: ignore[no-
             left = min(left, later.device[device])
         if devices < WHOLE:
             if left >= devices:
-                found += left // devices
+                found += 1 if left < 2 * devices else left // devices
                 if left < WHOLE:
                     opens = 0
         elif left == WHOLE:
             found += 1
     if devices >= WHOLE:
-        return found * WHOLE // devices, 0
+        return found // (devices // WHOLE), 0
     return found, opens
 
 
@@ -83,7 +82,7 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
     if wanted == 1:
         best = np.int64(2**62)
         for node in range(pool.nodes):
-            fits, key = fitting(pool, free, later, both, node, need)
+            fits, key = fitting(pool, free, later, both, node, need, 1)
             if fits > 0 and key < best:
                 best = key
         if best == 2**62:
@@ -93,7 +92,7 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
     count = 0
     total = 0
     for node in range(pool.nodes):
-        fits, key = fitting(pool, free, later, both, node, need)
+        fits, key = fitting(pool, free, later, both, node, need, wanted)
         if fits > 0:
             work.key[count] = key
             count += 1
@@ -104,9 +103,9 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
     used = 0
     while wanted > 0:
         node = work.key[used] & NODE_MASK
-        fits, _ = fitting(pool, free, later, both, node, need)
-        work.choice[used] = (node << TASK_BITS) | min(fits, wanted)
-        wanted -= min(fits, wanted)
+        fits, _ = fitting(pool, free, later, both, node, need, wanted)
+        work.choice[used] = (node << TASK_BITS) | fits
+        wanted -= fits
         used += 1
     work.choice[:used].sort()
     return used
@@ -119,10 +118,10 @@ def room_for(pools, classes, free, later, both, place, job_class):  # type: igno
     need = classes.row[job_class]
     total = 0
     for node in range(pool.nodes):
-        fits, _ = fitting(pool, free, later, both, node, need)
+        fits, _ = fitting(pool, free, later, both, node, need, need.tasks - total)
         total += fits
-        if total >= need.tasks:
-            return need.tasks
+        if total == need.tasks:
+            break
     return total
 
 

@@ -7,7 +7,7 @@ amounts (thousandths times tasks) <= 2**37, weights <= 10**5.
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import inner
+from weir.scheduling.kernels.compiled import folded
 
 LONGEST_RUN = 2**38
 LONGEST_MOVE = 2**39
@@ -15,20 +15,24 @@ LARGEST_RATE = 2**50
 LARGEST_TERM = 2**44
 """Micro-yuan (17.6 million yuan) or milligrams: what is more counts as this. 3 x 10**5 x 2**44 < 2**63."""
 HOUR_MS = 3_600_000
+OVERFLOWING = 2.0**62
 
 
-@inner
+@folded
 def scaled(value, factor, divisor, most):  # type: ignore[no-untyped-def]
-    """floor(value * factor / divisor), or `most` if that is less. Needs (divisor - 1) * factor + most < 2**63."""
-    if value <= 0 or factor <= 0:
-        return 0
+    """floor(value * factor / divisor), or `most` if that is less.
+
+    Needs values that are not negative, most <= 2**61, and (divisor - 1) * factor < 2**62. `divisor` is a constant, so
+    that compiling makes a multiplication of the division.
+    """
     whole = value // divisor
-    if whole > most // factor:
+    # A product that rounds to less than 2**62 is less than 2**63, and so can be compared as it is.
+    if float(whole) * float(factor) >= OVERFLOWING:
         return most
     return min(most, whole * factor + (value % divisor) * factor // divisor)
 
 
-@inner
+@folded
 def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-untyped-def]
     """(run ms, data ms, money in micro-yuan, carbon in mg, score) of one job of a class with that time limit.
 
