@@ -124,7 +124,13 @@ def list_jobs(
     return caller.answer(
         caller.read(
             lambda connection: list_submissions(
-                connection, caller.actor, cursor=cursor, limit=limit, states=state or (), name=name
+                connection,
+                caller.actor,
+                caller.now_ms,
+                cursor=cursor,
+                limit=limit,
+                states=state or (),
+                name=name,
             )
         )
     )

@@ -58,7 +58,7 @@ def explain(connection: Connection, found: Found, stand: Stand | None, now_ms: i
     return ExplanationView(
         job=found.name,
         state=state.name.lower(),
-        summary=f"{said}; {attempt.centre}/{attempt.pool} was chosen",
+        summary="; ".join(filter(None, (said, f"{attempt.centre}/{attempt.pool} was chosen"))),
         as_of_position=position,
         as_of_ms=now_ms,
         waits_for=waits_for,

@@ -25,6 +25,7 @@ from weir.model.role import Role
 from weir.model.state import JobState
 from weir.model.view import SubmittedView
 from weir.store import Transaction, schema
+from weir.units import format_bytes
 
 RandomBits = Callable[[int], int]
 
@@ -170,7 +171,8 @@ def _need(specification: JobSpecification) -> tuple[str, str]:
         each = f"{devices.share}/1000" if devices.share else str(devices.count)
         return "devices", f"{each} for each of {specification.tasks.most} tasks"
     cores = f"{specification.cores / 1000:g}"
-    return "tasks", f"{specification.tasks.most} with {cores} cores and {specification.memory} bytes each"
+    memory = format_bytes(specification.memory)
+    return "tasks", f"{specification.tasks.most} with {cores} cores and {memory} each"
 
 
 def _entries(

@@ -153,13 +153,14 @@ def show_job(connection: Connection, found: Found, now_ms: int) -> JobView:
 def list_submissions(
     connection: Connection,
     actor: Actor,
+    now_ms: int,
     *,
     cursor: str = "",
     limit: int = 50,
     states: Sequence[str] = (),
     name: str = "",
 ) -> SubmissionPage:
-    """A page of the submissions that the actor may see, newest first.
+    """A page of the submissions that the actor may see, newest first; each single one with its job.
 
     `states`: with at least one job in one of them. `name`: as submitted.
     `cursor`: empty, or the `next` of the page before.
@@ -176,7 +177,13 @@ def list_submissions(
     rows = connection.execute(query.limit(_limit(limit) + 1)).all()
     page = rows[:limit]
     following = str(page[-1].number) if len(rows) > limit else ""
-    return SubmissionPage(tuple(_submission_views(connection, page)), following)
+    singles = connection.execute(
+        _JOBS.where(among(_job.number, "jobs")),
+        {"jobs": number_list(row.first_job for row in page if not row.is_array)},
+    ).all()
+    jobs = {view.id: view for view in _job_views(connection, singles, now_ms, whole=False)}
+    views = [replace(view, job=jobs.get(view.id)) for view in _submission_views(connection, page)]
+    return SubmissionPage(tuple(views), following)
 
 
 def list_elements(

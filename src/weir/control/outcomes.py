@@ -17,7 +17,7 @@ _WORDS = {
     Cause.INPUTS: "its inputs could not be fetched",
     Cause.OUTPUTS: "its outputs could not be taken over",
     Cause.REJECTED: "the engine refused it",
-    Cause.CANCELLED: "it was cancelled",
+    Cause.CANCELLED: "",
     Cause.PREEMPTED: "it had to make room for another",
     Cause.NODE_FAILED: "its node failed",
     Cause.LOST: "it was lost: the engine knows nothing of its end",
@@ -26,29 +26,34 @@ _WORDS = {
 }
 _STANDS = {
     JobState.WAITING: "it waits for the jobs that it comes after",
-    JobState.HELD: "it is held until its owner releases it",
+    JobState.HELD: "until its owner releases it",
     JobState.QUEUED: "it is ready and waits for a pool",
     JobState.PLACED: "a pool is chosen; its agent has not answered yet",
     JobState.STARTING: "the centre has it and prepares its start",
-    JobState.RUNNING: "it runs",
-    JobState.STOPPING: "it is being stopped",
     JobState.UNKNOWN: "its centre cannot be reached; what became of it is not known",
-    JobState.SUCCEEDED: "it succeeded",
 }
+_TOLD_WHOLE = frozenset({Cause.EXIT, Cause.SIGNAL, Cause.TIME_LIMIT, Cause.CANCELLED})
+"""Causes of which an engine's own message says all that the words above would."""
 
 
 def words_for(state: JobState, cause: str | None, attempt: AnyRow | None) -> str:
-    """Where a job stands, or why it ended so, in plain words; `attempt` is its newest."""
+    """What a job waits for, or why it ended so, in plain words, where its state alone does not tell.
+
+    `attempt` is its newest.
+    """
     if cause is None:
         said = _STANDS.get(state, "")
     else:
         code = attempt.exit_code if attempt is not None else None
         signal = attempt.signal if attempt is not None else None
         said = _WORDS[Cause(cause)].format(code=code, signal=signal)
-    own = attempt is not None and (state.ended or state.placed) and cause != Cause.DEPENDENCY.value
-    if own and attempt is not None and attempt.message:
-        said = f"{said}: {attempt.message}"
-    return said
+    if attempt is None:
+        return "before it was placed" if cause == Cause.CANCELLED.value else said
+    if not attempt.message or not (state.ended or state.placed) or cause == Cause.DEPENDENCY.value:
+        return said
+    if not said or (cause is not None and Cause(cause) in _TOLD_WHOLE):
+        return str(attempt.message)
+    return f"{said}: {attempt.message}"
 
 
 def attempt_view(
