@@ -78,7 +78,9 @@ def run_server_process(options: ServerOptions) -> int:
         listening = stack.enter_context(contextlib.closing(listening_socket(options.host, options.port)))
         url = _url(options, listening)
         meters = Meters()
-        control = Control(store, ControlSettings(), f"{os.getpid()}-{secrets.token_hex(4)}", url)
+        # One process has a SQLite file at a time; the store itself sees to that.
+        scheduling = ControlSettings(alone=store.dialect == "sqlite")
+        control = Control(store, scheduling, f"{os.getpid()}-{secrets.token_hex(4)}", url)
         loop = ControlLoop(control, store, meters, _now_ms)
         services = Services(
             store=store,

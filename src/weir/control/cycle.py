@@ -22,6 +22,8 @@ class ControlSettings:
     policy: Policy = field(default_factory=Policy)
     patience: Patience = field(default_factory=Patience)
     lease_ms: int = LEASE_MS
+    alone: bool = False
+    """No other process can have this store open, so that a killed one's lease need not be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +137,15 @@ class Control:
         held = self._lease
         if held and held.expires_ms - now_ms > self._settings.lease_ms // 2:
             return held
-        if held is None:
+        settings = self._settings
+        if held is None and not settings.alone:
             other = self._store.read(lambda connection: leader.leader(connection, now_ms))
             if other and other.holder != self._holder:
                 return other
         lease = self._store.write(
-            lambda tx: leader.acquire(tx, self._holder, self._address, now_ms, self._settings.lease_ms)
+            lambda tx: leader.acquire(
+                tx, self._holder, self._address, now_ms, settings.lease_ms, alone=settings.alone
+            )
         )
         if lease.holder != self._holder:
             self._lease = None

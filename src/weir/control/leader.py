@@ -49,8 +49,12 @@ def leader(connection: Connection, now_ms: int) -> Lease | None:
     return Lease(row.holder, row.term, row.expires_ms, row.address)
 
 
-def acquire(tx: Transaction, holder: str, address: str, now_ms: int, lease_ms: int = LEASE_MS) -> Lease:
+def acquire(
+    tx: Transaction, holder: str, address: str, now_ms: int, lease_ms: int = LEASE_MS, *, alone: bool = False
+) -> Lease:
     """The lease as it is then: prolonged where `holder` has it, taken over with a new term where it had run out.
+
+    `alone` says that no other process can have this store open: whoever else holds the lease is dead.
 
     A holder that starts anew takes another name, so that it never goes on in a term of its former life.
     """
@@ -61,7 +65,7 @@ def acquire(tx: Transaction, holder: str, address: str, now_ms: int, lease_ms: i
             insert(schema.lease).values(name=LEASE, holder=holder, term=1, expires_ms=until, address=address)
         )
         return Lease(holder, 1, until, address)
-    if row.holder != holder and row.expires_ms > now_ms:
+    if row.holder != holder and row.expires_ms > now_ms and not alone:
         return Lease(row.holder, row.term, row.expires_ms, row.address)
     term = row.term if row.holder == holder else row.term + 1
     written = tx.connection.execute(
