@@ -202,6 +202,9 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = (
+        -1
+    )  # head and body in one packet; in two, the second waits for the first's late acknowledgement
     state: AgentServer
 
     def do_GET(self) -> None:

@@ -405,7 +405,7 @@ class _Runner:
         """Log a trouble once, and its end."""
         before = self._said.get(what, "")
         self._said[what] = trouble
-        if trouble and trouble != before:
+        if trouble and trouble != before and not self._ending.is_set():
             log.warning("%s: %s", what, trouble)
         elif before and not trouble:
             log.info("%s: works again", what)

@@ -1,5 +1,7 @@
 """What an agent does about one attempt and another, told step by step."""
 
+import sqlite3
+
 import pytest
 
 from tests.unit.agents.centre import POOL, SUCCESS, WORK, Centre
@@ -28,7 +30,7 @@ from weir.agents.inputs import (
     SubmitAnswered,
     SubmitUnknown,
 )
-from weir.agents.record import Order, Phase
+from weir.agents.record import Batch, Order, Phase
 from weir.engines.driver import EngineState, SubmitOutcome
 from weir.model.agent import DesiredAttempt, End, InputFile, LogChunk, OutputFile, PullAnswer, ReportAnswer
 from weir.model.state import Cause, Desired, Observed
@@ -520,6 +522,26 @@ def test_the_engine_is_asked_about_everything_from_time_to_time(centre: Centre) 
         centre.later(15_000)
         centre.settle()
     assert ONE in centre.server.ends, "although the engine gave no hint"
+
+
+def test_a_record_that_cannot_be_written_lets_nothing_happen_and_loses_nothing(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(batch: Batch) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    centre.server.run(ONE)
+    pull = centre.take(SendPull)
+    monkeypatch.setattr(centre.record, "commit", full)
+    with pytest.raises(sqlite3.OperationalError):
+        centre.give(PullAnswered(pull.number, centre.server.pull(pull.pull)))
+    with pytest.raises(sqlite3.OperationalError):
+        centre.start()
+    assert not centre.asked(Submit)
+    monkeypatch.undo()
+    centre.start()
+    centre.settle()
+    assert Phase.HELD is centre.recorded(ONE).phase
 
 
 def test_work_that_the_answer_does_not_hold_is_refused(centre: Centre) -> None:

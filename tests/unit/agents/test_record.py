@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.agents.centre import SUCCESS, WORK
@@ -130,6 +130,7 @@ ENDS = st.builds(
 )
 
 
+@settings(max_examples=25)  # each syncs a file to the disk several times
 @given(
     message=st.text(),
     started=st.none() | st.integers(0, 1 << 50),

@@ -64,6 +64,7 @@ def proxy() -> Iterator[tuple[Web, int]]:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as far:
                 self.send_response(200)
                 self.end_headers()
+                self.wfile.flush()
                 _copy(self.connection, far)
             self.close_connection = True
 
@@ -94,6 +95,9 @@ def _serving(server: _Server) -> Iterator[None]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = (
+        -1
+    )  # head and body in one packet; in two, the second waits for the first's late acknowledgement
     web: Web
 
     def setup(self) -> None:
