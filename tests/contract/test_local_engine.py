@@ -252,6 +252,25 @@ def test_forgotten_folders_are_gone_at_once_and_swept_later(stage: Stage) -> Non
     again(stage)
 
 
+def test_what_an_earlier_agent_had_forgotten_is_swept(stage: Stage) -> None:
+    stage.driver.close()
+    for name in (".forgotten", ".removing"):
+        (stage.folder / "attempts" / name / "old").mkdir(parents=True)
+    again(stage)
+    for _ in range(200):
+        stage.driver.wait(0.05)
+        if not list((stage.folder / "attempts").iterdir()):
+            break
+    assert [] == list((stage.folder / "attempts").iterdir())
+
+
+def test_names_need_not_be_ascii(tmp_path: Path, stage_at: Callable[..., Stage]) -> None:
+    stage = stage_at(tmp_path / "合肥", private_root=str(tmp_path))
+    order = stage.order("sh", "-c", "pwd; echo $NAME", environment={"NAME": "值"})
+    assert stage.run(order).cause is None
+    assert [f"{order.folder}/work", "值"] == stage.lines(order)
+
+
 def test_environment_is_little_and_its_own(tmp_path: Path, stage_at: Callable[..., Stage]) -> None:
     stage = stage_at(pass_environment="PASSED")
     driver = LocalDriver(stage.folder)

@@ -61,7 +61,7 @@ class TaskGroups:
         """Make the groups and move the calling process in. Raises OSError where that is refused."""
         for folder in self._folders:
             _make(folder)
-        if self._memory:
+        if self._memory and memory_bytes:
             _limit_memory(self._memory, memory_bytes + _OWN_BYTES)
         if self._pids and processes:
             _write(f"{self._pids}/pids.max", str(processes + 1))

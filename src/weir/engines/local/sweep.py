@@ -50,10 +50,12 @@ class Sweeper:
         due = now_s - last_start_s > _QUIET_S or now_s - self._since_s > _LATEST_S or self._waiting > _AT_MOST
         if not self._waiting or not due:
             return
-        if self._forgotten.exists() and not self._removing.exists():
-            self._forgotten.rename(self._removing)
+        if not self._removing.exists():
             self._waiting = 0
             self._since_s = now_s
+            if not self._forgotten.exists():
+                return
+            self._forgotten.rename(self._removing)
         self._process = subprocess.Popen(
             ["rm", "-rf", "--", os.fspath(self._removing)],
             stdin=subprocess.DEVNULL,

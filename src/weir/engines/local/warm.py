@@ -16,6 +16,11 @@ from weir.engines.local.zygote import COMMAND
 __all__ = ["Warm"]
 
 _READY_S = 30.0
+# The folder, or the archive, that `weir` itself was imported from; its name may be relative.
+_ORIGIN = Path(weir.__file__).absolute().parents[1]
+# Little more than what the interpreter may need to start: no secret of the agent's lies in a supervisor's
+# environment.
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
 
 
 class Warm:
@@ -24,16 +29,15 @@ class Warm:
     def __init__(self, log: Path, private_root: str) -> None:
         """Raises EngineUnreachableError where it does not come up."""
         mine, its = socket.socketpair()
-        # The folder, or the archive, that `weir` itself was imported from.
-        origin = Path(weir.__file__).parents[1]
         with its, log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", COMMAND, os.fspath(origin), private_root],
+                [sys.executable, "-I", "-S", "-X", "utf8", "-c", COMMAND, os.fspath(_ORIGIN), private_root],
                 stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
                 cwd="/",
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         self._socket = mine
         self._unread = b""
