@@ -1,0 +1,232 @@
+"""What holds for any history of the core: whatever happens in whatever order, and however it is told."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.scheduling.provinces import GIB, NOW, pool
+from weir.scheduling import Policy, State, explain, fits_ever, step, validate
+from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.plan import Plan, Verdict
+
+CENTRES = ("a", "b", "c")
+LINKS = (LinkRow("a", "b", 10**9, 5), LinkRow("b", "c", 10**8, 20))
+
+
+@st.composite
+def provinces(draw: st.DrawFn) -> tuple[PoolRow, ...]:
+    count = draw(st.integers(1, 4))
+    return tuple(
+        pool(
+            f"{draw(st.sampled_from(CENTRES))}/{number}",
+            nodes=draw(st.integers(0, 4)),
+            devices_per_node=draw(st.integers(0, 3)),
+            cores_milli_per_node=draw(st.sampled_from([2_000, 4_000, 9_500])),
+            memory_bytes_per_node=draw(st.integers(2, 9)) * GIB,
+            shares=draw(st.booleans()),
+            speed_milli=draw(st.sampled_from([500, 1_000, 1_300])),
+            device_hour_micro_yuan=draw(st.sampled_from([1_000_000, 30_000_000])),
+            stack=draw(st.sampled_from(["cuda", "cann"])),
+            closed_because=draw(st.sampled_from(["", "", "", "draining"])),
+        )
+        for number in range(count)
+    )
+
+
+classes = st.builds(
+    JobClass,
+    tasks=st.sampled_from([1, 1, 2, 3, 6]),
+    devices_milli=st.sampled_from([0, 300, 500, 700, 1_000, 1_000, 2_000]),
+    cores_milli=st.sampled_from([0, 500, 1_000, 2_000]),
+    memory_bytes=st.sampled_from([0, GIB, 2 * GIB]),
+    variant_speeds=st.sampled_from([(), (), (("cuda", 800),)]),
+    data=st.sampled_from([(), (), (("a", 10**9),), (("c", 10**8), ("a", 5))]),
+    weight_carbon=st.sampled_from([0, 1_000]),
+)
+
+
+@dataclass
+class Told:
+    """What has been told to the core so far: the snapshot that a new one would be given."""
+
+    pools: tuple[PoolRow, ...] = ()
+    queued: dict[int, tuple[JobClass, int, int, int]] = field(default_factory=dict)
+    running: dict[int, RunningJob] = field(default_factory=dict)
+
+    def take(self, changes: Changes, plan: Plan, now_ms: int) -> None:
+        if changes.pools is not None:
+            self.pools = changes.pools
+        for job in changes.freed:
+            self.running.pop(job, None)
+        for job in changes.unqueued.tolist():
+            self.queued.pop(job, None)
+        for batch in changes.queued:
+            columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms)
+            for job, *rest in zip(*(column.tolist() for column in columns), strict=True):
+                self.queued[job] = (batch.job_class, *rest)
+        for start in plan.starts:
+            job_class, _, _, limit = self.queued.pop(start.job)
+            self.running[start.job] = RunningJob(
+                start.job, job_class, start.pool, start.nodes, now_ms, limit, start.devices
+            )
+
+    def snapshot(self) -> Changes:
+        return Changes(
+            pools=self.pools,
+            links=LINKS,
+            queued=tuple(batch(job_class, [(job, *rest)]) for job, (job_class, *rest) in self.queued.items()),
+            running=tuple(self.running.values()),
+        )
+
+
+def batch(job_class: JobClass, rows: list[tuple[int, ...]]) -> QueuedJobs:
+    columns = np.array(rows, np.int64).reshape(len(rows), 4).T
+    return QueuedJobs(job_class, *(np.ascontiguousarray(column) for column in columns))
+
+
+@st.composite
+def next_changes(draw: st.DrawFn, told: Told, numbers: list[int]) -> Changes:
+    changes: dict[str, Any] = {}
+    if not told.pools or draw(st.integers(0, 9)) == 0:
+        changes["pools"] = draw(provinces())
+        changes["links"] = LINKS
+    held, waiting = sorted(told.running), sorted(told.queued)
+    if held:
+        changes["freed"] = tuple(draw(st.lists(st.sampled_from(held), unique=True, max_size=4)))
+    if waiting and draw(st.booleans()):
+        changes["unqueued"] = np.array(
+            draw(st.lists(st.sampled_from(waiting), unique=True, max_size=3)), np.int64
+        )
+    batches = []
+    for _ in range(draw(st.integers(0, 3))):
+        rows = []
+        for _ in range(draw(st.integers(1, 4))):
+            numbers.append(len(numbers) + 1)
+            submitted, limit = draw(st.integers(0, 5)), draw(st.sampled_from([1_000, 60_000, 3_600_000]))
+            rows.append((numbers[-1] * 7 % 1_009, draw(st.integers(0, 2)), NOW + submitted, limit))
+        batches.append(batch(draw(classes), rows))
+    return Changes(**changes, queued=tuple(batches))
+
+
+def assert_starts_are_right(told: Told, plan: Plan) -> None:
+    """Called before the plan is taken in: all that a start must fulfil, computed the slow way."""
+    by_key = {row.key: row for row in told.pools}
+    used: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    device: defaultdict[tuple[str, int, int], int] = defaultdict(int)
+    rows = [(job.job_class, job.pool, job.nodes, job.devices) for job in told.running.values()]
+    new = [(told.queued[start.job][0], start.pool, start.nodes, start.devices) for start in plan.starts]
+    touched = set()
+    for job_class, key, nodes, devices in new:
+        assert "" == by_key[key].closed_because
+        assert [Verdict.FITS] == [reason.verdict for reason in fits_ever([by_key[key]], LINKS, job_class)]
+        assert job_class.tasks == sum(tasks for _, tasks in nodes)
+        assert all(0 <= node < by_key[key].nodes for node, _ in nodes)
+        touched.update((key, node) for node, _ in nodes)
+        assert bool(devices) == (by_key[key].shares and job_class.devices_milli > 0)
+    for job_class, key, nodes, devices in rows + new:
+        each = iter(devices)
+        for node, tasks in nodes:
+            for place, need in enumerate(
+                (job_class.devices_milli, job_class.cores_milli, job_class.memory_bytes)
+            ):
+                used[key, node][place] += tasks * need
+            for _ in range(tasks * max(1, job_class.devices_milli // 1_000) if devices else 0):
+                device[key, node, next(each)] += min(1_000, job_class.devices_milli)
+    for key, node in touched:
+        row = by_key[key]
+        most = (row.devices_per_node * 1_000, row.cores_milli_per_node, row.memory_bytes_per_node)
+        assert all(amount <= limit for amount, limit in zip(used[key, node], most, strict=True))
+        assert all(amount <= 1_000 for at, amount in device.items() if at[:2] == (key, node))
+
+
+def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
+    for start in plan.starts:
+        answer = explain(state, start.job, now_ms)
+        assert answer is not None
+        assert 0 == answer.position
+        assert plan.reasons[start.reason] == answer.pools
+        [chosen] = [reason for reason in answer.pools if reason.verdict is Verdict.CHOSEN]
+        assert start.pool == chosen.pool
+        better = [r for r in answer.pools if r.terms and chosen.terms and r.terms.score < chosen.terms.score]
+        assert {reason.verdict for reason in better} <= {Verdict.FULL, Verdict.CLOSED}
+    order = sorted(told.queued, key=lambda job: (-told.queued[job][1], told.queued[job][2], job))
+    for position, job in enumerate(order, 1):
+        answer = explain(state, job, now_ms)
+        assert answer is not None
+        assert (position, len(order)) == (answer.position, answer.queued)
+        fellows = [other for other in order[: position - 1] if told.queued[other][0] == told.queued[job][0]]
+        assert len(fellows) == answer.ahead_of_same_class
+        assert {reason.verdict for reason in answer.pools} <= {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
+        ever = {reason.pool: reason.failed for reason in fits_ever(told.pools, LINKS, told.queued[job][0])}
+        assert ever == {reason.pool: reason.failed for reason in answer.pools}
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> None:
+    state, told, numbers = State.empty(Policy()), Told(), []
+    now_ms = NOW
+    for _ in range(data.draw(st.integers(1, 6))):
+        now_ms += data.draw(st.sampled_from([0, 1_000, 4_000_000]))
+        numbers_before: list[int] = numbers
+        changes = data.draw(next_changes(told, numbers_before))
+        state, plan = step(state, changes, now_ms)
+        before = Told(told.pools, dict(told.queued), dict(told.running))
+        before.take(changes, replace(plan, starts=()), now_ms)
+        # The same from nothing, told in another order.
+        snapshot = before.snapshot()
+        turned = replace(snapshot, queued=snapshot.queued[::-1], running=snapshot.running[::-1])
+        for told_so in (snapshot, turned):
+            fresh, again = step(State.empty(Policy()), told_so, now_ms)
+            assert plan.digest == again.digest
+            assert (plan.starts, plan.reasons) == (again.starts, again.reasons)
+            validate(fresh)
+        assert_starts_are_right(before, plan)
+        told.take(changes, plan, now_ms)
+        validate(state)
+        assert_explained(state, told, plan, now_ms)
+        assert (len(told.queued), len(told.running)) == (state.queued, state.running)
+
+
+@settings(max_examples=60)
+@given(provinces(), st.lists(st.tuples(classes, st.integers(1, 3)), min_size=1, max_size=8), st.randoms())
+def test_reservations_hold_while_nothing_changes_but_by_limits(
+    rows: tuple[PoolRow, ...], wanted: list[tuple[JobClass, int]], random: Any
+) -> None:
+    # Every job runs to its limit, and nobody else comes: whoever held the first reservation starts by then.
+    batches = [
+        batch(job_class, [(100 * n + i, 0, NOW, random.choice([1_000, 5_000, 60_000])) for i in range(count)])
+        for n, (job_class, count) in enumerate(wanted)
+    ]
+    unlike = {one.job_class: one for one in batches}
+    told = Told()
+    changes = Changes(pools=rows, links=LINKS, queued=tuple(unlike.values()))
+    state, now_ms = State.empty(Policy()), NOW
+    promised: dict[int, int] = {}
+    while True:
+        state, plan = step(state, changes, now_ms)
+        told.take(changes, plan, now_ms)
+        for start in plan.starts:
+            assert now_ms <= promised.pop(start.job, now_ms)
+        first = min(
+            (r.job for r in plan.reservations), default=None, key=lambda job: (told.queued[job][2], job)
+        )
+        for reservation in plan.reservations:
+            if reservation.job == first:
+                assert reservation.start_ms <= promised.get(first, reservation.start_ms)
+                promised[first] = reservation.start_ms
+        ends = {job: run.placed_ms + run.time_limit_ms for job, run in told.running.items()}
+        if not ends:
+            break
+        now_ms = min(ends.values())
+        changes = Changes(freed=tuple(job for job, end in ends.items() if end == now_ms))
+        told.take(changes, replace(plan, starts=()), now_ms)
+    # Nothing runs, so whatever still waits fits nowhere that is open.
+    for job, (job_class, *_) in told.queued.items():
+        open_pools = [row for row in rows if not row.closed_because]
+        verdicts = {reason.verdict for reason in fits_ever(open_pools, LINKS, job_class)}
+        assert verdicts <= {Verdict.FAILS}, job
