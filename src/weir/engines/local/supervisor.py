@@ -33,7 +33,7 @@ _HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
 _BLOCKED = _HEARD | {signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2, signal.SIGTSTP}
 _REASONS = {int(signal.SIGTERM): "cancelled", int(signal.SIGUSR1): "gang"}
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-_FIRST_TO_GO = "800"
+_FIRST_TO_GO = b"800"
 _LEAST_DATA_BYTES = 64 << 20
 """A supervisor shares the limit of its task where there are no control groups, and must live with it."""
 
@@ -155,8 +155,10 @@ class _Supervisor:
                 raise _StartError("start", f"{command[0]}: {_START_MESSAGES[error.errno]}") from error
             raise _StartError("node-failed", f"the task could not be started: {_text(error)}") from error
         # Where memory runs short the task goes before its supervisor, which is in the same group.
-        with contextlib.suppress(OSError), open(f"/proc/{main}/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(_FIRST_TO_GO)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"/proc/{main}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(descriptor, _FIRST_TO_GO)
+            os.close(descriptor)
         return main
 
     def _watch(self, main: int) -> Any:
