@@ -4,7 +4,7 @@ import typer
 
 from weir.cli.completion import complete_job
 from weir.cli.session import client, show_json
-from weir.model.view import ExplanationView, PoolReasonView
+from weir.model.view import ExplanationView, PoolReasonView, TermsView
 from weir.units import format_duration, format_time, format_yuan
 
 
@@ -28,10 +28,8 @@ def explain(
 
 def explanation_lines(explanation: ExplanationView) -> list[str]:
     """The explanation in words, one thing a line."""
-    lines = [f"{explanation.job} is {explanation.state}: {explanation.summary}"]
-    if explanation.position:
-        lines.append(f"position {explanation.position} of {explanation.queued} in the queue")
-    lines += [f"waits for {what}" for what in explanation.waits_for]
+    lines = [f"{explanation.job} {explanation.state}: {explanation.summary}"]
+    lines += [f"  waits for {what}" for what in explanation.waits_for]
     width = max((len(reason.pool) for reason in explanation.pools), default=0)
     lines += [f"  {reason.pool:<{width}}  {_reason(reason)}" for reason in explanation.pools]
     lines.append(
@@ -41,17 +39,21 @@ def explanation_lines(explanation: ExplanationView) -> list[str]:
 
 
 def _reason(reason: PoolReasonView) -> str:
+    parts = []
     if reason.constraint:
-        text = f"{reason.verdict:<9} {reason.constraint}: needs {reason.needed}, has {reason.found}"
-    else:
-        text = f"{reason.verdict:<9}"
+        parts.append(f"{reason.constraint}: it needs {reason.needed}, and there is {reason.found}")
     if reason.terms is not None:
-        terms = reason.terms
-        parts = [f"score {terms.score}", f"run {format_duration(terms.run_ms)}"]
-        if terms.data_ms:
-            parts.append(f"data {format_duration(terms.data_ms)}")
-        parts.append(format_yuan(terms.money_micro_yuan))
-        if terms.carbon_mg:
-            parts.append(f"{terms.carbon_mg / 1e6:.3g} kg CO2")
-        text += f" {', '.join(parts)}"
-    return f"{text} ({reason.note})" if reason.note else text
+        parts.append(_terms(reason.terms))
+    if reason.note:
+        parts.append(reason.note)
+    return f"{reason.verdict:<9} {'; '.join(parts)}".rstrip()
+
+
+def _terms(terms: TermsView) -> str:
+    parts = [f"score {terms.score:,} (lower is better)", f"runs up to {format_duration(terms.run_ms)}"]
+    if terms.data_ms:
+        parts.append(f"data there in {format_duration(terms.data_ms)}")
+    parts.append(f"costs up to {format_yuan(terms.money_micro_yuan)}")
+    if terms.carbon_mg:
+        parts.append(f"emits {terms.carbon_mg / 1e6:.3g} kg CO2")
+    return ", ".join(parts)

@@ -2,14 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import typer
 
 from weir.cli.completion import complete_job
-from weir.cli.endings import ending, exit_code
+from weir.cli.endings import submission_ending, submission_exit_code
 from weir.cli.job_file import assignments, input_options, read_job_file, with_uploads
-from weir.cli.session import client, show_json
+from weir.cli.session import client, show_json, show_table
+from weir.client import Client, ClientError, UnreachableError
+from weir.model.job_rules import safe_relative_path
+from weir.model.problem import ProblemError, refused
+from weir.model.view import OrderView, OutputView, SubmissionView, SubmittedView
 
 JOB = typer.Argument(
     help="A job's id, or the beginning of it; ID.7 is an element of an array.", autocompletion=complete_job
@@ -59,10 +63,8 @@ def run(
 ) -> None:
     """Run COMMAND at the best centre, follow its output, and exit with its own code."""
     api = client()
-    if retry_of:
-        submitted = api.retry(retry_of)
-    else:
-        specification: dict[str, Any] = {
+    specification: dict[str, Any] = _given(
+        {
             "command": list(command or []),
             "time_limit": time_limit,
             "cores": cores,
@@ -73,44 +75,50 @@ def run(
             "name": name,
             "project": project,
             "environment": assignments("--env", env),
-            "inputs": input_options(input_),
             "outputs": output,
             "after": after,
             "restartable": restartable,
             "constraints": {"centres": centre} if centre else {},
+            "inputs": input_options(input_),
         }
-        if devices or model or stack:
-            specification["devices"] = _given({"count": devices or 1, "models": model, "stack": stack})
-        submitted = api.submit(with_uploads(api, _given(specification), Path()))[0]
+    )
+    if devices or model or stack:
+        specification["devices"] = _given({"count": devices or 1, "models": model, "stack": stack})
+    if retry_of:
+        if specification:
+            shown = ", ".join(specification)
+            raise refused("--retry-of", retry_of, f"it runs the same once more; leave out {shown}")
+        submitted = api.retry(retry_of)
+    else:
+        submitted = api.submit(with_uploads(api, specification, Path()))[0]
     if detach:
         print(submitted.id)
         return
     print(f"weir: job {submitted.id}", file=sys.stderr)
-    job = follow(submitted.id)
-    print(f"weir: {ending(job)}", file=sys.stderr)
-    raise typer.Exit(exit_code(job))
+    ended = follow(api, submitted)
+    print(f"weir: {submission_ending(ended)}", file=sys.stderr)
+    raise typer.Exit(submission_exit_code(ended))
 
 
-def follow(job_id: str) -> Any:
-    """Print a job's output as it comes, standard error to standard error, and return the ended job.
+def follow(api: Client, submitted: SubmittedView) -> SubmissionView:
+    """Print a job's output as it comes, standard error to standard error, and return it once it has ended.
 
-    Ctrl-C leaves the job running and says how to come back to it.
+    Of a gang that is the first task's; of an array nothing is printed. Ctrl-C leaves the job running and says how to
+    come back to it.
     """
-    import threading
-
-    api = client()
+    job = submitted.id
     try:
-        errors = threading.Thread(target=_copy_log, args=(job_id, "stderr", sys.stderr.buffer), daemon=True)
-        errors.start()
-        _copy_log(job_id, "stdout", sys.stdout.buffer)
-        errors.join()
-        return api.wait(job_id)
+        if not submitted.is_array:
+            _copy_both(api, job)
+        ended = api.wait_submission(job)
     except KeyboardInterrupt:
-        print(
-            f"\nweir: job {job_id} goes on; `weir logs -f {job_id}` follows it, `weir cancel {job_id}` ends it",
-            file=sys.stderr,
-        )
+        print(f"\nweir: {_goes_on(job)}", file=sys.stderr)
         raise typer.Exit(130) from None
+    except UnreachableError:
+        print(f"weir: {_goes_on(job)}", file=sys.stderr)
+        raise
+    assert ended is not None  # no timeout was given
+    return ended
 
 
 def submit(
@@ -121,7 +129,7 @@ def submit(
     api = client()
     folder = Path() if file == "-" else Path(file).parent
     specifications = [with_uploads(api, document, folder) for document in read_job_file(file)]
-    submitted = api.submit(specifications)
+    submitted = api.submit(specifications[0] if len(specifications) == 1 else specifications)
     if json_:
         show_json(submitted)
         return
@@ -132,7 +140,7 @@ def submit(
             else f"{one.id}\t{one.size} jobs, {one.id}.0 to {one.id}.{one.size - 1}"
         )
         for notice in one.notices:
-            print(f"weir: {notice}", file=sys.stderr)
+            print(f"weir: {one.id}: {notice}", file=sys.stderr)
 
 
 def logs(
@@ -141,9 +149,10 @@ def logs(
     stderr: bool = typer.Option(False, "--stderr", help="Standard error instead of standard output."),
     task: int = typer.Option(0, help="Which task of a gang."),
 ) -> None:
-    """Print what a job has written."""
+    """Print what a job has written: what there is now, or with --follow all that comes."""
+    stream = "stderr" if stderr else "stdout"
     try:
-        _copy_log(job, "stderr" if stderr else "stdout", sys.stdout.buffer, task=task, follow=follow_)
+        _copy_log(client(), job, stream, sys.stdout.buffer, task=task, follow=follow_)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -168,19 +177,11 @@ def wait(
             print(f"weir: {job} has not ended within {timeout}", file=sys.stderr)
             raise typer.Exit(124)
         ended.append(submission)
+        if not json_:
+            print(submission_ending(submission), flush=True)
     if json_:
         show_json(ended)
-    codes = []
-    for submission in ended:
-        if submission.job is not None:
-            codes.append(exit_code(submission.job))
-            line = ending(submission.job)
-        else:
-            codes.append(0 if set(submission.states) == {"succeeded"} else 1)
-            counts = ", ".join(f"{count} {state}" for state, count in submission.states.items())
-            line = f"{submission.id} {counts}"
-        if not json_:
-            print(line)
+    codes = [submission_exit_code(submission) for submission in ended]
     raise typer.Exit(next((code for code in codes if code), 0))
 
 
@@ -188,21 +189,21 @@ def cancel(jobs: list[str] = JOBS) -> None:
     """Cancel jobs; running ones get their stop signal, and are killed after its grace."""
     api = client()
     for job in jobs:
-        print(f"{job} {api.cancel(job).said}")
+        _tell(api.cancel(job))
 
 
 def hold(jobs: list[str] = JOBS) -> None:
     """Keep waiting jobs from starting until they are released."""
     api = client()
     for job in jobs:
-        print(f"{job} {api.hold(job).said}")
+        _tell(api.hold(job))
 
 
 def release(jobs: list[str] = JOBS) -> None:
     """Let held jobs start."""
     api = client()
     for job in jobs:
-        print(f"{job} {api.release(job).said}")
+        _tell(api.release(job))
 
 
 def update(
@@ -211,7 +212,10 @@ def update(
     time_limit: str = typer.Option("", "--time-limit", "-t", help="Such as 30m or 2h."),
 ) -> None:
     """Change a job that has not been placed yet."""
-    print(f"{job} {client().update(job, **_given({'priority': priority, 'time_limit': time_limit})).said}")
+    changes = _given({"priority": priority, "time_limit": time_limit})
+    if not changes:
+        raise refused("update", job, "give --priority or --time-limit")
+    _tell(client().update(job, **changes))
 
 
 def outputs(
@@ -225,20 +229,57 @@ def outputs(
     if json_:
         show_json(files)
         return
-    from weir.units import format_bytes
-
-    for file in files:
-        if to is None:
-            print(f"{file.job}\t{file.path}\t{format_bytes(file.size_bytes)}")
-        else:
-            target = to / file.path if file.job == job else to / file.job / file.path
+    if to is not None:
+        for file in files:
+            target = output_target(to, file, alone=all(one.job == files[0].job for one in files))
             target.parent.mkdir(parents=True, exist_ok=True)
             api.download_output(file.job, file.path, target)
             print(target)
+        return
+    from weir.units import format_bytes
+
+    rows = [(file.job, file.path, format_bytes(file.size_bytes)) for file in files]
+    show_table(("JOB", "PATH", "SIZE"), rows, empty="no outputs")
 
 
-def _copy_log(job: str, stream: str, into: Any, *, task: int = 0, follow: bool = True) -> None:
-    for piece in client().logs(job, stream=stream, task=task, follow=follow):
+def output_target(folder: Path, file: OutputView, *, alone: bool) -> Path:
+    """Where an output is put below a folder: by its path, and where several jobs' are fetched by its job first."""
+    path = safe_relative_path("path", file.path)
+    return folder / path if alone else folder / file.job / path
+
+
+def _tell(order: OrderView) -> None:
+    print(f"{order.id} {order.said}")
+
+
+def _goes_on(job: str) -> str:
+    return f"job {job} goes on; `weir logs -f {job}` follows it, `weir cancel {job}` ends it"
+
+
+def _copy_both(api: Client, job: str) -> None:
+    """Both streams at once, each to its own; raises what kept either from being read to its end."""
+    import threading
+
+    failed: list[Exception] = []
+
+    def copy_errors() -> None:
+        try:
+            _copy_log(api, job, "stderr", sys.stderr.buffer)
+        except (ClientError, ProblemError, OSError) as error:
+            failed.append(error)
+
+    errors = threading.Thread(target=copy_errors, daemon=True)
+    errors.start()
+    _copy_log(api, job, "stdout", sys.stdout.buffer)
+    errors.join()
+    if failed:
+        raise failed[0]
+
+
+def _copy_log(
+    api: Client, job: str, stream: str, into: BinaryIO, *, task: int = 0, follow: bool = True
+) -> None:
+    for piece in api.logs(job, stream=stream, task=task, follow=follow):
         into.write(piece)
         into.flush()
 

@@ -1,10 +1,15 @@
 """Listings: jobs, one job, centres and pools."""
 
+import shlex
+import sys
+from collections.abc import Sequence
+
 import typer
 
 from weir.cli.completion import complete_job
-from weir.cli.endings import ending
+from weir.cli.endings import counts, ending, state_words
 from weir.cli.session import client, show_json, show_table
+from weir.client import Client
 from weir.model.view import JobView, SubmissionView
 from weir.units import format_bytes, format_duration, format_time, format_yuan
 
@@ -24,23 +29,14 @@ def jobs(
     json_: bool = JSON,
 ) -> None:
     """List jobs, newest first; an array is one line."""
-    page = client().jobs(states=state, name=name, limit=limit)
+    found, more = _newest(client(), state, name, limit)
     if json_:
-        show_json(page.submissions)
+        show_json(found)
         return
-    rows = [
-        (
-            one.id,
-            one.name or "-",
-            _state(one),
-            _where(one),
-            format_time(one.submitted_ms)[:19].replace("T", " "),
-        )
-        for one in page.submissions
-    ]
+    rows = [(one.id, one.name or "-", _state(one), _where(one), _instant(one.submitted_ms)) for one in found]
     show_table(("ID", "NAME", "STATE", "WHERE", "SUBMITTED (UTC)"), rows, empty="no jobs")
-    if page.next:
-        typer.echo(f"more: weir jobs --limit {limit * 4}", err=True)
+    if more:
+        print(f"weir: there are more; --limit {limit * 4} shows them", file=sys.stderr)
 
 
 def job(
@@ -48,12 +44,13 @@ def job(
         metavar="ID", help="A job's id, or the beginning of it.", autocompletion=complete_job
     ),
     elements: bool = typer.Option(False, "--elements", help="List the elements of an array."),
+    state: list[str] = typer.Option([], help="Of the elements, only in this state (may be repeated)."),
     json_: bool = JSON,
 ) -> None:
     """Show one job, an element (ID.7), or an array."""
     api = client()
     if elements:
-        rows = list(api.elements(id_))
+        rows = list(api.elements(id_, states=state))
         if json_:
             show_json(rows)
         else:
@@ -67,8 +64,7 @@ def job(
     if json_:
         show_json(one)
     elif isinstance(one, SubmissionView):
-        print(f"{one.id} {one.name}: array of {one.size}, {_state(one)}")
-        print(f"weir job {one.id} --elements lists them")
+        _show_array(one)
     else:
         _show_job(one)
 
@@ -88,12 +84,12 @@ def centres(json_: bool = JSON) -> None:
             "draining" if one.draining or one.removed else "up" if one.reachable else "not reachable",
             str(one.pools),
             str(one.running),
-            f"{len(one.unclaimed)} unclaimed" if one.unclaimed else "",
+            f"{len(one.unclaimed)} unclaimed" if one.unclaimed else "-",
         )
         for one in found
     ]
     show_table(
-        ("CENTRE", "KIND", "CITY", "ENGINE", "STATE", "POOLS", "RUNNING", ""), rows, empty="no centres"
+        ("CENTRE", "KIND", "CITY", "ENGINE", "STATE", "POOLS", "RUNNING", "NOTE"), rows, empty="no centres"
     )
 
 
@@ -113,11 +109,11 @@ def pools(centre: str = typer.Option("", help="Only this centre's."), json_: boo
             format_bytes(one.memory_bytes_per_node),
             _price(one.device_hour_micro_yuan, one.core_hour_micro_yuan),
             str(one.running),
-            one.drift,
+            "draining" if one.draining or one.removed else one.drift or "-",
         )
         for one in found
     ]
-    headings = ("POOL", "DEVICE", "NODES", "DEVICES", "CORES", "MEMORY", "PRICE", "RUNNING", "DRIFT")
+    headings = ("POOL", "DEVICE", "NODES", "DEVICES", "CORES", "MEMORY", "PRICE", "RUNNING", "NOTE")
     show_table(headings, rows, empty="no pools")
 
 
@@ -140,16 +136,28 @@ def devices(json_: bool = JSON) -> None:
     show_table(("DEVICE", "VENDOR", "STACK", "MEMORY", "PEAK FP16"), rows, empty="no device models")
 
 
+def _newest(api: Client, states: Sequence[str], name: str, limit: int) -> tuple[list[SubmissionView], bool]:
+    """The newest submissions, and whether there are more than were asked for."""
+    found: list[SubmissionView] = []
+    cursor = ""
+    while True:
+        page = api.jobs(states=states, name=name, cursor=cursor, limit=max(1, min(limit - len(found), 1_000)))
+        found += page.submissions
+        cursor = page.next
+        if not cursor or len(found) >= limit:
+            return found, bool(cursor)
+
+
 def _state(one: SubmissionView) -> str:
-    if one.job is not None:
-        return one.job.state + (
-            f" ({one.job.cause})" if one.job.cause and one.job.cause != one.job.state else ""
-        )
-    return ", ".join(f"{count} {state}" for state, count in one.states.items())
+    return counts(one) if one.job is None else state_words(one.job)
 
 
 def _where(one: SubmissionView) -> str:
     return f"{one.job.centre}/{one.job.pool}" if one.job is not None and one.job.pool else "-"
+
+
+def _instant(ms: int) -> str:
+    return format_time(ms)[:19].replace("T", " ")
 
 
 def _element(one: JobView) -> tuple[str, ...]:
@@ -157,29 +165,46 @@ def _element(one: JobView) -> tuple[str, ...]:
     return (one.id, one.state, where, format_duration(one.waiting_ms), format_duration(one.running_ms))
 
 
+def _show_array(one: SubmissionView) -> None:
+    print(f"{one.id} array of {one.size}: {counts(one)}")
+    _show_facts(
+        ("name", one.name),
+        ("project", one.project),
+        ("owner", one.owner),
+        ("submitted", f"{_instant(one.submitted_ms)} UTC"),
+    )
+    print(f"  weir job {one.id} --elements lists them, weir job {one.id}.0 shows the first")
+
+
 def _show_job(one: JobView) -> None:
     print(ending(one))
-    facts = [
+    specification = one.specification
+    _show_facts(
         ("name", one.name),
         ("project", one.project),
         ("owner", one.owner),
         ("priority", one.priority),
-        ("submitted", format_time(one.submitted_ms)),
-        ("started", format_time(one.started_ms) if one.started_ms else ""),
-        ("ended", format_time(one.ended_ms) if one.ended_ms else ""),
+        ("submitted", f"{_instant(one.submitted_ms)} UTC"),
+        ("started", f"{_instant(one.started_ms)} UTC" if one.started_ms else ""),
+        ("ended", f"{_instant(one.ended_ms)} UTC" if one.ended_ms else ""),
         ("waited", format_duration(one.waiting_ms)),
-        ("ran", format_duration(one.running_ms)),
+        ("ran", format_duration(one.running_ms) if one.started_ms else ""),
         ("time limit", format_duration(one.time_limit_ms)),
-        ("device-seconds", f"{one.device_seconds:.1f}"),
-        ("command", " ".join(one.specification.get("command", []))),
-    ]
+        ("device-seconds", f"{one.device_seconds:.1f}" if one.device_seconds else ""),
+        ("command", shlex.join(specification.get("command", []))),
+        *((("labels" if not at else ""), f"{k}={v}") for at, (k, v) in enumerate(one.labels.items())),
+    )
+    if len(one.attempts) > 1:
+        for attempt in one.attempts:
+            how = f", {attempt.message or attempt.cause}" if attempt.cause else ""
+            print(f"  attempt {attempt.epoch:<7}{attempt.observed} at {attempt.centre}/{attempt.pool}{how}")
+    print(f"  weir explain {one.id} says why it {'was' if one.ended_ms else 'is'} placed so, or waits")
+
+
+def _show_facts(*facts: tuple[str, str]) -> None:
     for label, value in facts:
         if value:
             print(f"  {label:<15}{value}")
-    for attempt in one.attempts:
-        how = f", {attempt.cause}" if attempt.cause else ""
-        print(f"  attempt {attempt.epoch:<7}{attempt.centre}/{attempt.pool} {attempt.observed}{how}")
-    print(f"  weir explain {one.id} says why it is, or was, placed so")
 
 
 def _price(device_hour: int | None, core_hour: int | None) -> str:

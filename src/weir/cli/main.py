@@ -9,7 +9,7 @@ import typer
 
 from weir import __version__
 from weir.cli import agent, centre, demo, explanation, job, listing, province, serving, token, watch
-from weir.client import ApiError, ClientError, UnreachableError
+from weir.client import ClientError, UnreachableError
 from weir.model.problem import ProblemError
 
 app = typer.Typer(
@@ -23,24 +23,43 @@ app = typer.Typer(
 BAD_INPUT = 2
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h: the server cannot be reached."""
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. What a person can cause ends in one line on standard error and exit code 2."""
+    code: object = None
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=True)
-    except (ApiError, ProblemError) as error:
-        _fail(str(error), BAD_INPUT)
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        _fail_usage(error)
+    except (typer.Abort, KeyboardInterrupt):
+        print(file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except UnreachableError as error:
         _fail(str(error), UNAVAILABLE)
-    except ClientError as error:
+    except (ClientError, ProblemError) as error:
         _fail(str(error), BAD_INPUT)
     except BrokenPipeError:
         # The reader (head, less) has left; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except UnicodeError as error:
+        _fail(f"this is not UTF-8 text: {error}", BAD_INPUT)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail_usage(error: typer.TyperException) -> None:
+    message = error.format_message()
+    if "\n" in message:  # a command without anything shows its help
+        print(message, file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "weir"
+    _fail(f"{message[:1].lower()}{message[1:].rstrip('.')}; see `{command} --help`", error.exit_code)
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,6 +1,7 @@
-"""The connection that a command uses: who asks, where, from the environment or the settings file."""
+"""What every command shares: the connection that it uses, and how it shows what it found."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ def show_json(value: Any) -> None:
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """Columns as wide as needed on a terminal; tabs between them elsewhere. `empty` is said without rows."""
-    lines = [list(row) for row in rows]
+    lines = [[_printable(cell) for cell in row] for row in rows]
     if not lines:
         print(empty)
         return
@@ -30,20 +31,40 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
         for line in [list(headings), *lines]:
             print("\t".join(line))
         return
-    from rich.console import Console
-    from rich.table import Table
+    aligned = aligned_columns([list(headings), *lines])
+    bold, plain = ("", "") if os.environ.get("NO_COLOR") else ("\033[1m", "\033[0m")
+    print(f"{bold}{aligned[0]}{plain}")
+    for text in aligned[1:]:
+        print(text)
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
-    for line in lines:
-        table.add_row(*(cell.replace("[", r"\[") for cell in line))
-    Console().print(table)
+
+def aligned_columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Each line with its cells padded to their column's width; Chinese characters take two places."""
+    widths = [max(_width(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def confirm(question: str, yes: bool, ask: Callable[[str], bool]) -> bool:
     """Whether to go on: `--yes`, or a person's answer; without a terminal only `--yes` goes on."""
     return yes or (sys.stdin.isatty() and ask(question))
+
+
+def _printable(text: str) -> str:
+    # Names are other people's words: none of them moves the cursor or breaks a line.
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(2 if east_asian_width(one) in "WF" else 0 if combining(one) else 1 for one in text)
 
 
 def _whole(value: Any) -> Any:

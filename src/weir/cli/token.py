@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from weir.cli.session import client, show_json, show_table
+from weir.model.view import TokenView
 from weir.units import format_time
 
 token = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
@@ -27,13 +28,19 @@ def create(
     organisation: str = typer.Option("", help="Credit code of the organisation that it acts for."),
     project: str = typer.Option("", help="Only this project."),
     centre: str = typer.Option("", help="The centre that an operator runs."),
+    valid_for: str = typer.Option("", help="How long it is good for, such as 90d; for ever otherwise."),
 ) -> None:
     """Make a token. Its secret is written to a file, shown nowhere, and cannot be read again later."""
     file = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(file, "w", encoding="utf-8") as out:
         try:
             _, secret = client().create_token(
-                name=name, role=role, organisation=organisation, project=project, centre=centre
+                name=name,
+                role=role,
+                organisation=organisation,
+                project=project,
+                centre=centre,
+                valid_for=valid_for,
             )
         except BaseException:
             to.unlink()
@@ -54,13 +61,13 @@ def list_(json_: bool = typer.Option(False, "--json", help="Print JSON for a pro
             str(one.id),
             one.name,
             one.role,
-            one.organisation or one.centre or "-",
+            " ".join(filter(None, (one.organisation, one.project, one.centre))) or "-",
             format_time(one.created_ms),
-            "revoked" if one.revoked_ms else "",
+            _standing(one),
         )
         for one in found
     ]
-    show_table(("ID", "NAME", "ROLE", "FOR", "CREATED", ""), rows, empty="no tokens")
+    show_table(("ID", "NAME", "ROLE", "FOR", "CREATED", "STANDS"), rows, empty="no tokens")
 
 
 @token.command()
@@ -85,3 +92,9 @@ def whoami() -> None:
     ):
         if value:
             print(f"{label:<15}{value}")
+
+
+def _standing(one: TokenView) -> str:
+    if one.revoked_ms:
+        return "revoked"
+    return f"until {format_time(one.expires_ms)}" if one.expires_ms else "good"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONG_POLL_MS = 25_000
+GLANCE_MS = 1_500
+"""For so long a log is waited for that is not followed: its agent sends it only once somebody reads it."""
 _PIECE = 1 << 20
 _TRIES = 5
 
@@ -104,7 +106,7 @@ def log_pieces(
         query: dict[str, str | int] = {
             "task": task,
             "offset": offset,
-            "wait_ms": LONG_POLL_MS if follow else 0,
+            "wait_ms": LONG_POLL_MS if follow else 0 if offset else GLANCE_MS,
         }
         query |= {"attempt": attempt} if attempt else {}
         query |= {"after_attempt": after} if after else {}
