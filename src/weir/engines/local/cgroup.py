@@ -182,8 +182,7 @@ def _limit_memory(folder: str, memory_bytes: int) -> None:
 
 
 def _make(folder: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder)
+    os.makedirs(folder, exist_ok=True)
 
 
 def _remove(folder: str) -> None:

@@ -29,10 +29,10 @@ from weir.engines.local.inspection import Inspection
 from weir.engines.local.launch import Site, free_port, launch_of, read_order, stop_number, write_order
 from weir.engines.local.poke import Poke
 from weir.engines.local.settings import Settings
-from weir.engines.local.supervisor import NO_SPACE, STOP_CANCELLED, STOP_GANG
+from weir.engines.local.supervisor import STOP_CANCELLED, STOP_GANG
 from weir.engines.local.sweep import Sweeper
 from weir.engines.local.tracked import Tracked, state_of
-from weir.engines.local.warm import Warm
+from weir.engines.local.warm import Warm, failure_text
 from weir.model.agent import NodeGroup, PoolEntry, PoolObservation
 from weir.model.problem import refused
 from weir.model.state import Cause, Observed
@@ -405,7 +405,7 @@ class LocalDriver:
             if tracked is None or tracked.ended:
                 continue
             tracked.suspect = True
-            tracked.failures[task] = _failure(os.waitstatus_to_exitcode(status))
+            tracked.failures[task] = failure_text(os.waitstatus_to_exitcode(status))
             self._look(tracked)
 
     def _look_around(self) -> None:
@@ -497,11 +497,3 @@ def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
     if any(space.binds_cores for space in spaces):
         found.add("cpu-affinity")
     return frozenset(found)
-
-
-def _failure(code: int) -> str:
-    """What to say of a supervisor that ended with this code, or by a signal (then below zero)."""
-    if code == NO_SPACE:
-        return "no space left on the disk of the agent's folder"
-    how = f"was ended by signal {-code}" if code < 0 else f"failed (code {code}; see the agent's engine.log)"
-    return f"its supervisor {how} before it could start the command"

@@ -11,9 +11,10 @@ from typing import Any
 
 import weir
 from weir.engines.driver import EngineUnreachableError
+from weir.engines.local.supervisor import NO_SPACE
 from weir.engines.local.zygote import COMMAND
 
-__all__ = ["Warm"]
+__all__ = ["Warm", "failure_text"]
 
 _READY_S = 30.0
 # The folder, or the archive, that `weir` itself was imported from; its name may be relative.
@@ -100,3 +101,11 @@ class Warm:
             return None
         *lines, self._unread = (self._unread + content).split(b"\n")
         return [json.loads(line) for line in lines]
+
+
+def failure_text(code: int) -> str:
+    """What to say of a supervisor that ended with this code, or by a signal (then below zero)."""
+    if code == NO_SPACE:
+        return "no space left on the disk of the agent's folder"
+    how = f"was ended by signal {-code}" if code < 0 else f"failed (code {code}; see the agent's engine.log)"
+    return f"its supervisor {how} before it could start the command"
