@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.core import check_core
 from tests.simulation.declared import ORGANISATION
 from tests.simulation.network import Refused
 from tests.simulation.province import SimulatedProvince
@@ -20,6 +21,8 @@ from weir.store import Transaction
 
 Work = Callable[[Transaction], Any]
 
+STEPS = 400
+"""With faults, in a history of usual length."""
 LONGEST_CALM_MS = 2 * 3_600_000
 QUIET_MS = 70_000
 """After the last end, time enough for whatever is repeated until it is answered."""
@@ -40,7 +43,7 @@ class HistoryResult:
     endings: dict[str, int]
 
 
-def run_history(seed: int, steps: int = 400, tell: Callable[[str], None] | None = None) -> HistoryResult:
+def run_history(seed: int, steps: int = STEPS, tell: Callable[[str], None] | None = None) -> HistoryResult:
     """Live through the history of this seed: `steps` with faults, then as many as it takes to end every job.
 
     Raises HistoryError at the first thing that is not as it must be. `tell` gets every line of the trace.
@@ -303,6 +306,8 @@ class _History:
         while world.now_ms < quiet_ms:
             world.perform_next()
         province.check_whole()
+        if not any(server.control and check_core(server.control, province.store, world.wrong) for server in province.servers):
+            raise world.wrong("all is quiet, and no scheduler has read everything that was committed")
         province.forget_nobody()
 
     def _open_jobs(self) -> list[tuple[object, ...]]:

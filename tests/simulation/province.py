@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.simulation.centre import SimulatedCentre, digest_of
+from tests.simulation.core import check_core
 from tests.simulation.declared import SHAPES, declared_image
 from tests.simulation.engine import SimulatedEngine
 from tests.simulation.network import Network, Refused, Weather
@@ -13,6 +14,7 @@ from tests.simulation.server import SETTINGS, Server
 from tests.simulation.watch import Watch
 from tests.simulation.whole import check_store
 from tests.simulation.world import World
+from weir.control.cycle import Control
 from weir.control.names import job_name
 from weir.model.agent import InputFile, Pull, PullAnswer, Report, ReportAnswer
 from weir.model.identity import attempt_id, parse_attempt_id
@@ -61,8 +63,11 @@ class SimulatedProvince:
         """What may happen between a process's reading and its writing."""
         self.by_hand = False
         """Whether an operator gives something up just now, which may be at any time after its centre is lost."""
-        self._interleaving = False
+        self.interleaving = False
         self._checked_at = 0
+        self._core_due = 0
+        self.core_checks = 0
+        """How often a scheduler's knowledge could be compared."""
         killing = random.choice((0.0, 0.002, 0.01))
         self.centres: dict[str, SimulatedCentre] = {}
         for entry in entries:
@@ -72,7 +77,8 @@ class SimulatedProvince:
             centre.skew_ms = random.choice((0, 0, -700, 5_000, -3_600_000))
             self.centres[entry.centre] = centre
         self._use(memory_store(image, restored_with=random.getrandbits))
-        self.servers = [Server(world, self, f"s{place}", killing) for place in range(random.choice((1, 1, 2)))]
+        self.servers: list[Server] = []
+        self.servers += [Server(world, self, f"s{place}", killing) for place in range(random.choice((1, 1, 2)))]
         for server in self.servers:
             server.start()
         for centre in self.centres.values():
@@ -111,11 +117,17 @@ class SimulatedProvince:
         self._checked_at = self.world.steps
         check_store(self._store, self.watch.states, self.world.wrong)
 
+    def check_scheduler(self, control: Control) -> None:
+        """What a scheduler knows is what the store holds; looked at now and then, when it has just read everything."""
+        if self.world.steps >= self._core_due and check_core(control, self._store, self.world.wrong):
+            self.core_checks += 1
+            self._core_due = self.world.steps + FULL_CHECK_EVERY
+
     def interleave(self, server: Server) -> None:
         """Right before this server commits something, others may do something first."""
-        if self._interleaving or not self.world.chance(0.05):
+        if self.interleaving or not self.world.chance(0.05):
             return
-        self._interleaving = True
+        self.interleaving = True
         try:
             if self.between and self.world.random.random() < 0.5:
                 self.world.perform(self.world.random.choice(self.between))
@@ -123,7 +135,7 @@ class SimulatedProvince:
                 for _ in range(self.world.random.randint(1, 6)):
                     self.world.perform_next()
         finally:
-            self._interleaving = False
+            self.interleaving = False
 
     def server_killed(self, server: Server) -> None:
         """It comes up again some time after, if it is the store's own end not before that is there again."""
@@ -137,7 +149,7 @@ class SimulatedProvince:
 
     def restore(self) -> None:
         """Every server is killed and the store is the copy again, under agents that go on."""
-        if self.backup is None or self._interleaving:
+        if self.backup is None or self.interleaving:
             return
         self.world.note(f"the store of {(self.world.now_ms - self.backup.taken_ms) / 1000:.1f} s ago is restored")
         for server in self.servers:

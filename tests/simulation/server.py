@@ -1,6 +1,7 @@
 """A server process of a history: the agents' requests, users' orders, and a scheduler that may lead."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tests.simulation.network import Refused
@@ -42,7 +43,8 @@ class Server(Process):
         self._tap = Tap(
             self.world, self, province.store, province.committed, lambda: province.interleave(self), self.killing
         )
-        self.control = Control(self._tap, SETTINGS, f"{self.name}/{self.life}")
+        settings = replace(SETTINGS, alone=len(province.servers) == 1)
+        self.control = Control(self._tap, settings, f"{self.name}/{self.life}")
         self._waiting = {}
         self._step_at_ms = None
         self._stepping = False
@@ -123,6 +125,8 @@ class Server(Process):
             self.world.note(
                 f"{self.name} cycle: {outcome.starts} starts, {outcome.refused} refused, {outcome.queued} queued"
             )
+        elif not self.province.interleaving:
+            self.province.check_scheduler(self.control)
         self._step_by(self.world.now_ms + 1 if outcome.again else outcome.next_ms)
 
     def pause(self, for_ms: int) -> None:
