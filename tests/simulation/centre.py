@@ -175,6 +175,10 @@ class Agent(Process):
                 self._engine_free_ms = begin_ms + centre.pace_ms()
                 self.later(self._engine_free_ms - self.world.now_ms, lambda: self._ask_engine(effect))
 
+    def lost_its_record(self) -> None:
+        """Its successor holds the record."""
+        raise Crash(self, "because its successor holds the record")
+
     def _fetched(self, attempt: str) -> None:
         again = self.centre.province.network.is_cut(self.centre.name) or self.world.chance(0.05)
         self.hear(Fetched(attempt, "no answer" if again else "", again=again))
@@ -268,6 +272,8 @@ class SimulatedCentre:
             return
         self.world.note(f"{old.name} goes on beside its successor")
         old.ghost = True
+        # It tells and asks what it did before; with the first thing that it would write it finds out, and ends.
+        old.record.before = old.lost_its_record
         old.later(self.world.between(2_000, 60_000), old.kill)
         self.record = _copy_of(self.record)
         self.agent = self._new_agent(self.record)

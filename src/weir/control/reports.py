@@ -64,6 +64,7 @@ _ENDED = _OBSERVED.values(
     signal=bindparam("by_signal"),
     dropped_log_bytes=bindparam("dropped"),
 )
+_REACHED = update(schema.centre).where(_centre.id == bindparam("answering")).values(reachable=True)
 _AWAY = (
     select(_job.number)
     .join(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
@@ -147,6 +148,9 @@ class _Taking:
         ]
         if told.full and told.store_incarnation == self.incarnation:
             brought = [Brought(keys[one.attempt], one) for one in unknown if one.attempt in keys]
+            if not here.reachable:
+                # What is adopted is placed at a centre that answers, and never unknown.
+                self.tx.connection.execute(_REACHED, {"answering": here.id})
             adopted = adoption.adopt(
                 self.tx, here.id, [one for one in brought if one.key not in rows], self.now_ms
             )
