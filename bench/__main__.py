@@ -13,6 +13,7 @@ from bench import (
     control_cycle,
     latency,
     live_array,
+    simulation,
     submission,
     take_over,
     throughput,
@@ -30,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "array": live_array.measure,
     "cycle": control_cycle.measure,
     "take-over": take_over.measure,
+    "simulation": simulation.measure,
 }
 
 

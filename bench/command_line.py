@@ -19,8 +19,8 @@ def measure(seed: int) -> Sequence[Figure]:
         folder = province.processes.folder
         token = folder / "bench.token"
         token.touch(mode=0o600)
-        token.write_text(province.tenant.token, encoding="utf-8")
-        environment = {**os.environ, "WEIR_URL": province.tenant.url, "WEIR_TOKEN_FILE": str(token)}
+        token.write_text(province.secret, encoding="utf-8")
+        environment = {**os.environ, "WEIR_URL": province.url, "WEIR_TOKEN_FILE": str(token)}
         command = [sys.executable, "-m", "weir", "jobs"]
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
         whole, request = [], []

@@ -37,6 +37,9 @@ class Running:
     tenant: Client
     coordinator: Client
     processes: Processes
+    url: str
+    secret: str
+    """The tenant's token."""
 
 
 @contextlib.contextmanager
@@ -58,7 +61,7 @@ def running_province(*, agent: bool = True) -> Iterator[Running]:
         _, secret = coordinator.create_token(
             name="bench", role="tenant-admin", organisation=TENANT, project="", centre=""
         )
-        yield Running(Client(url, secret), coordinator, processes)
+        yield Running(Client(url, secret), coordinator, processes, url, secret)
     finally:
         processes.end()
         shutil.rmtree(folder, ignore_errors=True)

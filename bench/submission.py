@@ -22,7 +22,7 @@ def measure(seed: int) -> Sequence[Figure]:
         tenant.submit(one)
 
         def call() -> None:
-            with Client(tenant.url, tenant.token) as client:
+            with Client(province.url, province.secret) as client:
                 for _ in range(CALLS_EACH):
                     client.submit(one)
 
