@@ -65,7 +65,7 @@ def test_a_lease_that_was_taken_by_another_does_not_count() -> None:
     held = w.store.write(lambda tx: leader.acquire(tx, "a", "", w.now_ms))
     w.store.write(lambda tx: leader.acquire(tx, "b", "", held.expires_ms))
     with pytest.raises(LeadershipLostError):
-        w.store.read(lambda c: leader.check(c, held))
+        w.store.write(lambda tx: leader.check(tx.connection, held))
 
 
 def test_a_new_leader_goes_on_where_the_other_stopped() -> None:

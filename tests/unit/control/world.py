@@ -220,7 +220,11 @@ class World:
 
 def world() -> World:
     """A province whose agents have not been heard of yet."""
-    store = memory_store(IMAGE)
+    return declare(memory_store(IMAGE))
+
+
+def declare(store: Store) -> World:
+    """The province in a new store."""
     store.write(
         lambda tx: apply_province(tx, PROVINCE, Actor(0, "weir", Role.COORDINATOR), START_MS, catalogue={})
     )
