@@ -28,11 +28,16 @@ def run(
     private_root: Path | None = typer.Option(
         None, help="Hide this folder from the tasks, but for their own in it."
     ),
+    with_parent: int = typer.Option(0, hidden=True, help="End when this process, which started it, is gone."),
 ) -> None:
     """Run the agent of one centre until it is told to end; tasks go on without it."""
     if context.invoked_subcommand is not None:
         return
     from weir.cli.agent_runner import run_agent
+    from weir.cli.parent import end_with
+
+    if with_parent and not end_with(with_parent):
+        raise typer.Exit(1)
 
     raise typer.Exit(
         run_agent(folder, url=url, code_file=code_file, ca_file=ca_file, private_root=private_root)

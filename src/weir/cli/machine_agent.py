@@ -31,6 +31,8 @@ class MachineAgent:
         self._folder = folder
         self._centre = centre
         self._arguments = [sys.executable, "-m", "weir", "agent", "--folder", str(folder), "--url", url]
+        # Killed or not: an agent that outlived this server would keep the next one's from its folder.
+        self._arguments += ["--with-parent", str(os.getpid())]
         if ca_file is not None:
             self._arguments += ["--ca-file", str(ca_file)]
         self._stopping = threading.Event()

@@ -29,10 +29,14 @@ def serve(
         False, help="The database was put back from a copy: agents report everything anew."
     ),
     json_logs: bool = typer.Option(False, help="Log as JSON, one object a line."),
+    with_parent: int = typer.Option(0, hidden=True, help="End when this process, which started it, is gone."),
 ) -> None:
     """Serve the API and schedule: on a single machine this is all that is needed."""
+    from weir.cli.parent import end_with
     from weir.cli.server_runner import ServerOptions, run_server_process
 
+    if with_parent and not end_with(with_parent):
+        raise typer.Exit(1)
     options = ServerOptions(
         data=data,
         database=database,

@@ -32,7 +32,7 @@ def run_demo(*, jobs: int, folder: Path | None, keep: bool, end: Path | None, js
     if jobs < 1:
         raise refused("--jobs", jobs, "give a number from 1")
     where = _fresh_folder(folder)
-    processes = Processes(where)
+    processes = Processes(where, outlive=keep)
     with _interruptible():
         try:
             facts = _run(processes, jobs, quiet=json_)

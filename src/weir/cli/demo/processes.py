@@ -22,8 +22,10 @@ END_TIMEOUT_S = 10.0
 class Processes:
     """Starts the server and the agents below one folder; `end` leaves none of them, nor of their tasks, behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, outlive: bool = False) -> None:
+        """With `outlive` the processes go on when this one is gone."""
         self.folder = folder
+        self._with_parent = [] if outlive else ["--with-parent", str(os.getpid())]
         self.server_data = folder / "server"
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -76,7 +78,7 @@ class Processes:
     def _start(self, name: str, arguments: list[str], log: Path) -> None:
         with log.open("ab") as output:
             self._started[name] = subprocess.Popen(
-                [sys.executable, "-m", "weir", *arguments],
+                [sys.executable, "-m", "weir", *arguments, *self._with_parent],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
