@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from weir.api.problems import Refusal
 from weir.model.codec import to_plain
@@ -45,44 +46,56 @@ def file_response(file: BinaryIO, size: int, digest: str, asked: str, if_match: 
         "x-content-type-options": "nosniff",
         "content-disposition": "attachment",
     }
+    asked_range = _range(asked, size)
     if if_match and if_match not in ("*", f'"{digest}"'):
         file.close()
         raise Refusal(Problem("changed", 412, "the content is another one than expected; begin anew"))
-    first, last = _range(asked, size)
-    if asked and first is None:
+    if asked_range is None:
         file.close()
         raise Refusal(
             Problem("range", 416, f"Range: {asked!r} lies outside of {size} bytes"),
             headers={"content-range": f"bytes */{size}"},
             more={"offset": size},
         )
-    start, stop = (0, size) if first is None else (first, last + 1)
+    start, stop, partial = asked_range
     headers["content-length"] = str(stop - start)
-    if first is not None:
+    if partial:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-    status = 200 if first is None else 206
-    return StreamingResponse(_pieces(file, start, stop), status, headers, "application/octet-stream")
+    return _FileResponse(file, start, stop, 206 if partial else 200, headers)
 
 
-def _range(asked: str, size: int) -> tuple[int | None, int]:
-    """First and last byte of a range; (None, 0) without one, or where it lies outside."""
-    match = _RANGE.fullmatch(asked.strip()) if asked else None
+class _FileResponse(StreamingResponse):
+    """Sends a part of an open file, and closes it whatever happens."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int, status: int, headers: dict[str, str]) -> None:
+        super().__init__(_pieces(file, start, stop), status, headers, "application/octet-stream")
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+
+
+def _range(asked: str, size: int) -> tuple[int, int, bool] | None:
+    """From, to, and whether that is but a part; None where it lies outside. What is not understood asks for all."""
+    match = _RANGE.fullmatch(asked.strip())
     if match is None or (match[1] is None and match[2] is None):
-        return None, 0
+        return 0, size, False
     if match[1] is None:
-        first, last = max(0, size - int(match[2])), size - 1
+        first, stop = max(0, size - int(match[2])), size
     else:
-        first, last = int(match[1]), min(size - 1, int(match[2]) if match[2] else size - 1)
-    return (first, last) if first <= last else (None, 0)
+        first, stop = int(match[1]), min(size, int(match[2]) + 1 if match[2] else size)
+    return (first, stop, True) if first < stop else None
 
 
 def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    with file:
-        file.seek(start)
-        left = stop - start
-        while left and (piece := file.read(min(_PIECE, left))):
-            left -= len(piece)
-            yield piece
+    file.seek(start)
+    left = stop - start
+    while left and (piece := file.read(min(_PIECE, left))):
+        left -= len(piece)
+        yield piece
 
 
 __all__ = ["file_response", "json_response", "json_text", "text_response"]

@@ -112,7 +112,7 @@ async def _keep_house(services: Services) -> None:
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
         try:
-            await asyncio.to_thread(tidy)
+            await anyio.to_thread.run_sync(tidy)
         except Exception:  # noqa: BLE001 - it is tried again, and nothing depends on it
             _log.exception("old answers could not be dropped")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -153,7 +154,7 @@ class Gate:
         try:
             return services.tokens.authenticate(unknown, secret, address, now_ms)
         except _UnknownSecretError:
-            return await asyncio.to_thread(services.tokens.authenticate, look_up, secret, address, now_ms)
+            return await run_sync(services.tokens.authenticate, look_up, secret, address, now_ms)
 
     def _body_limit(self, method: str, path: str) -> int:
         settings = self._services.settings

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from anyio.to_thread import run_sync
+
 from weir.model.change import Change, ChangeKind
 from weir.store import EVERY_CENTRE, LogCutError, Store
 
 KEPT_CHANGES = 8_192
+TROUBLE_PAUSE_S = 1.0
 _READ_AT_ONCE = 1_000
 _log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class News:
     async def open(self) -> None:
         """Begin to follow."""
         self._loop = asyncio.get_running_loop()
-        self.position = await asyncio.to_thread(self._store.position)
+        self.position = await run_sync(self._store.position)
         self._unsubscribe = self._store.notifier.subscribe(self._committed)
         self._task = asyncio.create_task(self._follow())
 
@@ -58,18 +61,17 @@ class News:
         """The server is about to stop: whoever waits, or is about to, stops waiting."""
         self.closing = True
         self._closed.set()
+        self._committed_any.set()
         for woken in self._all():
             woken.set()
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop following; on return nothing of this reads the store any more."""
         self.close_soon()
         if self._unsubscribe is not None:
             self._unsubscribe()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
 
     @contextmanager
     def of_centre(self, centre: str) -> Iterator[asyncio.Event]:
@@ -154,7 +156,7 @@ class News:
             self._committed_any.set()
 
     async def _follow(self) -> None:
-        while True:
+        while not self.closing:
             try:
                 await self._read_on()
                 await self._committed_any.wait()
@@ -163,10 +165,10 @@ class News:
                 self._skip_to(cut.floor - 1)
             except Exception:  # noqa: BLE001 - whatever it was, those who wait must not wait for ever
                 _log.exception("the change log could not be read; trying again")
-                await asyncio.sleep(1.0)
+                await self.rest(TROUBLE_PAUSE_S)
 
     async def _read_on(self) -> None:
-        while changes := await asyncio.to_thread(self._read):
+        while not self.closing and (changes := await run_sync(self._read)):
             self._kept.extend(changes)
             self.position = changes[-1].position
             for woken in self._changes:
