@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import resource
 import socket
 import threading
 from pathlib import Path
@@ -12,6 +13,8 @@ from fastapi import FastAPI
 from weir.api.waiting import News
 
 BACKLOG = 4_096
+OPEN_FILES = 65_536
+"""Agents, viewers and followers hold a connection each."""
 GRACE_S = 1
 """Requests that are being answered when the server stops get so long."""
 
@@ -89,9 +92,20 @@ def run_server(
     trusted_proxies: str = "",
 ) -> None:
     """Serve until SIGINT or SIGTERM; in the main thread of a process."""
+    raise_open_files_limit()
     make_server(app, certificate=certificate, key=key, trusted_proxies=trusted_proxies).run(
         sockets=[listening]
     )
+
+
+def raise_open_files_limit(wanted: int = OPEN_FILES) -> int:
+    """Let this process hold so many connections and files open, as far as the system lets it; how many it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed
+    return soft
 
 
 class ServerThread:
