@@ -1,5 +1,8 @@
 """How large inputs may be, so that no sum or product in the core overflows 64 bits."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 
 from weir.scheduling.inputs import JobClass, PoolRow, QueuedJobs, RunningJob
@@ -21,17 +24,33 @@ LARGEST_WEIGHT = 100_000
 LARGEST_SPEED = 1_000_000
 
 
+def within_bounds(row: PoolRow) -> PoolRow:
+    """The pool, or one like it that is as large as the core can count: declaring more is no fault, only no use."""
+    nodes = _clamped(row.nodes, MOST_NODES)
+    devices = _clamped(row.devices_per_node, MOST_DEVICES_A_NODE)
+    cores = _clamped(row.cores_milli_per_node, MOST_CORES_MILLI)
+    memory = _clamped(row.memory_bytes_per_node, LARGEST_MEMORY)
+    if (nodes, devices, cores, memory) == (
+        row.nodes,
+        row.devices_per_node,
+        row.cores_milli_per_node,
+        row.memory_bytes_per_node,
+    ):
+        return row
+    return replace(
+        row,
+        nodes=nodes,
+        devices_per_node=devices,
+        cores_milli_per_node=cores,
+        memory_bytes_per_node=memory,
+    )
+
+
 def check_pools(rows: tuple[PoolRow, ...]) -> None:
-    """Raise ValueError naming the first pool, in order of key, that is outside the bounds or declared twice."""
-    before = None
-    for row in rows:
-        if row.key == before:
+    """Raise ValueError naming the first pool, in order of key, that is declared twice."""
+    for row, after in itertools.pairwise(rows):
+        if row.key == after.key:
             raise ValueError(f"pool {row.key} is declared twice")
-        before = row.key
-        _check(row.key, "nodes", row.nodes, MOST_NODES)
-        _check(row.key, "devices_per_node", row.devices_per_node, MOST_DEVICES_A_NODE)
-        _check(row.key, "cores_milli_per_node", row.cores_milli_per_node, MOST_CORES_MILLI)
-        _check(row.key, "memory_bytes_per_node", row.memory_bytes_per_node, LARGEST_MEMORY)
 
 
 def check_class(job_class: JobClass) -> None:
@@ -72,6 +91,10 @@ def check_running(job: RunningJob) -> None:
         raise ValueError(f"{where}: {len(job.devices)} devices are named, and its tasks use {wanted}")
     for device in job.devices:
         _check(where, "device", device, MOST_DEVICES_A_NODE - 1)
+
+
+def _clamped(value: int, most: int) -> int:
+    return min(most, max(0, value))
 
 
 def _check(where: str, name: str, value: int, most: int, *, least: int = 0) -> None:

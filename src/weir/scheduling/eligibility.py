@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from weir.scheduling.bounds import within_bounds
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
 from weir.scheduling.plan import Constraint, PoolReason, Verdict
 from weir.units import format_bytes
@@ -78,6 +79,7 @@ class PoolFacts:
         def column(get: Callable[[PoolRow], int]) -> NDArray[np.int64]:
             return np.array([get(pool) for pool in pools], np.int64)
 
+        pools = [within_bounds(pool) for pool in pools]
         return cls(
             tuple(pools),
             column(lambda pool: pool.nodes),

@@ -1,6 +1,7 @@
 """The state between two steps, as one explicit value: pools, classes, the queue, and what runs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from weir.scheduling.bounds import (
     check_class,
     check_pools,
     check_running,
+    within_bounds,
 )
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
@@ -167,8 +169,10 @@ class State:
 
     def set_pools(self, rows: Sequence[PoolRow], links: Sequence[LinkRow] | None) -> None:
         """Declare all pools anew, and links unless None. What runs stays, counted against the pools as they are now."""
-        rows = tuple(sorted(rows, key=lambda row: row.key))
+        rows = tuple(sorted(map(within_bounds, rows), key=lambda row: row.key))
         check_pools(rows)
+        if links is None and self._only_opened_or_closed(rows):
+            return
         if links is not None:
             self.links = eligibility.links_by_centres(sorted(links, key=lambda link: (link.a, link.b)))
         anew = self._withdraw_unlike(rows)
@@ -182,6 +186,18 @@ class State:
         self._lay_out_nodes()
         self.lay_out_classes()
         self.admit(anew)
+
+    def _only_opened_or_closed(self, rows: tuple[PoolRow, ...]) -> bool:
+        """Whether nothing else changed, and then take it in: centres come and go more often than anything else."""
+        if len(rows) != len(self.rows) or not rows:
+            return False
+        for row, before in zip(rows, self.rows, strict=True):
+            if row is not before and row != replace(before, closed_because=row.closed_because):
+                return False
+        self.rows = rows
+        self.facts = replace(self.facts, rows=rows)
+        self.pools["open"] = [not row.closed_because for row in rows]
+        return True
 
     def _lay_out_nodes(self, further: Mapping[int, int] | None = None) -> None:
         """Count all that is free anew: the nodes in service, those on which something runs, and `further` ones."""

@@ -97,17 +97,17 @@ def next_changes(draw: st.DrawFn, told: Told, numbers: list[int]) -> Changes:
     held, waiting = sorted(told.running), sorted(told.queued)
     if held:
         changes["freed"] = tuple(draw(st.lists(st.sampled_from(held), unique=True, max_size=4)))
-    if waiting and draw(st.booleans()):
+    if waiting and draw(st.integers(0, 1)):
         changes["unqueued"] = np.array(
             draw(st.lists(st.sampled_from(waiting), unique=True, max_size=3)), np.int64
         )
     batches = []
     for _ in range(draw(st.integers(0, 3))):
-        rows = []
+        rows: list[tuple[int, ...]] = []
         for _ in range(draw(st.integers(1, 4))):
             numbers.append(len(numbers) + 1)
             submitted, limit = draw(st.integers(0, 5)), draw(st.sampled_from([1_000, 60_000, 3_600_000]))
-            rows.append((numbers[-1] * 7 % 1_009, draw(st.integers(0, 2)), NOW + submitted, limit))
+            rows.append((numbers[-1] * 61_803 % 100_003, draw(st.integers(0, 2)), NOW + submitted, limit))
         batches.append(batch(draw(classes), rows))
     return Changes(**changes, queued=tuple(batches))
 
@@ -119,7 +119,7 @@ def assert_starts_are_right(told: Told, plan: Plan) -> None:
     device: defaultdict[tuple[str, int, int], int] = defaultdict(int)
     rows = [(job.job_class, job.pool, job.nodes, job.devices) for job in told.running.values()]
     new = [(told.queued[start.job][0], start.pool, start.nodes, start.devices) for start in plan.starts]
-    touched = set()
+    touched: set[tuple[str, int]] = set()
     for job_class, key, nodes, devices in new:
         assert "" == by_key[key].closed_because
         assert [Verdict.FITS] == [reason.verdict for reason in fits_ever([by_key[key]], LINKS, job_class)]
@@ -168,12 +168,11 @@ def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
 @settings(max_examples=150)
 @given(st.data())
 def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> None:
-    state, told, numbers = State.empty(Policy()), Told(), []
-    now_ms = NOW
+    state, told, now_ms = State.empty(Policy()), Told(), NOW
+    numbers: list[int] = []
     for _ in range(data.draw(st.integers(1, 6))):
         now_ms += data.draw(st.sampled_from([0, 1_000, 4_000_000]))
-        numbers_before: list[int] = numbers
-        changes = data.draw(next_changes(told, numbers_before))
+        changes = data.draw(next_changes(told, numbers))
         state, plan = step(state, changes, now_ms)
         before = Told(told.pools, dict(told.queued), dict(told.running))
         before.take(changes, replace(plan, starts=()), now_ms)

@@ -171,6 +171,61 @@ def test_a_long_job_starts_on_what_a_reservation_leaves() -> None:
     assert {4: "hefei/a"} == started(plan)
 
 
+def test_what_a_reservation_leaves_of_a_node_is_given_once() -> None:
+    # Six of eight devices are free; in an hour all are, of which the waiting job then takes seven.
+    one = pool(nodes=1)
+    state, _ = first_plan(Changes(pools=(one,), queued=(waiting(task(devices_milli=2_000), [1]),)))
+    long_ones = waiting(task(), [3, 4, 5], submitted_ms=NOW + 1, limit_ms=10 * HOUR)
+    _, plan = step(state, Changes(queued=(waiting(task(devices_milli=7_000), [2]), long_ones)), NOW)
+    assert {3: "hefei/a"} == started(plan)
+
+
+def test_shared_devices_are_reserved_each() -> None:
+    # Device 1 has 400 free; the waiting job needs 700 of one device, which device 0 has in an hour.
+    one = pool(nodes=1, devices_per_node=2, shares=True)
+    queued = (waiting(task(devices_milli=900), [1]), waiting(task(devices_milli=600), [2], limit_ms=9 * HOUR))
+    state, _ = first_plan(Changes(pools=(one,), queued=queued))
+    long_ones = waiting(task(devices_milli=100), [4, 5, 6, 7, 8], submitted_ms=NOW + 1, limit_ms=10 * HOUR)
+    _, plan = step(state, Changes(queued=(waiting(task(devices_milli=700), [3]), long_ones)), NOW)
+    assert (3, NOW + HOUR, ((0, 1),)) == (
+        plan.reservations[0].job,
+        plan.reservations[0].start_ms,
+        plan.reservations[0].nodes,
+    )
+    assert [(4, (0,)), (5, (1,)), (6, (1,)), (7, (1,)), (8, (1,))] == [
+        (start.job, start.devices) for start in plan.starts
+    ]
+
+
+def test_a_pool_that_opens_and_closes_keeps_its_count() -> None:
+    state, _ = first_plan(Changes(pools=(pool(),), queued=(waiting(task(devices_milli=8_000), [1, 2, 3]),)))
+    state, plan = step(
+        state,
+        Changes(pools=(pool(closed_because="lost"),), queued=(waiting(task(devices_milli=8_000), [4, 5]),)),
+        NOW,
+    )
+    assert () == plan.starts
+    state, plan = step(state, Changes(pools=(pool(),)), NOW)
+    assert {4: "hefei/a"} == started(plan)
+    validate(state)
+
+
+def test_of_many_pools_the_best_are_listed_and_the_failing_counted() -> None:
+    pools = [pool(f"good{number:03d}/a", speed_milli=2_000 - number) for number in range(80)]
+    pools += [pool(f"weak{number:03d}/a", devices_per_node=0) for number in range(40)]
+    pools += [pool("small/a", devices_per_node=2)]
+    _, plan = first_plan(Changes(pools=tuple(pools), queued=(waiting(task(devices_milli=3_000), [1, 2]),)))
+    [reasons] = plan.reasons
+    assert [f"good{number:03d}/a" for number in range(16)] == [reason.pool for reason in reasons[:16]]
+    assert (Verdict.CHOSEN, "the best scored with room; 64 more eligible pools are not listed") == (
+        reasons[0].verdict,
+        reasons[0].note,
+    )
+    assert [("small/a", ""), ("weak000/a", "39 more pools fail this")] == [
+        (reason.pool, reason.note) for reason in reasons[16:]
+    ]
+
+
 def test_a_job_past_its_limit_counts_as_ending_now() -> None:
     small, gang = task(devices_milli=8_000), task(tasks=4, devices_milli=8_000)
     state, _ = first_plan(Changes(pools=(pool(),), queued=(waiting(small, [1]),)))
