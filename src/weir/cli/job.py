@@ -26,7 +26,7 @@ JSON = typer.Option(False, "--json", help="Print JSON for a program.")
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run)
+    app.command(context_settings={"allow_interspersed_args": False})(run)
     for command in (submit, logs, wait, cancel, hold, release, update, outputs):
         app.command()(command)
 

@@ -198,7 +198,8 @@ def _show_job(one: JobView) -> None:
         for attempt in one.attempts:
             how = f", {attempt.message or attempt.cause}" if attempt.cause else ""
             print(f"  attempt {attempt.epoch:<7}{attempt.observed} at {attempt.centre}/{attempt.pool}{how}")
-    print(f"  weir explain {one.id} says why it {'was' if one.ended_ms else 'is'} placed so, or waits")
+    why = "it was placed there" if one.ended_ms else "it is placed there" if one.pool else "it waits"
+    print(f"  weir explain {one.id} says why {why}")
 
 
 def _show_facts(*facts: tuple[str, str]) -> None:

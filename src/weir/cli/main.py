@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. What a person can cause ends in one line on standard error and exit code 2."""
     code: object = None
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        code = app(
+            args=None if arguments is None else list(arguments), prog_name="weir", standalone_mode=False
+        )
         sys.stdout.flush()
     except typer.TyperException as error:
         _fail_usage(error)
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         # The reader (head, less) has left; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(1)
     except UnicodeError as error:
         _fail(f"this is not UTF-8 text: {error}", BAD_INPUT)
     except OSError as error:
@@ -54,9 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail_usage(error: typer.TyperException) -> None:
     message = error.format_message()
-    if "\n" in message:  # a command without anything shows its help
-        print(message, file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    if not message.strip():  # a command without anything has shown its help
+        sys.exit(error.exit_code)
     context: typer.Context | None = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "weir"
     _fail(f"{message[:1].lower()}{message[1:].rstrip('.')}; see `{command} --help`", error.exit_code)
