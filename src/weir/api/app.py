@@ -55,6 +55,7 @@ def create_app(services: Services) -> FastAPI:
             with suppress(asyncio.CancelledError):
                 await housekeeping
             await news.close()
+            keeper.close()
 
     app = FastAPI(
         title="Weir",
@@ -68,9 +69,10 @@ def create_app(services: Services) -> FastAPI:
     services.meters.version(services.version)
     services.meters.registry.register(StoreCollector(services.store))
     news = News(services.store, JobObserver(services.store, services.meters))
+    keeper = LogKeeper(services)
     app.state.services = services
     app.state.news = news
-    app.state.log_keeper = LogKeeper(services)
+    app.state.log_keeper = keeper
     app.state.run_names = events.RunNames(services.store)
     app.state.join_guard = agent.JoinGuard()
     for part in (

@@ -4,6 +4,7 @@ import base64
 import binascii
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -14,6 +15,7 @@ from weir.model.agent import LogChunk, Report
 from weir.model.problem import ProblemError
 
 MOST_OPEN = 200_000
+ENDERS = 8
 
 _log = structlog.stdlib.get_logger("weir.api")
 
@@ -28,6 +30,7 @@ class LogKeeper:
         self._services = services
         self._lock = threading.Lock()
         self._open: dict[str, set[tuple[int, str]]] = {}
+        self._enders = ThreadPoolExecutor(ENDERS, thread_name_prefix="weir-logs")
 
     def append(self, attempt: str, task: int, stream: str, offset: int, data: bytes) -> int:
         """Add a piece; how much of the log is here then. Raises ProblemError as `LogStore.append` does."""
@@ -64,12 +67,29 @@ class LogKeeper:
         return tuple(chunk for chunk in chunks if chunk not in own)
 
     def end(self, attempts: Iterable[str]) -> None:
-        """Nothing more comes of these attempts: their logs are durable on return."""
-        for attempt in attempts:
+        """Nothing more comes of these attempts: their logs are durable on return.
+
+        Several are made so at the same time, since the system then writes them out together.
+        """
+        logs: list[tuple[str, int, str]] = []
+        with self._lock:
+            for attempt in attempts:
+                logs += [(attempt, task, stream) for task, stream in sorted(self._open.pop(attempt, ()))]
+        try:
+            if len(logs) == 1:
+                self._services.logs.end(*logs[0])
+            elif logs:
+                for _ in self._enders.map(lambda log: self._services.logs.end(*log), logs):
+                    pass  # what one of them raises is raised here
+        except BaseException:
             with self._lock:
-                logs = self._open.pop(attempt, set())
-            for task, stream in sorted(logs):
-                self._services.logs.end(attempt, task, stream)
+                for attempt, task, stream in logs:
+                    self._open.setdefault(attempt, set()).add((task, stream))
+            raise
+
+    def close(self) -> None:
+        """Finish what is being made durable."""
+        self._enders.shutdown()
 
 
 def chunks_of(told: Report) -> tuple[LogChunk, ...]:
