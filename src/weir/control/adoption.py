@@ -13,8 +13,10 @@ from weir.control import moves
 from weir.control.desired import raise_revisions, want
 from weir.control.listed import among, number_list
 from weir.control.names import AttemptKey
+from weir.control.shapes import specification_of
 from weir.model.agent import NodeShare, Observation
 from weir.model.state import Desired, JobState, Observed
+from weir.scheduling.bounds import MOST_NODES
 from weir.store import Transaction, schema
 
 _job = schema.job.c
@@ -25,6 +27,12 @@ _LIVE = (
     select(_attempt.job, _attempt.epoch, _attempt.centre)
     .join(schema.job, (_job.number == _attempt.job) & (_job.epoch == _attempt.epoch))
     .where(among(_attempt.job, "jobs"), _attempt.observed < int(Observed.ENDED))
+)
+_SPECIFICATIONS = (
+    select(_job.number, schema.specification.c.body)
+    .join(schema.submission, schema.submission.c.number == _job.submission)
+    .join(schema.specification, schema.specification.c.digest == schema.submission.c.specification)
+    .where(among(_job.number, "jobs"))
 )
 _POOLS = select(schema.pool.c.id).where(schema.pool.c.centre == bindparam("centre"))
 _SET_EPOCH = (
@@ -44,13 +52,17 @@ class Brought(NamedTuple):
 def adopt(tx: Transaction, centre: str, brought: Sequence[Brought], now_ms: int) -> set[AttemptKey]:
     """Take back those of the attempts whose job has not ended and has not come as far; returns which.
 
+    Where the agent's word cannot be (a pool that is not there, nodes that do not hold the job's tasks), the attempt
+    is left alone.
+
     Each then holds its job's epoch, with nothing observed of it yet. What held it before is given up, wherever
     it was: the store has forgotten that it ended or was superseded.
     """
     pools = set(tx.connection.execute(_POOLS, {"centre": centre}).scalars())
+    tasks = _tasks(tx, {one.key.job for one in brought})
     newest: dict[int, Brought] = {}
     for one in brought:
-        if one.observation.pool in pools and one.observation.nodes:
+        if one.observation.pool in pools and _holds(one.observation.nodes, tasks[one.key.job]):
             before = newest.get(one.key.job)
             if before is None or before.key.epoch < one.key.epoch:
                 newest[one.key.job] = one
@@ -89,6 +101,18 @@ def adopt(tx: Transaction, centre: str, brought: Sequence[Brought], now_ms: int)
 def stored_nodes(nodes: Collection[NodeShare]) -> str:
     """The nodes of an attempt as they are stored: `[[node, tasks], …]`."""
     return json.dumps([[share.node, share.tasks] for share in nodes], separators=(",", ":"))
+
+
+def _tasks(tx: Transaction, jobs: Collection[int]) -> dict[int, int]:
+    """How many tasks each of the jobs has."""
+    rows = tx.connection.execute(_SPECIFICATIONS, {"jobs": number_list(jobs)})
+    return {row.number: specification_of(row.body).tasks.most for row in rows}
+
+
+def _holds(nodes: Collection[NodeShare], tasks: int) -> bool:
+    """Whether these nodes can be where so many tasks run."""
+    possible = all(0 <= share.node < MOST_NODES and share.tasks > 0 for share in nodes)
+    return possible and sum(share.tasks for share in nodes) == tasks
 
 
 def _still_open(tx: Transaction, brought: Mapping[int, Brought]) -> dict[int, Brought]:

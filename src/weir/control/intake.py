@@ -25,7 +25,6 @@ from weir.model.role import Role
 from weir.model.state import JobState
 from weir.model.view import SubmittedView
 from weir.store import Transaction, schema
-from weir.units import format_bytes
 
 RandomBits = Callable[[int], int]
 
@@ -160,19 +159,9 @@ def _check_fits(specification: JobSpecification, pools: Pools) -> None:
     """Refuse at once what no pool could ever run."""
     never = why_never(pools, class_of(specification))
     if never:
-        field, asked = _need(specification)
-        raise refused(field, asked, f"no pool could ever run this; {never}", kind="impossible")
-
-
-def _need(specification: JobSpecification) -> tuple[str, str]:
-    """The field that most likely asks too much, and what it asks."""
-    devices = specification.devices
-    if devices is not None:
-        each = f"{devices.share}/1000" if devices.share else str(devices.count)
-        return "devices", f"{each} for each of {specification.tasks.most} tasks"
-    cores = f"{specification.cores / 1000:g}"
-    memory = format_bytes(specification.memory)
-    return "tasks", f"{specification.tasks.most} with {cores} cores and {memory} each"
+        raise refused(
+            never.field, never.asked, f"no pool could ever run this; {never.said}", kind="impossible"
+        )
 
 
 def _entries(

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -48,6 +48,28 @@ _DEVICES = select(schema.device_model.c.id, schema.device_model.c.body)
 _LINKS = select(schema.link.c.body)
 _INCARNATION = select(schema.meta.c.value).where(schema.meta.c.key == "incarnation")
 _RESTORED = select(schema.meta.c.value).where(schema.meta.c.key == RESTORED)
+
+
+_FIELDS = {
+    "centres": "constraints.centres",
+    "cities": "constraints.cities",
+    "kinds": "constraints.kinds",
+    "devices": "devices",
+    "device model": "devices.models",
+    "device memory": "devices.memory",
+    "precision": "devices.precision",
+    "software stack": "devices.stack",
+    "domestic": "devices.domestic",
+    "variant": "variants",
+    "device sharing": "devices.share",
+    "engine": "tasks",
+    "devices a task": "devices.count",
+    "cores a task": "cores",
+    "memory a task": "memory",
+    "tasks": "tasks",
+    "data": "data",
+}
+"""The core's constraints, in the order in which it looks at them, by the field that states each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,12 +121,28 @@ def declared_pools(connection: Connection) -> Pools:
     )
 
 
+class Never(NamedTuple):
+    """That no pool could ever run a job: the field of its specification that asks too much, what it asks, and
+    in words the largest that would fit."""
+
+    field: str
+    asked: str
+    said: str
+
+
 @functools.lru_cache(maxsize=4_096)
-def why_never(pools: Pools, job_class: JobClass) -> str:
-    """Why no pool could ever run a job of this class, saying the largest that would fit; empty where one could."""
-    if any(reason.verdict is Verdict.FITS for reason in fits_ever(pools.rows, pools.links, job_class)):
-        return ""
-    return largest_that_fits(pools.rows, job_class)
+def why_never(pools: Pools, job_class: JobClass) -> Never | None:
+    """Why no pool could ever run a job of this class; None where one could."""
+    reasons = fits_ever(pools.rows, pools.links, job_class)
+    if any(reason.verdict is Verdict.FITS for reason in reasons):
+        return None
+    failed = [reason.failed for reason in reasons if reason.failed]
+    said = largest_that_fits(pools.rows, job_class)
+    if not failed:
+        return Never("command", "to be run", said)
+    # The pool that comes furthest through the constraints is the nearest to what is asked for.
+    nearest = max(failed, key=lambda constraint: list(_FIELDS).index(constraint.name))
+    return Never(_FIELDS[nearest.name], nearest.needed, said)
 
 
 def closed_because(row: AnyRow, incarnation: str) -> str:
@@ -184,10 +222,11 @@ def _make_pool_row(
         domestic=device.domestic,
         device_memory_bytes=device.memory or 0,
         precisions=tuple(sorted(device.peak)),
-        nodes=shape.nodes,
-        devices_per_node=shape.devices_per_node,
-        cores_milli_per_node=shape.cores_milli_per_node,
-        memory_bytes_per_node=shape.memory_bytes_per_node,
+        # An agent's word is not to stop the core, which takes nothing below zero.
+        nodes=max(0, shape.nodes),
+        devices_per_node=max(0, shape.devices_per_node),
+        cores_milli_per_node=max(0, shape.cores_milli_per_node),
+        memory_bytes_per_node=max(0, shape.memory_bytes_per_node),
         shares=pool.shares,
         speed_milli=pool.speed,
         device_hour_micro_yuan=pool.price.device_hour or 0,

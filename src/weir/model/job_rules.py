@@ -3,11 +3,13 @@
 import re
 from pathlib import PurePosixPath
 
-from weir.model.job import Input, JobSpecification
+from weir.model.job import Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
 
 LARGEST_ARRAY = 1_000_000
 LARGEST_GANG = 100_000
+LARGEST_WEIGHT = 100_000
+FASTEST = 1_000_000
 LONGEST_TEXT = 131_072
 """Characters of one argument or environment value, as the kernel allows."""
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
@@ -25,6 +27,7 @@ def check_specification(specification: JobSpecification) -> None:
     _check_size(specification)
     _check_paths(specification)
     _check_restarts(specification)
+    _check_scores(specification)
 
 
 def safe_relative_path(field: str, path: str) -> str:
@@ -124,6 +127,17 @@ def _check_input(field: str, entry: Input) -> None:
         safe_relative_path(f"{field}.path", entry.path)
         if entry.to:
             safe_relative_path(f"{field}.to", entry.to)
+
+
+def _check_scores(specification: JobSpecification) -> None:
+    if isinstance(specification.prefer, PreferenceWeights):
+        for name in ("time", "money", "carbon"):
+            weight = getattr(specification.prefer, name)
+            if not 0 <= weight <= LARGEST_WEIGHT:
+                raise refused(f"prefer.{name}", weight, f"give thousandths from 0 to {LARGEST_WEIGHT}")
+    for index, variant in enumerate(specification.variants):
+        if not 1 <= variant.speed <= FASTEST:
+            raise refused(f"variants[{index}].speed", variant.speed, f"give thousandths from 1 to {FASTEST}")
 
 
 def _check_restarts(specification: JobSpecification) -> None:

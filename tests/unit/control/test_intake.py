@@ -5,13 +5,22 @@ import json
 import pytest
 from sqlalchemy import insert
 
-from tests.unit.control.world import OTHER, TENANT, World, job, runs, world
+from tests.unit.control.world import GIB, OTHER, TENANT, World, job, runs, world
 from weir.access.actor import Actor
 from weir.control import intake
 from weir.control.intake import IntakeLimits
 from weir.model.agent import InputFile, OutputFile
 from weir.model.change import ChangeKind
-from weir.model.job import DeviceNeed, Input, JobSpecification, Priority, Variant
+from weir.model.job import (
+    Constraints,
+    DataNeed,
+    DeviceNeed,
+    Input,
+    JobSpecification,
+    PreferenceWeights,
+    Priority,
+    Variant,
+)
 from weir.model.problem import Problem, ProblemError
 from weir.model.role import Role
 from weir.model.state import Cause, Observed
@@ -111,19 +120,39 @@ def test_more_entries_or_jobs_than_a_request_may_bring_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("specification", "said"),
+    ("specification", "field", "said"),
     [
-        (job(devices=DeviceNeed(count=9)), "8 devices"),
-        (job(cores=65_000), "64 cores"),
-        (job(devices=DeviceNeed(models=("h100",))), "ascend-910b"),
+        (job(devices=DeviceNeed(count=9)), "devices.count", "8 devices"),
+        (job(cores=65_000), "cores", "64 cores"),
+        (job(cores=64_000, tasks=TaskRange(3, 3)), "tasks", "2 tasks"),
+        (job(devices=DeviceNeed(models=("h100",))), "devices.models", "ascend-910b"),
+        (job(devices=DeviceNeed(memory=65 * GIB)), "devices.memory", "64GiB"),
+        (job(devices=DeviceNeed(share=500)), "devices.share", "whole devices"),
+        (job(constraints=Constraints(cities=("xi'an",))), "constraints.cities", "hefei"),
+        (job(data=(DataNeed(size=1, at="moon"),)), "data", ""),
     ],
 )
 def test_what_no_pool_could_ever_run_is_refused_saying_the_largest_that_would_fit(
-    specification: JobSpecification, said: str
+    specification: JobSpecification, field: str, said: str
 ) -> None:
     problem = refusal(world(), specification)
     assert problem.kind == "impossible"
+    assert problem.fields[0].field == field
     assert said in problem.fields[0].accepted
+
+
+@pytest.mark.parametrize(
+    ("specification", "field"),
+    [
+        (job(prefer=PreferenceWeights(time=-1)), "prefer.time"),
+        (job(prefer=PreferenceWeights(carbon=2**60)), "prefer.carbon"),
+        (job(variants=(Variant("aarch64", speed=0),)), "variants[0].speed"),
+    ],
+)
+def test_numbers_that_no_score_could_be_made_of_are_refused(
+    specification: JobSpecification, field: str
+) -> None:
+    assert refusal(world(), specification).fields[0].field == field
 
 
 def test_what_fits_only_where_the_centre_is_away_is_taken() -> None:

@@ -246,6 +246,45 @@ def test_what_is_adopted_supersedes_what_the_restored_store_thought() -> None:
     assert r.states() == ["running"]
 
 
+@pytest.mark.parametrize(
+    ("pool", "nodes"),
+    [
+        ("none", (NodeShare(0, 1),)),
+        ("cpu", (NodeShare(0, 2),)),
+        ("cpu", (NodeShare(-1, 1),)),
+        ("cpu", (NodeShare(1 << 40, 1),)),
+        ("cpu", (NodeShare(0, 2), NodeShare(1, -1))),
+        ("cpu", ()),
+    ],
+)
+def test_what_cannot_be_is_not_adopted_and_does_not_stop_the_scheduler(
+    pool: str, nodes: tuple[NodeShare, ...]
+) -> None:
+    w = world()
+    agent = w.agent("wuhu-hpc")
+    [one] = w.submit(job())
+    agent.report(replace(agent.seen(f"{one.id}-7", Observed.RUNNING), pool=pool, nodes=nodes), full=True)
+    [row] = [row for row in w.rows("centre") if row.id == "wuhu-hpc"]
+    assert f"{one.id}-7" in row.unclaimed
+    w.step()
+    assert w.states() == ["placed"]
+
+
+def test_capacity_that_cannot_be_does_not_stop_the_scheduler() -> None:
+    w = world()
+    agent = w.agent("wuhu-hpc")
+    [pool] = agent.pools()
+    for nodes in (-5, 1 << 50):
+        group = replace(pool.present[0], nodes=nodes, devices_milli=-1_000, cores_milli=-1, memory_bytes=-1)
+        agent.report(pools=(replace(pool, present=(group,)),))
+        w.submit(job())
+        w.step()
+    assert w.states() == ["queued", "queued"]
+    agent.report(pools=agent.pools())
+    w.step()
+    assert w.states() == ["placed", "placed"]
+
+
 def test_what_is_of_no_job_is_shown_as_unclaimed_and_left_alone() -> None:
     w = world()
     agent = w.agent("wuhu-hpc")
