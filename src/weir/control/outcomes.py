@@ -7,6 +7,7 @@ from weir.model.identity import attempt_id
 from weir.model.job import JobSpecification
 from weir.model.state import Cause, Desired, JobState, Observed
 from weir.model.view import AttemptView
+from weir.units import format_bytes
 
 _WORDS = {
     Cause.EXIT: "the command ended with code {code}",
@@ -49,11 +50,17 @@ def words_for(state: JobState, cause: str | None, attempt: AnyRow | None) -> str
         said = _WORDS[Cause(cause)].format(code=code, signal=signal)
     if attempt is None:
         return "before it was placed" if cause == Cause.CANCELLED.value else said
-    if not attempt.message or not (state.ended or state.placed) or cause == Cause.DEPENDENCY.value:
+    if not (state.ended or state.placed) or cause == Cause.DEPENDENCY.value:
         return said
-    if not said or (cause is not None and Cause(cause) in _TOLD_WHOLE):
-        return str(attempt.message)
-    return f"{said}: {attempt.message}"
+    if attempt.message:
+        told_whole = not said or (cause is not None and Cause(cause) in _TOLD_WHOLE)
+        said = attempt.message if told_whole else f"{said}: {attempt.message}"
+    if state.ended and attempt.dropped_log_bytes:
+        lost = (
+            f"{format_bytes(attempt.dropped_log_bytes)} of its output was beyond the limit and was not kept"
+        )
+        said = f"{said}; {lost}" if said else lost
+    return said
 
 
 def attempt_view(
@@ -83,6 +90,7 @@ def attempt_view(
         message=row.message,
         device_seconds=round(seconds * tasks * devices_milli / 1_000, 3),
         core_seconds=round(seconds * tasks * specification.cores / 1_000, 3),
+        dropped_log_bytes=row.dropped_log_bytes or 0,
     )
 
 

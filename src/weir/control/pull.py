@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from weir.control.follow import followed_at
 from weir.control.inputs import Wish, resolve
-from weir.control.listed import AnyRow
+from weir.control.listed import AnyRow, among_texts, text_list
 from weir.control.names import job_name
 from weir.control.shapes import specification_of
 from weir.model.agent import DesiredAttempt, NodeShare, Pull, PullAnswer, Work, entry_revision
@@ -50,6 +50,10 @@ _CENTRE = select(
     schema.centre.c.removed,
 ).where(schema.centre.c.id == bindparam("centre"))
 _INCARNATION = select(schema.meta.c.value).where(schema.meta.c.key == "incarnation")
+_POOLS = select(schema.pool.c.id, schema.pool.c.body).where(schema.pool.c.centre == bindparam("centre"))
+_DEVICES = select(schema.device_model.c.id, schema.device_model.c.body).where(
+    among_texts(schema.device_model.c.id, "devices")
+)
 _DESIRED = (
     select(
         _submission.number,
@@ -188,18 +192,9 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
 
 
 def _pools(connection: Connection, centre: str) -> dict[str, PoolAndDevice]:
-    bodies = connection.execute(
-        select(schema.pool.c.id, schema.pool.c.body).where(schema.pool.c.centre == centre)
-    ).all()
-    pools = {row.id: _pool(row.body) for row in bodies}
-    devices = {
-        row.id: _device(row.body)
-        for row in connection.execute(
-            select(schema.device_model.c.id, schema.device_model.c.body).where(
-                schema.device_model.c.id.in_({pool.device for pool in pools.values()})
-            )
-        )
-    }
+    pools = {row.id: _pool(row.body) for row in connection.execute(_POOLS, {"centre": centre})}
+    listed = text_list({pool.device for pool in pools.values()})
+    devices = {row.id: _device(row.body) for row in connection.execute(_DEVICES, {"devices": listed})}
     return {name: PoolAndDevice(pool, devices[pool.device]) for name, pool in pools.items()}
 
 
