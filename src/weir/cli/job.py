@@ -13,7 +13,7 @@ from weir.cli.session import client, show_json, show_table
 from weir.client import Client, ClientError, UnreachableError
 from weir.model.job_rules import safe_relative_path
 from weir.model.problem import ProblemError, refused
-from weir.model.view import OrderView, OutputView, SubmissionView, SubmittedView
+from weir.model.view import JobView, OrderView, OutputView, SubmissionView, SubmittedView
 
 JOB = typer.Argument(
     help="A job's id, or the beginning of it; ID.7 is an element of an array.", autocompletion=complete_job
@@ -22,6 +22,8 @@ JOBS = typer.Argument(
     help="Ids, or their beginnings; ID.7 is an element of an array.", autocompletion=complete_job
 )
 JSON = typer.Option(False, "--json", help="Print JSON for a program.")
+LARGE_LOG = 1 << 20
+"""Only of logs larger than this can a part have been dropped."""
 
 
 def register(app: typer.Typer) -> None:
@@ -152,7 +154,10 @@ def logs(
     """Print what a job has written: what there is now, or with --follow all that comes."""
     stream = "stderr" if stderr else "stdout"
     try:
-        _copy_log(client(), job, stream, sys.stdout.buffer, task=task, follow=follow_)
+        api = client()
+        copied = _copy_log(api, job, stream, sys.stdout.buffer, task=task, follow=follow_)
+        if copied > LARGE_LOG:
+            _say_what_was_dropped(api.job(job))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -278,10 +283,22 @@ def _copy_both(api: Client, job: str) -> None:
 
 def _copy_log(
     api: Client, job: str, stream: str, into: BinaryIO, *, task: int = 0, follow: bool = True
-) -> None:
+) -> int:
+    """Copy a log as it is read; how many bytes that was."""
+    copied = 0
     for piece in api.logs(job, stream=stream, task=task, follow=follow):
         into.write(piece)
         into.flush()
+        copied += len(piece)
+    return copied
+
+
+def _say_what_was_dropped(job: JobView | SubmissionView) -> None:
+    dropped = job.attempts[-1].dropped_log_bytes if isinstance(job, JobView) and job.attempts else 0
+    if dropped:
+        from weir.units import format_bytes
+
+        print(f"weir: the job printed {format_bytes(dropped)} more, which was not kept", file=sys.stderr)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

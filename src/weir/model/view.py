@@ -59,6 +59,8 @@ class AttemptView:
     message: str = ""
     device_seconds: float = 0.0
     core_seconds: float = 0.0
+    dropped_log_bytes: int = 0
+    """What its tasks printed beyond the limit, which was not kept."""
 
 
 @dataclass(frozen=True, slots=True)
