@@ -172,7 +172,7 @@ class World:
 
     def control(self) -> Control:
         """A scheduler that leads, and steps when told."""
-        return Control(self.store, ControlSettings(), f"holder-{secrets.token_hex(4)}")
+        return Control(self.store, ControlSettings(), f"holder-{secrets.token_hex(4)}", self.url)
 
     def schedule(self, control: Control) -> None:
         """Step until there is nothing more to do."""
@@ -268,9 +268,11 @@ class Agent:
 
 
 @contextmanager
-def served(folder: Path, settings: ApiSettings | None = None) -> Iterator[World]:
-    """A world in this folder, answering inside the `with`."""
-    with open_store(f"sqlite:///{folder / 'weir.db'}") as store:
+def served(
+    folder: Path, settings: ApiSettings | None = None, *, store_url: str = "", leads: bool = True
+) -> Iterator["LedWorld"]:
+    """A world in this folder, answering inside the `with`; one that does not lead never explains by itself."""
+    with open_store(store_url or f"sqlite:///{folder / 'weir.db'}") as store:
         store.write(lambda tx: apply_province(tx, PROVINCE, server_itself(), now_ms(), catalogue={}))
         control: list[Control] = []
         services = Services(
@@ -280,7 +282,7 @@ def served(folder: Path, settings: ApiSettings | None = None) -> Iterator[World]
             now_ms=now_ms,
             random_bits=secrets.randbits,
             version="test",
-            stand=lambda job, now: control[0].stand(job, now) if control else None,
+            stand=(lambda job, now: control[0].stand(job, now) if control else None) if leads else None,
             settings=settings or ApiSettings(),
         )
         with ServerThread(create_app(services), listening_socket("127.0.0.1", 0)) as server:
