@@ -210,6 +210,20 @@ def test_a_pool_that_opens_and_closes_keeps_its_count() -> None:
     validate(state)
 
 
+def test_a_pool_that_begins_to_share_devices_counts_those_in_use() -> None:
+    whole = pool(nodes=1, devices_per_node=2)
+    state, _ = first_plan(Changes(pools=(whole,), queued=(waiting(task(), [1]),)))
+    sharing = pool(nodes=1, devices_per_node=2, shares=True)
+    state, plan = step(
+        state, Changes(pools=(sharing,), queued=(waiting(task(devices_milli=400), [2, 3, 4]),)), NOW
+    )
+    assert [(2, (1,)), (3, (1,))] == [(start.job, start.devices) for start in plan.starts]
+    validate(state)
+    state, plan = step(state, Changes(pools=(whole,), freed=(2,)), NOW)
+    validate(state)
+    assert () == plan.starts
+
+
 def test_of_many_pools_the_best_are_listed_and_the_failing_counted() -> None:
     pools = [pool(f"good{number:03d}/a", speed_milli=2_000 - number) for number in range(80)]
     pools += [pool(f"weak{number:03d}/a", devices_per_node=0) for number in range(40)]
