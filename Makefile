@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a package index; see `make help`.
-.PHONY: help env demo test bench lint format types layers check lock clean
+.PHONY: help env demo test simulate bench lint format types layers check lock clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -20,6 +20,9 @@ demo: env ## run a province on this machine, and real work on it
 
 test: env ## run every test, with coverage
 	@$(BIN)/python -m pytest --cov $(ARGS)
+
+simulate: env ## live through new random histories for WEIR_SIMULATION_SECONDS (180) on all cores
+	@$(BIN)/python -m tests.simulation --seconds $${WEIR_SIMULATION_SECONDS:-180} $(ARGS)
 
 bench: env ## measure, and hold the numbers to the accepted ranges
 	@$(BIN)/python -m bench $(ARGS)

@@ -44,10 +44,16 @@ class Tally:
 def main() -> int:
     """0 when every history held."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", nargs="*", type=int, metavar="SEED", help="live through these again, and tell all")
-    parser.add_argument("--seconds", type=float, default=180, help="time for new seeds (default: %(default)s)")
+    parser.add_argument(
+        "seeds", nargs="*", type=int, metavar="SEED", help="live through these again, and tell all"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=180, help="time for new seeds (default: %(default)s)"
+    )
     parser.add_argument("--base", type=int, help="first seed (default: a random one)")
-    parser.add_argument("--steps", type=int, default=STEPS, help="steps with faults in each (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help="steps with faults in each (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     parser.add_argument("--quiet", action="store_true", help="of single seeds, only what came of them")
     given = parser.parse_args()
@@ -70,7 +76,10 @@ def _replay(seeds: list[int], steps: int, *, quiet: bool) -> int:
 
 
 def _explore(base: int, seconds: float, steps: int, workers: int) -> int:
-    print(f"seeds from {base}, {workers} workers, {seconds:g} s, {steps} steps with faults in each history", flush=True)
+    print(
+        f"seeds from {base}, {workers} workers, {seconds:g} s, {steps} steps with faults in each history",
+        flush=True,
+    )
     context = multiprocessing.get_context("spawn")
     tallies: Queue[Tally] = context.Queue()
     began = time.monotonic()
@@ -118,7 +127,9 @@ def _say(tallies: list[Tally], steps: int) -> int:
         f"{total['virtual_ms'] / 3_600_000:,.0f} hours of virtual time, {len(failures)} failures"
     )
     for failure in failures:
-        print(f"again: .venv/bin/python -m tests.simulation --steps {steps} {failure.seed}   # {failure.problem}")
+        print(
+            f"again: .venv/bin/python -m tests.simulation --steps {steps} {failure.seed}   # {failure.problem}"
+        )
     return 1 if failures else 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.simulation.engine import SimulatedEngine
+from tests.simulation.fake import ToldFakeEngine
 from tests.simulation.network import Exchange
 from tests.simulation.world import Crash, Process, World
 from weir.agents.effects import (
@@ -169,11 +170,18 @@ class Agent(Process):
                 self.later(centre.pace_ms(), lambda: self._collected(recorded.id))
             case SendLogs(attempt, task, stream, offset, _):
                 self.later(centre.pace_ms(), lambda: self.hear(LogsSent(attempt, task, stream, offset, True)))
-            case Submit() | Observe() | Cancel() | Forget() | Describe():
-                # One thread speaks with the engine, in the order in which it was asked to.
-                begin_ms = max(self._engine_free_ms, self.world.now_ms)
-                self._engine_free_ms = begin_ms + centre.pace_ms()
-                self.later(self._engine_free_ms - self.world.now_ms, lambda: self._ask_engine(effect))
+            case Submit(orders):
+                for order in orders:
+                    centre.province.check_submit(centre.name, order.attempt)
+                self._soon(effect)
+            case Observe() | Cancel() | Forget() | Describe():
+                self._soon(effect)
+
+    def _soon(self, effect: Effect) -> None:
+        """One thread speaks with the engine, in the order in which it was asked to."""
+        begin_ms = max(self._engine_free_ms, self.world.now_ms)
+        self._engine_free_ms = begin_ms + self.centre.pace_ms()
+        self.later(self._engine_free_ms - self.world.now_ms, lambda: self._ask_engine(effect))
 
     def lost_its_record(self) -> None:
         """Its successor holds the record."""
@@ -234,7 +242,14 @@ class Agent(Process):
 class SimulatedCentre:
     """A centre: its engine, its record, its clock, and the agents that come and go."""
 
-    def __init__(self, world: World, province: "SimulatedProvince", name: str, engine: SimulatedEngine, killing: float) -> None:
+    def __init__(
+        self,
+        world: World,
+        province: "SimulatedProvince",
+        name: str,
+        engine: SimulatedEngine | ToldFakeEngine,
+        killing: float,
+    ) -> None:
         self.world = world
         self.province = province
         self.name = name

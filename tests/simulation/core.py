@@ -22,16 +22,22 @@ def check_core(control: Control, store: Store, wrong: Callable[[str], Exception]
     if fresh.placed != known.placed:
         raise wrong(f"the scheduler has {known.placed} placed, the store {fresh.placed}")
     if fresh.pools.rows != known.pools.rows or fresh.pools.links != known.pools.links:
-        raise wrong(f"the scheduler knows other pools than the store: {known.pools.rows} and {fresh.pools.rows}")
+        raise wrong(
+            f"the scheduler knows other pools than the store: {known.pools.rows} and {fresh.pools.rows}"
+        )
     if news.stopping:
         raise wrong(f"the scheduler has read all, and has not told to stop {news.stopping}")
     if state.run_details.keys() != fresh.placed.keys() or state.queued != len(fresh.versions):
-        raise wrong(f"the core runs {sorted(state.run_details)} and has {state.queued} queued, the store {fresh.placed}")
+        raise wrong(
+            f"the core runs {sorted(state.run_details)} and has {state.queued} queued, the store {fresh.placed}"
+        )
     for running in news.changes.running:
         run, pool, _ = state.run_details[running.job]
         nodes, _ = state.placement(run)
         if pool != running.pool or tuple(nodes) != running.nodes:
-            raise wrong(f"the core has job {running.job} at {pool} {nodes}, the store at {running.pool} {running.nodes}")
+            raise wrong(
+                f"the core has job {running.job} at {pool} {nodes}, the store at {running.pool} {running.nodes}"
+            )
     try:
         validate(state)
     except InvalidStateError as error:

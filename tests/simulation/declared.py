@@ -59,9 +59,7 @@ def _province(random: Random, centres: int) -> Province:
         projects=(Project("work", ORGANISATION),),
         devices=_DEVICES,
         centres=tuple(_centre(random, name, number) for number, name in enumerate(names)),
-        links=tuple(
-            Link(a, b, 10**9, 5_000) for place, a in enumerate(names) for b in names[place + 1 :]
-        ),
+        links=tuple(Link(a, b, 10**9, 5_000) for place, a in enumerate(names) for b in names[place + 1 :]),
     )
 
 

@@ -1,5 +1,6 @@
 """A centre's engine in virtual time, with faults, which tells an observer of all that really runs."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -63,7 +64,10 @@ class SimulatedEngine:
         for pool in self.pools:
             missing = self.missing_nodes.get(pool.id, 0)
             group = NodeGroup(
-                pool.nodes - missing, pool.devices_per_node * 1_000, pool.cores_milli_per_node, pool.memory_bytes_per_node
+                pool.nodes - missing,
+                pool.devices_per_node * 1_000,
+                pool.cores_milli_per_node,
+                pool.memory_bytes_per_node,
             )
             found.append(
                 PoolObservation(pool.id, now_ms, (group,), drained_nodes=missing, capabilities=CAPABILITIES)
@@ -84,7 +88,10 @@ class SimulatedEngine:
                 continue
             if order.attempt not in self._held:
                 self._held[order.attempt] = _Held(order)
-                world.after(world.between(0, 60) if world.random.random() < 0.9 else world.between(0, 8_000), self._starter(order))
+                world.after(
+                    world.between(0, 60) if world.random.random() < 0.9 else world.between(0, 8_000),
+                    self._starter(order),
+                )
             outcomes.append(SubmitOutcome(order.attempt, True))
         if lost:
             raise EngineUnreachableError("the answer to the submit was lost")
@@ -118,10 +125,6 @@ class SimulatedEngine:
         """What `live` answers when it does."""
         return [name for name, held in self._held.items() if held.observed is not Observed.ENDED]
 
-    def order_of(self, attempt: str) -> AttemptOrder:
-        """What was submitted."""
-        return self._held[attempt].order
-
     def cancel(self, attempts: Iterable[str]) -> None:
         self._answer()
         for name in attempts:
@@ -132,7 +135,8 @@ class SimulatedEngine:
             if held.observed is Observed.QUEUED:
                 self._end(name, Cause.CANCELLED, None, 15)
             else:
-                self._world.after(self._world.between(0, 6_000), lambda name=name: self._end(name, Cause.CANCELLED, None, 15))  # type: ignore[misc]  # the lambda's default
+                end = functools.partial(self._end, name, Cause.CANCELLED, None, 15)
+                self._world.after(self._world.between(0, 6_000), end)
 
     def forget(self, attempts: Iterable[str]) -> None:
         self._answer()
@@ -147,6 +151,11 @@ class SimulatedEngine:
         running = [name for name, held in self._held.items() if held.observed is Observed.RUNNING]
         if running:
             self._end(self._world.random.choice(running), Cause.NODE_FAILED, None, 9)
+
+    def calm(self) -> None:
+        """It answers, and all its nodes are there."""
+        self.reachable = True
+        self.missing_nodes.clear()
 
     def clock_ms(self) -> int:
         """What the engine's clock shows."""
@@ -171,7 +180,9 @@ class SimulatedEngine:
             self._observer.begins(self._centre, order)
             over = int(duration_ms) > order.work.time_limit_ms
             lasts_ms = min(int(duration_ms), order.work.time_limit_ms)
-            self._world.after(lasts_ms, lambda: self._finish(order.attempt, "time-limit" if over else outcome))
+            self._world.after(
+                lasts_ms, lambda: self._finish(order.attempt, "time-limit" if over else outcome)
+            )
 
         return start
 

@@ -9,7 +9,7 @@ from tests.simulation.world import Process, World
 A = TypeVar("A")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The server has nobody who would take the request, or answers that it cannot."""
 
 
@@ -80,7 +80,7 @@ class Network:
             return
         try:
             exchange.serve(lambda answer: self._answer(exchange, answer))
-        except Refused as refusal:
+        except RefusedError as refusal:
             self._fail(exchange, self._delay_ms(), str(refusal))
 
     def _answer(self, exchange: Exchange[A], answer: A) -> None:
@@ -109,4 +109,4 @@ class Network:
         return self._world.between(1, 40)
 
 
-__all__ = ["Exchange", "Network", "Refused", "Weather"]
+__all__ = ["Exchange", "Network", "RefusedError", "Weather"]

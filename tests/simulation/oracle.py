@@ -45,7 +45,9 @@ class Oracle:
                 )
         earlier = [other for other in self._runs[order.job] if other.timeline == self.timeline]
         if earlier and not order.work.restartable:
-            raise province.world.wrong(f"{order.attempt} starts, is not restartable, and {earlier[0].order.attempt} ran")
+            raise province.world.wrong(
+                f"{order.attempt} starts, is not restartable, and {earlier[0].order.attempt} ran"
+            )
         self.ever[key] = self.running[key] = run
         self._runs[order.job].append(run)
         self._check_room(centre, order)

@@ -1,14 +1,15 @@
 """A whole province in one process: the store, the servers, the centres, and what is known of all that happens."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.simulation.centre import SimulatedCentre, digest_of
 from tests.simulation.core import check_core
 from tests.simulation.declared import SHAPES, declared_image
 from tests.simulation.engine import SimulatedEngine
-from tests.simulation.network import Network, Refused, Weather
+from tests.simulation.fake import ToldFakeEngine
+from tests.simulation.network import Network, RefusedError, Weather
 from tests.simulation.oracle import Oracle, Run
 from tests.simulation.server import SETTINGS, Server
 from tests.simulation.watch import Watch
@@ -18,7 +19,7 @@ from weir.control.cycle import Control
 from weir.control.names import job_name
 from weir.model.agent import InputFile, Pull, PullAnswer, Report, ReportAnswer
 from weir.model.identity import attempt_id, parse_attempt_id
-from weir.model.state import Cause, Desired, Observed
+from weir.model.state import Desired, Observed
 from weir.store import MemoryImage, image_of, memory_store
 from weir.store.sqlite import InlineSqliteStore
 
@@ -56,6 +57,7 @@ class SimulatedProvince:
         self.placements: dict[tuple[str, str], Placement] = {}
         self.stops: set[tuple[str, str]] = set()
         """Centre and attempt of everything that was ever explicitly to be stopped."""
+        self.submitted: set[tuple[str, str]] = set()
         self.stopped_all: set[str] = set()
         self.heard_ms: dict[str, int] = {}
         self.digests: dict[str, str] = {}
@@ -71,14 +73,17 @@ class SimulatedProvince:
         killing = random.choice((0.0, 0.002, 0.01))
         self.centres: dict[str, SimulatedCentre] = {}
         for entry in entries:
-            engine = SimulatedEngine(world, entry.centre, entry.pools, self.oracle)
+            kind = random.choice((SimulatedEngine, SimulatedEngine, ToldFakeEngine))
+            engine = kind(world, entry.centre, entry.pools, self.oracle)
             centre = SimulatedCentre(world, self, entry.centre, engine, killing)
             engine.hint = centre.look_at_engine
             centre.skew_ms = random.choice((0, 0, -700, 5_000, -3_600_000))
             self.centres[entry.centre] = centre
         self._use(memory_store(image, restored_with=random.getrandbits))
         self.servers: list[Server] = []
-        self.servers += [Server(world, self, f"s{place}", killing) for place in range(random.choice((1, 1, 2)))]
+        self.servers += [
+            Server(world, self, f"s{place}", killing) for place in range(random.choice((1, 1, 2)))
+        ]
         for server in self.servers:
             server.start()
         for centre in self.centres.values():
@@ -90,10 +95,10 @@ class SimulatedProvince:
         return self._store
 
     def server(self) -> Server:
-        """Any server that takes requests. Raises Refused when there is none."""
+        """Any server that takes requests. Raises RefusedError when there is none."""
         alive = [server for server in self.servers if server.alive]
         if not alive:
-            raise Refused("connection refused")
+            raise RefusedError("connection refused")
         return self.world.random.choice(alive)
 
     def serve_pull(self, centre: str, asked: Pull, reply: Callable[[PullAnswer], None]) -> None:
@@ -129,7 +134,12 @@ class SimulatedProvince:
             return
         self.interleaving = True
         try:
-            if self.between and self.world.random.random() < 0.5:
+            if server.busy and self.world.chance(0.1):
+                # Its scheduler stands still in the midst of a step, for so long that another may be elected.
+                until_ms = self.world.now_ms + self.world.between(1_000, 2 * SETTINGS.lease_ms)
+                while self.world.now_ms < until_ms:
+                    self.world.perform_next()
+            elif self.between and self.world.random.random() < 0.5:
                 self.world.perform(self.world.random.choice(self.between))
             else:
                 for _ in range(self.world.random.randint(1, 6)):
@@ -151,7 +161,9 @@ class SimulatedProvince:
         """Every server is killed and the store is the copy again, under agents that go on."""
         if self.backup is None or self.interleaving:
             return
-        self.world.note(f"the store of {(self.world.now_ms - self.backup.taken_ms) / 1000:.1f} s ago is restored")
+        self.world.note(
+            f"the store of {(self.world.now_ms - self.backup.taken_ms) / 1000:.1f} s ago is restored"
+        )
         for server in self.servers:
             if server.alive:
                 server.kill()
@@ -163,7 +175,10 @@ class SimulatedProvince:
 
     def may_overlap(self, one: Run, other: Run) -> bool:
         """Whether two attempts of a job may run at once: only when the older one's centre could not be reached."""
-        first, second = self.placements[one.centre, one.order.attempt], self.placements[other.centre, other.order.attempt]
+        first, second = (
+            self.placements[one.centre, one.order.attempt],
+            self.placements[other.centre, other.order.attempt],
+        )
         if first.timeline != second.timeline:
             older, newer = (one, second) if first.timeline < second.timeline else (other, first)
             return older.centre in newer.silent
@@ -182,6 +197,12 @@ class SimulatedProvince:
             source = self.digests.get(file.digest)
             if source is None:
                 raise self.world.wrong(f"{attempt} is given {file.path}, which nobody has handed over")
+
+    def check_submit(self, centre: str, attempt: str) -> None:
+        """Every attempt is given to its engine once, whatever came of it."""
+        if (centre, attempt) in self.submitted:
+            raise self.world.wrong(f"{centre} submits {attempt} a second time")
+        self.submitted.add((centre, attempt))
 
     def check_cancel(self, centre: str, attempt: str) -> None:
         """Nothing is stopped without an explicit stop."""
@@ -217,7 +238,11 @@ class SimulatedProvince:
         silent = set()
         for name, reachable, with_store in self.rows("SELECT id, reachable, synchronised_with FROM centre"):
             unheard_ms = self.world.now_ms - self.heard_ms.get(name, 0)
-            if with_store != incarnation and not reachable and unheard_ms >= SETTINGS.patience.lost_after_ms - 1_000:
+            if (
+                with_store != incarnation
+                and not reachable
+                and unheard_ms >= SETTINGS.patience.lost_after_ms - 1_000
+            ):
                 silent.add(name)
         self.placements[centre, attempt] = Placement(self.oracle.timeline, frozenset(silent))
 
@@ -266,7 +291,8 @@ class SimulatedProvince:
         )
         return rows[0] if rows else None
 
-    def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the store holds now."""
         return self._store._session.raw.execute(query, values).fetchall()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from tests.simulation.network import Refused
+from tests.simulation.network import RefusedError
 from tests.simulation.tap import Tap
 from tests.simulation.world import Process, World
 from weir.control.cycle import Control, ControlSettings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.province import SimulatedProvince
 
 T = TypeVar("T")
-SETTINGS = ControlSettings(patience=Patience(lost_after_ms=20_000, grace_ms=60_000))
+SETTINGS = ControlSettings(patience=Patience(lost_after_ms=12_000, grace_ms=20_000), lease_ms=6_000)
 
 
 class Server(Process):
@@ -41,7 +41,12 @@ class Server(Process):
         province = self.province
         self.alive = True
         self._tap = Tap(
-            self.world, self, province.store, province.committed, lambda: province.interleave(self), self.killing
+            self.world,
+            self,
+            province.store,
+            province.committed,
+            lambda: province.interleave(self),
+            self.killing,
         )
         settings = replace(SETTINGS, alone=len(province.servers) == 1)
         self.control = Control(self._tap, settings, f"{self.name}/{self.life}")
@@ -92,22 +97,23 @@ class Server(Process):
         reply(self.write("report", lambda tx: report(tx, centre, told, self.world.now_ms)))
 
     def write(self, label: str, work: Callable[[Transaction], T]) -> T:
-        """A write of this process. Raises Refused where the store cannot, and what the work refuses."""
+        """A write of this process. Raises RefusedError where the store cannot, and what the work refuses."""
         assert self._tap is not None
         before, self._tap.label = self._tap.label, label
         try:
             return self._tap.write(work)
         except StoreError as error:
-            raise Refused(str(error)) from None
+            raise RefusedError(str(error)) from None
         except ProblemError as error:
             self.world.note(f"refused: {error}")
-            raise Refused(str(error)) from None
+            raise RefusedError(str(error)) from None
         finally:
             self._tap.label = before
 
     def step(self) -> None:
         """One step of its scheduler."""
-        assert self.control is not None and self._tap is not None
+        assert self.control is not None
+        assert self._tap is not None
         if self._stepping:
             self.later(5, self._due)
             return

@@ -10,7 +10,18 @@ from weir.model.state import LEGAL_MOVES, Desired, JobState, Observed
 from weir.store.sqlite import InlineSqliteStore
 
 _JOB = ("state", "version", "epoch", "cause", "exit_code", "ended_ms", "priority", "held", "cancelled_ms")
-_ATTEMPT = ("centre", "pool", "nodes", "desired", "observed", "cause", "exit_code", "ended_ms", "desired_revision")
+_CENTRE = ("agent_incarnation", "report_number", "desired_revision")
+_ATTEMPT = (
+    "centre",
+    "pool",
+    "nodes",
+    "desired",
+    "observed",
+    "cause",
+    "exit_code",
+    "ended_ms",
+    "desired_revision",
+)
 
 
 def _trigger(table: str, event: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
@@ -19,7 +30,7 @@ def _trigger(table: str, event: str, key: tuple[str, ...], columns: tuple[str, .
     row = "OLD" if event == "DELETE" else "NEW"
     values = ", ".join([*(f"{row}.{column}" for column in key), *old, *new])
     return (
-        f"CREATE TEMP TRIGGER seen_{table}_{event} AFTER {event} ON main.{table} "
+        f"CREATE TEMP TRIGGER seen_{table}_{event} AFTER {event} ON main.{table} "  # noqa: S608 - of constants
         f"BEGIN INSERT INTO seen_{table} VALUES (NULL, '{event}', {values}); END"
     )
 
@@ -32,6 +43,8 @@ def _table(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
 _SETUP = [
     _table("job", ("number",), _JOB),
     _table("attempt", ("job", "epoch"), _ATTEMPT),
+    _table("centre", ("id",), _CENTRE),
+    _trigger("centre", "UPDATE", ("id",), _CENTRE),
     *(_trigger("job", event, ("number",), _JOB) for event in ("INSERT", "UPDATE", "DELETE")),
     *(_trigger("attempt", event, ("job", "epoch"), _ATTEMPT) for event in ("INSERT", "UPDATE", "DELETE")),
 ]
@@ -42,7 +55,7 @@ class Row:
 
     __slots__ = ("event", "key", "new", "old")
 
-    def __init__(self, event: str, key: tuple[int, ...], old: dict[str, Any], new: dict[str, Any]) -> None:
+    def __init__(self, event: str, key: tuple[Any, ...], old: dict[str, Any], new: dict[str, Any]) -> None:
         self.event = event
         self.key = key
         self.old = old
@@ -97,13 +110,15 @@ class Watch:
                 moved.add(row.key[0])
         for row in attempts:
             self._check_attempt(row)
+        for row in self._taken("centre", 1, _CENTRE):
+            self._check_centre(row)
         self._check_log(moved)
 
     def _taken(self, table: str, keys: int, columns: tuple[str, ...]) -> list[Row]:
-        rows = self._raw.execute(f"SELECT * FROM seen_{table} ORDER BY n").fetchall()  # noqa: S608
+        rows = self._raw.execute(f"SELECT * FROM seen_{table} ORDER BY n").fetchall()  # noqa: S608 - of constants
         if not rows:
             return []
-        self._raw.execute(f"DELETE FROM seen_{table}")  # noqa: S608
+        self._raw.execute(f"DELETE FROM seen_{table}")  # noqa: S608 - of constants
         first, width = 2 + keys, len(columns)
         return [
             Row(
@@ -123,7 +138,12 @@ class Watch:
         if row.event == "DELETE":
             raise self._fail(f"job {job} is deleted")
         if row.event == "INSERT":
-            if JobState(new["state"]) not in (JobState.WAITING, JobState.QUEUED, JobState.HELD, JobState.CANCELLED):
+            if JobState(new["state"]) not in (
+                JobState.WAITING,
+                JobState.QUEUED,
+                JobState.HELD,
+                JobState.CANCELLED,
+            ):
                 raise self._fail(f"job {job} begins as {JobState(new['state']).name}")
             self._note(f"  job {job} new {JobState(new['state']).name}")
             return
@@ -134,7 +154,9 @@ class Watch:
                 raise self._fail(f"job {job} moves from {before.name} to {after.name}")
         if new["version"] <= old["version"] and old != new:
             raise self._fail(f"job {job} is written without raising its version: {old} to {new}")
-        if before.ended and any(old[name] != new[name] for name in ("state", "cause", "exit_code", "ended_ms", "epoch")):
+        if before.ended and any(
+            old[name] != new[name] for name in ("state", "cause", "exit_code", "ended_ms", "epoch")
+        ):
             raise self._fail(f"job {job} had ended and is written: {old} to {new}")
         if new["epoch"] < old["epoch"]:
             raise self._fail(f"job {job}: its epoch goes down from {old['epoch']} to {new['epoch']}")
@@ -167,16 +189,30 @@ class Watch:
         if old["observed"] == Observed.ENDED:
             for name in ("cause", "exit_code", "ended_ms"):
                 if new[name] != old[name]:
-                    raise self._fail(f"attempt {job}-{epoch} had ended; its {name} goes from {old[name]} to {new[name]}")
+                    raise self._fail(
+                        f"attempt {job}-{epoch} had ended; its {name} goes from {old[name]} to {new[name]}"
+                    )
         if new["desired"] != old["desired"]:
             self._note(f"  attempt {job}-{epoch} desired {Desired(new['desired']).name}")
             if new["desired_revision"] <= old["desired_revision"]:
                 raise self._fail(f"attempt {job}-{epoch}: desired changes and its revision does not")
             self._audience.desired(job, epoch, new["centre"], new["desired"])
         if new["observed"] != old["observed"]:
-            self._note(f"  attempt {job}-{epoch} observed {Observed(new['observed']).name} {new['cause'] or ''}")
+            self._note(
+                f"  attempt {job}-{epoch} observed {Observed(new['observed']).name} {new['cause'] or ''}"
+            )
             if new["observed"] == Observed.ENDED:
                 self._audience.ended(job, epoch, new["centre"], new["cause"], new["exit_code"])
+
+    def _check_centre(self, row: Row) -> None:
+        old, new = row.old, row.new
+        if (new["agent_incarnation"], new["report_number"]) < (
+            old["agent_incarnation"],
+            old["report_number"],
+        ):
+            raise self._fail(f"{row.key[0]}: an older report is taken in after a newer one: {old} to {new}")
+        if new["desired_revision"] < old["desired_revision"]:
+            raise self._fail(f"{row.key[0]}: the desired revision goes down: {old} to {new}")
 
     def _check_log(self, moved: set[int]) -> None:
         rows = self._raw.execute(
@@ -199,12 +235,16 @@ class Watch:
                     "SELECT number, state FROM job WHERE number >= ? AND number < ?", (first, first + size)
                 ).fetchall()
                 if len(fresh) != size:
-                    raise self._fail(f"{size} jobs from {first} are told as submitted, and there are {len(fresh)}")
+                    raise self._fail(
+                        f"{size} jobs from {first} are told as submitted, and there are {len(fresh)}"
+                    )
                 for job, state in fresh:
                     if job not in told:
                         self.states[job] = state
         if self._store.position() != self.position:
-            raise self._fail(f"the store says position {self._store.position()}, the log ends at {self.position}")
+            raise self._fail(
+                f"the store says position {self._store.position()}, the log ends at {self.position}"
+            )
         if moved - told:
             raise self._fail(f"jobs {sorted(moved - told)} have moved and no change tells of it")
         for job in told | moved:

@@ -47,11 +47,19 @@ def check_store(store: InlineSqliteStore, told_states: Mapping[int, int], wrong:
     known = {(row["job"], row["epoch"]): row for row in attempts}
     for row in outputs:
         attempt = known.get((row["job"], row["epoch"]))
-        if attempt is None or attempt["observed"] != Observed.ENDED or attempt["desired"] == Desired.ABANDONED:
-            raise wrong(f"outputs of {row['job']}-{row['epoch']} are kept, which is not live or has not ended")
+        if (
+            attempt is None
+            or attempt["observed"] != Observed.ENDED
+            or attempt["desired"] == Desired.ABANDONED
+        ):
+            raise wrong(
+                f"outputs of {row['job']}-{row['epoch']} are kept, which is not live or has not ended"
+            )
     for number, state in told_states.items():
         if number not in jobs or jobs[number]["state"] != state:
-            raise wrong(f"the log tells that job {number} is {JobState(state).name}, and its row says otherwise")
+            raise wrong(
+                f"the log tells that job {number} is {JobState(state).name}, and its row says otherwise"
+            )
 
 
 def _check_elements(jobs: Mapping[int, Any], submissions: Mapping[int, Any], wrong: Wrong) -> None:
@@ -105,10 +113,14 @@ def _check_attempts(jobs: Mapping[int, Any], attempts: list[Any], wrong: Wrong) 
             if row["job"] in unended:
                 raise wrong(f"job {row['job']} has two attempts that live")
             if row["epoch"] != job["epoch"]:
-                raise wrong(f"attempt {row['job']}-{row['epoch']} lives and its job's epoch is {job['epoch']}")
+                raise wrong(
+                    f"attempt {row['job']}-{row['epoch']} lives and its job's epoch is {job['epoch']}"
+                )
             unended.add(row["job"])
         if (row["observed"] == Observed.ENDED) != (row["ended_ms"] is not None):
-            raise wrong(f"attempt {row['job']}-{row['epoch']} is observed {row['observed']}, ended {row['ended_ms']}")
+            raise wrong(
+                f"attempt {row['job']}-{row['epoch']} is observed {row['observed']}, ended {row['ended_ms']}"
+            )
     for number, job in jobs.items():
         if job["epoch"] > 0 and number not in live:
             raise wrong(f"job {number} has epoch {job['epoch']} and no attempt of it")
@@ -146,7 +158,11 @@ def _check_states(
         state, cause = job_state(facts)
         stored = JobState(job["state"])
         if stored.ended:
-            ended = attempt is None or attempt["observed"] == Observed.ENDED or attempt["desired"] == Desired.ABANDONED
+            ended = (
+                attempt is None
+                or attempt["observed"] == Observed.ENDED
+                or attempt["desired"] == Desired.ABANDONED
+            )
             if not ended:
                 raise wrong(f"job {number} is {stored.name} while its attempt lives")
             if stored is JobState.SUCCEEDED and (attempt is None or attempt["cause"] is not None):
@@ -156,7 +172,9 @@ def _check_states(
             if job["ended_ms"] is None:
                 raise wrong(f"job {number} has ended at no time")
         elif state is not stored or (cause.value if cause else None) != job["cause"]:
-            raise wrong(f"job {number} is {stored.name} {job['cause']}, and the facts mean {state.name} {cause}: {facts}")
+            raise wrong(
+                f"job {number} is {stored.name} {job['cause']}, and the facts mean {state.name} {cause}: {facts}"
+            )
 
 
 def _check_capacity(

@@ -8,7 +8,16 @@ from weir.model.job import DeviceNeed, Input, JobSpecification, Preference, Prio
 from weir.model.task_range import TaskRange
 
 PRIORITIES = (Priority.URGENT, Priority.NORMAL, Priority.NORMAL, Priority.LOW)
-FAILURES = ("exit-3", "signal", "out-of-memory", "node-failed", "node-failed", "preempted", "start", "rejected")
+FAILURES = (
+    "exit-3",
+    "signal",
+    "out-of-memory",
+    "node-failed",
+    "node-failed",
+    "preempted",
+    "start",
+    "rejected",
+)
 
 
 def random_request(random: Random, known: Sequence[str]) -> list[JobSpecification]:
@@ -29,7 +38,9 @@ def _specification(random: Random, others: Sequence[str]) -> JobSpecification:
         if random.random() < 0.5:
             after = tuple(chosen)
         else:
-            inputs = tuple(Input(from_=name, path="result", to=f"in{place}") for place, name in enumerate(chosen))
+            inputs = tuple(
+                Input(from_=name, path="result", to=f"in{place}") for place, name in enumerate(chosen)
+            )
     outcome = "ok" if random.random() < 0.8 else random.choice(FAILURES)
     restartable = random.random() < 0.5
     gang = random.random() < 0.15
@@ -37,6 +48,10 @@ def _specification(random: Random, others: Sequence[str]) -> JobSpecification:
     duration_ms = random.choice((0, 5, 200, 2_000, 10_000, 10_000, 40_000, 150_000))
     return JobSpecification(
         command=("sim", str(duration_ms), outcome),
+        environment={
+            "FAKE_RUN_MS": str(max(1, duration_ms)),
+            "FAKE_EXIT": "3" if outcome == "exit-3" else "0",
+        },
         project="work",
         tasks=TaskRange(tasks, tasks),
         devices=_devices(random, gang=gang),

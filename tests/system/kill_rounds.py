@@ -32,8 +32,14 @@ projects: [{id: work, organisation: "91340100WEYR00027A"}]
 devices:
   - {id: plain-cpu, name: Plain, kind: cpu, vendor: nobody, stack: x86-64}
 centres:
-  - {id: one, kind: general, city: here, pools: [{id: cpu, device: plain-cpu, nodes: 1, cores_per_node: 8, memory_per_node: 64GiB}]}
-  - {id: two, kind: general, city: here, pools: [{id: cpu, device: plain-cpu, nodes: 2, cores_per_node: 4, memory_per_node: 32GiB}]}
+  - id: one
+    kind: general
+    city: here
+    pools: [{id: cpu, device: plain-cpu, nodes: 1, cores_per_node: 8, memory_per_node: 64GiB}]
+  - id: two
+    kind: general
+    city: here
+    pools: [{id: cpu, device: plain-cpu, nodes: 2, cores_per_node: 4, memory_per_node: 32GiB}]
 """
 T = TypeVar("T")
 CENTRES = ("one", "two")
@@ -123,7 +129,9 @@ class _Run:
     def round(self, number: int, jobs: int) -> None:
         """Submit some jobs, kill something while they flow, and start it again."""
         random = self._random
-        victims = random.choice((("server",), ("one",), ("two",), CENTRES, ("server", "one"), ("server", *CENTRES)))
+        victims = random.choice(
+            (("server",), ("one",), ("two",), CENTRES, ("server", "one"), ("server", *CENTRES))
+        )
         first = random.randint(0, jobs)
         self._submit(number, "a", first)
         time.sleep(random.uniform(0, 0.5))
@@ -139,10 +147,10 @@ class _Run:
         """Wait for every job to end, and hold what the server says against what the jobs themselves wrote."""
         deadline = time.monotonic() + 120
         for submission in (*self._arrays, *self._singles()):
-            self._patiently(lambda client, name=submission: client.wait(name), deadline)
+            self._await_end(submission, deadline)
         for submission in self._arrays:
-            for view in self._patiently(lambda client, name=submission: list(client.elements(name)), deadline):
-                self._check(view.id)
+            for name in self._elements(submission):
+                self._check(name)
         for name in self._singles():
             self._check(name)
         known = {path.name for path in self._ledger.iterdir() if path.suffix != ".lock"}
@@ -151,6 +159,12 @@ class _Run:
         self._found.jobs = len(self._jobs)
         self._found.wall_s = time.monotonic() - self._began
         return self._found
+
+    def _await_end(self, submission: str, deadline: float) -> None:
+        self._patiently(lambda client: client.wait(submission), deadline)
+
+    def _elements(self, submission: str) -> list[str]:
+        return [view.id for view in self._patiently(lambda client: list(client.elements(submission)))]
 
     def end(self) -> None:
         """Kill everything that was started, tasks included."""
@@ -182,7 +196,9 @@ class _Run:
         if not requests:
             return
         views = self._patiently(
-            lambda client: client.submit([wanted for wanted, _, _ in requests], idempotency_key=f"{number}{part}")
+            lambda client: client.submit(
+                [wanted for wanted, _, _ in requests], idempotency_key=f"{number}{part}"
+            )
         )
         for view, (_, one, array) in zip(views, requests, strict=True):
             if array is None:
@@ -219,7 +235,9 @@ class _Run:
             wrong = "two attempts ran at the same time"
         if wrong:
             attempts = [(one.id, one.observed, one.cause, one.message) for one in view.attempts]
-            self._found.wrong.append(f"{name}: {wrong} (it is {view.state} {view.cause}, {attempts}, ledger {lines})")
+            self._found.wrong.append(
+                f"{name}: {wrong} (it is {view.state} {view.cause}, {attempts}, ledger {lines})"
+            )
 
     def _wrong_of(
         self, name: str, wanted: _Submitted, view: JobView, starts: list[str], ends: list[str]
@@ -260,7 +278,15 @@ class _Run:
             arguments += ["--no-machine", "--no-settings", "--province", str(self._folder / "province.yaml")]
         else:
             home = self._folder / name
-            arguments = ["agent", "--folder", str(home), "--url", self._url, "--code-file", str(home / "code")]
+            arguments = [
+                "agent",
+                "--folder",
+                str(home),
+                "--url",
+                self._url,
+                "--code-file",
+                str(home / "code"),
+            ]
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "weir", *arguments],

@@ -13,5 +13,5 @@ def test_twenty_rounds_of_kill_9_lose_nothing_and_run_nothing_twice(tmp_path: Pa
     found = run_rounds(tmp_path / "province", seed=20, rounds=20, jobs=200)
     assert [] == found.wrong
     assert 200 == found.jobs == sum(found.states.values())
-    assert found.kills["server"] >= 3 and found.kills["one"] >= 3 and found.kills["two"] >= 3
+    assert min(found.kills[name] for name in ("server", "one", "two")) >= 3
     assert set(found.states) <= {"succeeded", "failed"}

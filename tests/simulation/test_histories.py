@@ -1,0 +1,57 @@
+"""Control and agents over random histories full of faults, in virtual time; `make simulate` takes new seeds."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from tests.simulation import HistoryError, run_history
+from tests.simulation.mutants import MUTANTS, Mutant
+from weir import scheduling
+
+HISTORIES = range(1, 151)
+GROUP = 15
+MOST_SEEDS = 120
+"""So many histories at most until one must have noticed a mutant."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    scheduling.warm_up()
+
+
+@pytest.mark.timeout(400)  # where nothing is compiled yet, the first one waits for that
+@pytest.mark.parametrize("first", range(HISTORIES.start, HISTORIES.stop, GROUP))
+def test_histories_full_of_faults_end_well(first: int) -> None:
+    endings: Counter[str] = Counter()
+    for seed in range(first, first + GROUP):
+        result = run_history(seed)
+        endings.update(result.endings)
+        assert result.steps >= 400
+        assert result.jobs == sum(result.endings.values())
+    assert set(endings) == {"succeeded", "failed", "cancelled"}, (
+        "every history has ended, in every way there is"
+    )
+
+
+def test_the_same_seed_is_the_same_history() -> None:
+    once: list[str] = []
+    again: list[str] = []
+    assert run_history(7, 200, once.append) == run_history(7, 200, again.append)
+    assert once == again
+    assert run_history(7, 200) != run_history(8, 200)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_fault_that_is_put_in_is_noticed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)
+    with pytest.raises(HistoryError) as noticed:
+        _run_all((*MUTANTS[mutant], *range(1, MOST_SEEDS)))
+    assert noticed.value.problem
+    assert noticed.value.trace, "it tells what happened last"
+
+
+def _run_all(seeds: Iterable[int]) -> None:
+    for seed in seeds:
+        run_history(seed)
