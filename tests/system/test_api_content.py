@@ -126,7 +126,29 @@ def test_outputs_are_listed_and_fetched(world: World, agent: Agent, running: str
         client.download_output(job, path, tmp_path / "out")
         assert content == (tmp_path / "out").read_bytes()
     page = world.ask("GET", f"/api/v1/jobs/{job}/outputs?limit=2").json
-    assert (2, "2") == (len(page["outputs"]), page["next"])
+    assert ["model/w.bin", "report.txt"] == [view["path"] for view in page["outputs"]]
+    assert page["next"]
+    assert 422 == world.ask("GET", f"/api/v1/jobs/{job}/outputs?cursor=7").status
+
+
+def test_outputs_of_an_array_come_in_pages(world: World, agent: Agent, control: Control) -> None:
+    [made] = world.client().submit(
+        JOB | {"array": 3, "constraints": {"centres": ["hefei-ai"]}, "outputs": ["*"]}
+    )
+    world.schedule(control)
+    agent.bring(b"x")
+    for index in range(3):
+        agent.report(agent.ended(f"{made.id}.{index}-1", outputs={"a": b"x", "b": b"x"}))
+    expected = [(f"{made.id}.{index}", path) for index in range(3) for path in ("a", "b")]
+    assert expected == [(view.job, view.path) for view in world.client().outputs(made.id)]
+    found, cursor = [], ""
+    for _ in range(3):
+        page = world.ask("GET", f"/api/v1/jobs/{made.id}/outputs?limit=2&cursor={cursor}").json
+        found += [(view["job"], view["path"]) for view in page["outputs"]]
+        cursor = page.get("next", "")
+    assert expected == found
+    assert "" == cursor
+    assert expected[2:4] == [(view.job, view.path) for view in world.client().outputs(f"{made.id}.1")]
 
 
 def test_ranges_of_an_output(world: World, agent: Agent, running: str) -> None:

@@ -169,8 +169,10 @@ class Gate:
     def _note(self, scope: Scope, state: dict[str, Any], status: int, took_s: float) -> None:
         actor: Actor | None = state["actor"]
         route = scope.get("route")
-        quiet = status < 400 and (
-            scope["method"] in ("GET", "HEAD") or scope["path"].startswith("/api/v1/agent/")
+        absent = status == 404 and scope["method"] == "HEAD"  # the common answer before an upload
+        quiet = absent or (
+            status < 400
+            and (scope["method"] in ("GET", "HEAD") or scope["path"].startswith("/api/v1/agent/"))
         )
         self._services.meters.request(scope["method"], getattr(route, "path", ""), status, took_s)
         note: Callable[..., Any] = _log.debug if quiet else _log.info

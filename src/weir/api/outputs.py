@@ -3,35 +3,33 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from weir.api.answers import file_response
 from weir.api.caller import Asked
-from weir.api.jobs import JobId
+from weir.api.jobs import JobId, Limit
 from weir.api.problems import REFUSALS, Refusal
-from weir.control.jobs import find, list_outputs
-from weir.model.problem import Problem, not_found, refused
-from weir.model.view import OutputPage, OutputView
+from weir.control.jobs import find, find_output, list_outputs
+from weir.model.problem import Problem
+from weir.model.view import OutputPage
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["content"], responses=REFUSALS)
-
-LONGEST_PAGE = 10_000
 
 
 @router.get("/{job}/outputs", response_model=OutputPage, summary="A page of what it has handed over")
 def outputs(
     caller: Asked,
     job: JobId,
-    cursor: Annotated[
-        str, Query(max_length=18, pattern="^[0-9]*$", description="The `next` of the page before.")
-    ] = "",
-    limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 1_000,
+    cursor: Annotated[str, Query(max_length=5_000, description="The `next` of the page before.")] = "",
+    limit: Limit = 1_000,
 ) -> Response:
-    found = caller.read(lambda connection: list_outputs(connection, find(connection, caller.actor, job)))
-    start = int(cursor or 0)
-    following = str(start + limit) if start + limit < len(found) else ""
-    return caller.answer(OutputPage(found[start : start + limit], following))
+    return caller.answer(
+        caller.read(
+            lambda connection: list_outputs(
+                connection, find(connection, caller.actor, job), cursor=cursor, limit=limit
+            )
+        )
+    )
 
 
 @router.get("/{job}/outputs/{path:path}", summary="One output's content", response_class=Response)
@@ -43,16 +41,7 @@ def content(
     if_match: Annotated[str, Header(alias="If-Match", max_length=100)] = "",
 ) -> Response:
     """The path is looked up among the outputs that are known; it never names a file of the server."""
-
-    def work(connection: Connection) -> OutputView | None:
-        found = find(connection, caller.actor, job)
-        if found.is_array and found.index is None:
-            raise refused("id", job, f"give one of its elements, such as {found.id}.0")
-        return next((view for view in list_outputs(connection, found) if view.path == path), None)
-
-    view = caller.read(work)
-    if view is None:
-        raise not_found("output", path)
+    view = caller.read(lambda connection: find_output(connection, find(connection, caller.actor, job), path))
     blobs = caller.services.blobs
     size = blobs.size(view.digest)
     if size is None:

@@ -65,7 +65,9 @@ def json_schema(ref_template: str) -> dict[str, Any]:
     schema = _ADAPTER.json_schema(ref_template=ref_template)
     for declared in (schema, *schema.get("$defs", {}).values()):
         for about in declared.get("properties", {}).values():
-            kept = {"string": str, "integer": int, "boolean": bool}.get(about.get("type", ""), type(None))
+            kept = {"string": str, "integer": int, "boolean": bool}.get(
+                str(about.get("type", "")), type(None)
+            )
             if not isinstance(about.get("default"), kept):
                 about.pop("default", None)
     return schema

@@ -17,7 +17,7 @@ from weir.model.codec import to_plain
 from weir.model.identity import SUBMISSION_LENGTH, JobName, attempt_id
 from weir.model.problem import not_found, refused
 from weir.model.state import JobState, Observed
-from weir.model.view import JobPage, JobView, OutputView, SubmissionPage, SubmissionView
+from weir.model.view import JobPage, JobView, OutputPage, OutputView, SubmissionPage, SubmissionView
 from weir.store import schema
 
 LONGEST_PAGE = 1_000
@@ -207,20 +207,32 @@ def list_elements(
     return JobPage(tuple(_job_views(connection, page, now_ms, whole=False)), following)
 
 
-def list_outputs(connection: Connection, found: Found) -> tuple[OutputView, ...]:
-    """The files that the jobs meant have handed over, in order of job, task and path; of two tasks' files of one
-    path the first is listed."""
-    rows = connection.execute(
-        select(_job.array_index, _output.path, _output.size_bytes, _output.digest)
-        .join(schema.output, (_output.job == _job.number) & (_output.epoch == _job.epoch))
-        .where(found.jobs())
-        .order_by(_job.number, _output.task, _output.path)
-    )
-    views: dict[tuple[str, str], OutputView] = {}
-    for row in rows:
-        name = job_name(found.id, found.is_array, row.array_index)
-        views.setdefault((name, row.path), OutputView(name, row.path, row.size_bytes, row.digest))
-    return tuple(views.values())
+def list_outputs(connection: Connection, found: Found, *, cursor: str = "", limit: int = 1_000) -> OutputPage:
+    """A page of the files that the jobs meant have handed over, in order of job and path.
+
+    Of two tasks' files of one path the first is listed. `cursor`: empty, or the `next` of the page before.
+    """
+    query = _outputs_of(found)
+    if cursor:
+        index, slash, path = cursor.partition("/")
+        if not slash:
+            raise refused("cursor", cursor, "give the `next` of the page before")
+        number = found.first_job + _position(index)
+        query = query.where((_output.job > number) | ((_output.job == number) & (_output.path > path)))
+    rows = connection.execute(query.order_by(_output.job, _output.path).limit(_limit(limit) + 1)).all()
+    views = tuple(_output_view(found, row) for row in rows[:limit])
+    following = f"{rows[limit - 1].array_index}/{views[-1].path}" if len(rows) > limit else ""
+    return OutputPage(views, following)
+
+
+def find_output(connection: Connection, found: Found, path: str) -> OutputView:
+    """One file of one job. Raises ProblemError: 404 for none, 422 for an array as a whole."""
+    if found.is_array and found.index is None:
+        raise refused("id", found.id, f"give one of its elements, such as {found.id}.0")
+    row = connection.execute(_outputs_of(found).where(_output.path == path)).one_or_none()
+    if row is None:
+        raise not_found("output", path)
+    return _output_view(found, row)
 
 
 def jobs_left(connection: Connection, found: Found) -> int:
@@ -268,6 +280,22 @@ def names_of(connection: Connection, numbers: Iterable[int]) -> dict[int, tuple[
         row.number: (job_name(row.id, row.is_array, row.array_index), row.organisation)
         for row in connection.execute(query, {"jobs": number_list(numbers)})
     }
+
+
+def _outputs_of(found: Found) -> Select[Any]:
+    other = schema.output.alias("other")
+    same = (other.c.job == _output.job) & (other.c.epoch == _output.epoch) & (other.c.path == _output.path)
+    return (
+        select(_job.array_index, _output.path, _output.size_bytes, _output.digest)
+        .join(schema.output, (_output.job == _job.number) & (_output.epoch == _job.epoch))
+        .where(found.jobs(), ~exists().where(same, other.c.task < _output.task))
+    )
+
+
+def _output_view(found: Found, row: AnyRow) -> OutputView:
+    return OutputView(
+        job_name(found.id, found.is_array, row.array_index), row.path, row.size_bytes, row.digest
+    )
 
 
 def _limited(query: Select[Any], actor: Actor) -> Select[Any]:
@@ -385,6 +413,7 @@ __all__ = [
     "Found",
     "LogOwner",
     "find",
+    "find_output",
     "jobs_left",
     "list_elements",
     "list_outputs",

@@ -24,6 +24,8 @@ def to_plain(value: Any) -> Any:
 
     A trailing underscore of a field name is dropped (`from_` is written `from`). Enumerations become their value.
     """
+    if type(value) in _SCALARS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             name: to_plain(item)
@@ -41,9 +43,10 @@ def to_plain(value: Any) -> Any:
 
 def from_plain(declared: type[T], value: Any, where: str = "") -> T:
     """The `declared` class read from a JSON value; unknown, missing and mistyped fields raise CodecError."""
-    return typing.cast(T, _reader(declared)(value, where))
+    return typing.cast(T, _reader(typing.cast(Any, declared))(value, where))
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _Reader = Callable[[Any, str], Any]
 _MISSING = object()
 

@@ -28,12 +28,15 @@ class UnitField:
     parse: Callable[[object], int]
     accepted: str
     example: str
+    number: bool = False
+    """Whether a plain number is accepted too."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
         return {"type": "function-plain", "function": {"type": "no-info", "function": self.parse}}
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"type": "string", "description": self.accepted, "examples": [self.example]}
+        kinds = ["number", "string"] if self.number else "string"
+        return {"type": kinds, "description": self.accepted, "examples": [self.example]}
 
 
 def parse_milli_cores(value: object) -> int:
@@ -53,4 +56,4 @@ DurationMs = Annotated[int, UnitField(parse_duration_ms, DURATION_ACCEPTED, "2h3
 LatencyUs = Annotated[int, UnitField(parse_latency_us, LATENCY_ACCEPTED, "0.3 ms")]
 Bytes = Annotated[int, UnitField(parse_bytes, SIZE_ACCEPTED, "16GiB")]
 MicroYuan = Annotated[int, UnitField(parse_yuan, MONEY_ACCEPTED, "12.50")]
-MilliCores = Annotated[int, UnitField(parse_milli_cores, "a number of cores, such as 4 or 0.5", "4")]
+MilliCores = Annotated[int, UnitField(parse_milli_cores, "a number of cores, such as 4 or 0.5", "4", number=True)]

@@ -138,7 +138,7 @@ def test_times_and_use_are_told() -> None:
     assert (tried.device_model, tried.core_seconds, tried.pool) == ("ascend-910b", 20.0, "npu")
     assert view.specification["cores"] == 4_000
     found = w.store.read(lambda c: jobs.find(c, w.tenant, one.id))
-    [output] = w.store.read(lambda c: jobs.list_outputs(c, found))
+    [output] = w.store.read(lambda c: jobs.list_outputs(c, found)).outputs
     assert (output.job, output.path) == (one.id, "log")
 
 
