@@ -53,10 +53,8 @@ def _check_nodes(state: State) -> None:
                 continue
             for _ in range(tasks * max(1, job_class.devices_milli // 1_000)):
                 device[key, node, next(each)] += min(1_000, job_class.devices_milli)
-    for (key, node, number), used in device.items():
-        place = state.pool_places.get(key)
-        if place is not None and number < state.rows[place].devices_per_node:
-            devices[key, node] += used
+    for (key, node, _), used in device.items():
+        devices[key, node] += used
     for place, row in enumerate(state.rows):
         first = int(state.pools["first_node"][place])
         idle = 0

@@ -39,6 +39,8 @@ def fitting(pool, free, later, both, node, need, most):  # type: ignore[no-untyp
     if need.devices > 0 and pool.shares != 0:
         found, opens = fitting_devices(pool, free, later, both, node, need.devices)
         fits = min(fits, found)
+        if fits * need.devices > devices:  # what runs holds devices that the pool has no more
+            fits = devices // need.devices
     # Divisions are the slowest thing here by far, so only what is short is divided.
     elif most > 1 and devices < most * need.devices:
         fits = devices // need.devices
@@ -151,10 +153,10 @@ def pick_device(pool, free, later, both, node, amount):  # type: ignore[no-untyp
 
 @inner
 def change_device(pool, table, node, device, amount):  # type: ignore[no-untyped-def]
-    """Add to what is free of one device; one that the pool does not have (any more) does not count."""
+    """Add to what is free of one device; one that the pool has no more counts in the node's sum alone."""
+    table.node[pool.first_node + node].devices += amount
     if device < pool.devices_per_node:
         table.device[pool.first_device + node * pool.devices_per_node + device] += amount
-        table.node[pool.first_node + node].devices += amount
 
 
 @inner
