@@ -60,6 +60,15 @@ centres:
     engine: {driver: local}
     pools:
       - {id: cpu, device: huawei-kunpeng-920-7260, nodes: 1, cores_per_node: 64, memory_per_node: 64GiB}
+  - id: tight
+    name: Tight
+    city: wuhu
+    kind: edge
+    operator: "11340000WEYR00019J"
+    engine: {driver: local}
+    pools:
+      - {id: cpu, device: huawei-kunpeng-920-7260, nodes: 1, cores_per_node: 4, memory_per_node: 4GiB,
+         price: {core_hour: "90"}}
 links:
   - {a: north, b: south, bandwidth: 10 Gbit/s, latency: 3 ms}
 """
@@ -186,7 +195,7 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
 
 @pytest.fixture(scope="session")
 def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealProvince]:
-    """A province of three centres as its coordinator sees it; agents run at `north` and `south`, not at `away`."""
+    """A province of four centres as its coordinator sees it; agents run at `north` and `south`."""
     folder = tmp_path_factory.mktemp("province")
     processes = Processes(folder)
     try:
@@ -197,7 +206,7 @@ def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealProvince]
             for invite in client.invite(["north", "south"]):
                 processes.start_agent(invite.centre, url, invite.code)
             until(
-                lambda: all(one.observed_nodes for one in client.pools() if one.centre != "away"),
+                lambda: all(one.observed_nodes for one in client.pools() if one.centre in ("north", "south")),
                 "both centres have reported",
                 120,
             )

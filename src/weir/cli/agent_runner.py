@@ -62,6 +62,7 @@ from weir.agents.inputs import (
 )
 from weir.agents.local_orders import engine_options, poke
 from weir.agents.machine import Machine
+from weir.agents.reserve import Reserve
 from weir.agents.sqlite_record import SqliteRecord
 from weir.agents.transport import HttpTransport, Transport, TransportError, UnreachableError
 from weir.cli.agent_start import Stop, join_centre, keep_entry, read_entry, settle, transport_for
@@ -77,6 +78,8 @@ FILE_THREADS = 4
 LARGEST_STEP = 2_000
 ORDERS_EVERY_S = 1.0
 DISK_PAUSE_S = 3.0
+RESERVE_PAUSE_S = 10.0
+"""So often the room that is kept for a full disk is looked after."""
 RENEW_PAUSE_S = 5.0
 FAILED = 1
 
@@ -138,6 +141,8 @@ class _Runner:
         self._transports: list[Transport] = [self._pull, self._report]
         self._local = threading.local()
         self._crash: BaseException | None = None
+        self._reserve = Reserve(self._here.path / "reserve")
+        self._reserve_from_s = 0.0
         self._orders_seen = 0
         self._pull_under_way = False
         self._renew_after_s = 0.0
@@ -169,6 +174,9 @@ class _Runner:
             while True:
                 for effect in machine.step(_now_ms(), inputs):
                     self._carry_out(effect)
+                if time.monotonic() >= self._reserve_from_s:
+                    self._reserve.keep()
+                    self._reserve_from_s = time.monotonic() + RESERVE_PAUSE_S
                 self._look_at_entry(machine.entry_revision)
                 taken = self._wait(machine.wake_ms())
                 if taken is None:
@@ -177,7 +185,11 @@ class _Runner:
         except sqlite3.Error as error:
             log.error("the agent's record cannot be written (%s); make room on %s", error, self._here.path)
             self._orders_seen = 0
-            self._stop.sleep(DISK_PAUSE_S)  # what happens meanwhile is asked anew at the next start
+            if self._reserve.give_up():
+                log.warning("it is written with the room that was kept for this")
+                self._reserve_from_s = time.monotonic() + RESERVE_PAUSE_S
+            else:
+                self._stop.sleep(DISK_PAUSE_S)  # what happens meanwhile is asked anew at the next start
 
     def _machine(self) -> Machine:
         return Machine(self._record, self._here.attempts_root(self._settings), random.getrandbits, Pace())
