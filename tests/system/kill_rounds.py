@@ -43,6 +43,11 @@ centres:
 """
 T = TypeVar("T")
 CENTRES = ("one", "two")
+VICTIMS = (
+    ("one",), ("two",), ("one",), ("two",), CENTRES, CENTRES,
+    ("server",), ("server", "one"), ("server", *CENTRES),
+)  # fmt: skip
+"""Agents more often than the server, which takes seconds to start."""
 MARK = "WEIR_KILL_FOLDER"
 """In the environment of every process of a run, so that none is left at its end."""
 
@@ -129,9 +134,7 @@ class _Run:
     def round(self, number: int, jobs: int) -> None:
         """Submit some jobs, kill something while they flow, and start it again."""
         random = self._random
-        victims = random.choice(
-            (("server",), ("one",), ("two",), CENTRES, ("server", "one"), ("server", *CENTRES))
-        )
+        victims = random.choice(VICTIMS)
         first = random.randint(0, jobs)
         self._submit(number, "a", first)
         time.sleep(random.uniform(0, 0.5))
