@@ -126,6 +126,8 @@ def _row(field: ast.AnnAssign, text: str, classes: dict[str, ast.ClassDef]) -> s
     assert isinstance(field.target, ast.Name)
     name = field.target.id.rstrip("_")
     default = "required" if field.value is None else _default(field.value)
+    if name == "cores" and default == "`1000`":
+        default = "`1`"  # kept in thousandths, written in cores
     return f"| `{name}` | {_type(field.annotation, classes)} | {default} | {text} |"
 
 
@@ -135,6 +137,10 @@ def _default(value: ast.expr) -> str:
         return ""
     if isinstance(value, ast.Attribute):
         return f"`{value.attr.lower()}`"
+    if text in ("True", "False"):
+        return text.lower()
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        return f"`{value.value}`"
     return {"ONE_TASK": "`1`", "1 << 30": "`1GiB`", "10000": "`10s`"}.get(text.replace("_", ""), f"`{text}`")
 
 
@@ -159,9 +165,20 @@ def _plain(text: str) -> str:
 
 
 def _api() -> str:
-    from weir.api.document import openapi_document
+    from weir import __version__
+    from weir.api import Services, create_app
 
-    document = openapi_document()
+    # Describing itself, the API touches none of what it is made of.
+    untouched: Any = None
+    services = Services(
+        store=untouched,
+        blobs=untouched,
+        logs=untouched,
+        now_ms=lambda: 0,
+        random_bits=lambda bits: 0,
+        version=__version__,
+    )
+    document = create_app(services).openapi()
     lines = [
         NOTICE,
         "# API",
@@ -173,7 +190,9 @@ def _api() -> str:
     ]
     for path, operations in sorted(document["paths"].items()):
         for method, operation in operations.items():
-            summary = _plain(operation.get("description") or operation.get("summary") or "")
+            summary = _plain(
+                ". ".join(filter(None, (operation.get(name) for name in ("summary", "description"))))
+            )
             lines.append(f"| `{method.upper()} {path}` | {summary} |")
     return "\n".join(lines) + "\n"
 
@@ -212,7 +231,7 @@ def _one_command(command: Any, name: str) -> list[str]:
         p for p in command.params if p.param_type_name == "option" and p.name not in ("help", "version")
     ]
     shown = " ".join(
-        p.make_metavar() if hasattr(p, "make_metavar") and p.metavar else p.name.upper() for p in arguments
+        (p.metavar or p.name.upper()) + ("…" if p.nargs == -1 and not p.metavar else "") for p in arguments
     )
     lines = [f"## {name} {shown}".rstrip(), "", _plain(command.help or ""), ""]
     if options:

@@ -89,11 +89,13 @@ class Variant:
 
     __pydantic_config__ = _STRICT
     stack: str
+    """Software stack, such as cuda or cann."""
     command: tuple[str, ...] = ()
     """Instead of the job's own command."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the job's own environment."""
     image: str = ""
+    """Container image. Not supported yet."""
     speed: int = 1_000
     """Relative speed there, in thousandths of the job's nominal speed."""
 
@@ -104,10 +106,13 @@ class DataNeed:
 
     __pydantic_config__ = _STRICT
     size: Bytes
+    """How much of it is read."""
     at: str
     """The centre where it lies."""
     name: str = ""
+    """For people."""
     url: str = ""
+    """Where the job itself finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +121,13 @@ class Constraints:
 
     __pydantic_config__ = _STRICT
     centres: tuple[str, ...] = ()
+    """Any of these centres."""
     cities: tuple[str, ...] = ()
+    """Any of these cities."""
     kinds: tuple[str, ...] = ()
+    """Any of these kinds of centre: intelligent, supercomputing, general, edge or quantum."""
     deadline: str = ""
-    """ISO 8601 instant by which it must have ended."""
+    """ISO 8601 instant by which it must have ended. Not supported yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +157,15 @@ class JobSpecification:
     kind: str = "batch"
     """`batch`; `session` and `service` are not supported yet."""
     image: str = ""
-    """Container image."""
+    """Container image. Not supported yet."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables for every task, beside those that Weir sets; none of them begins with WEIR_."""
     inputs: tuple[Input, ...] = ()
+    """What must lie in the job's folder before it starts."""
     outputs: tuple[str, ...] = ()
     """Path patterns in the job's folder; what matches when it ends is kept by the platform."""
     tasks: TaskRange = ONE_TASK
-    """How many tasks start together: a number, or `min..max` where the job can stretch."""
+    """How many tasks start together: a number, or `min..max` where the job can stretch (not supported yet)."""
     devices: DeviceNeed | None = None
     """Per task; without it the job uses no accelerator."""
     cores: MilliCores = 1_000
@@ -163,6 +173,7 @@ class JobSpecification:
     memory: Bytes = 1 << 30
     """Per task."""
     variants: tuple[Variant, ...] = ()
+    """How to run it on one software stack or another; a pool of none of these stacks is then not eligible."""
     time_limit: DurationMs | None = None
     """The job is ended after this long; required unless the project has a default."""
     array: int | None = None
@@ -170,25 +181,33 @@ class JobSpecification:
     after: tuple[str, ...] = ()
     """Jobs that must have succeeded before; of an array, all its elements."""
     data: tuple[DataNeed, ...] = ()
+    """Data that it reads and that lies at a centre."""
     prefer: Preference | PreferenceWeights = Preference.BALANCED
+    """What matters most in choosing a pool: a word, or weights."""
     constraints: Constraints = Constraints()
+    """Where it may run."""
     priority: Priority = Priority.NORMAL
+    """Its class: a higher one starts first, and of one class the older job."""
     purpose: str = ""
-    """What the work is for, such as `training`; some schemes ask."""
+    """What the work is for, such as `training`; some schemes ask. Not supported yet."""
     budget: str = ""
+    """The budget that pays. Not supported yet."""
     max_price: MicroYuan | None = None
+    """What it may cost at most. Not supported yet."""
     restartable: bool = False
     """Whether it may be started again from the beginning after a loss that is not its own."""
     max_attempts: int | None = None
     """Default 3 for a restartable job, else 1."""
     checkpoint: Checkpoint | None = None
+    """How it saves its progress. Not supported yet."""
     stop_signal: str = "TERM"
+    """What its processes get first when it is stopped: TERM, INT, HUP, QUIT, USR1 or USR2."""
     stop_grace: DurationMs = 10_000
     """How long after `stop_signal` the rest of its processes are killed."""
     secrets: tuple[str, ...] = ()
-    """Names of secrets given to the job as environment variables."""
+    """Names of secrets given to the job as environment variables. Not supported yet."""
     notify: tuple[str, ...] = ()
-    """Addresses that are told when the job ends."""
+    """Addresses that are told when the job ends. Not supported yet."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The tenant's own, for finding jobs again."""
 
