@@ -143,13 +143,27 @@ def test_upload_is_resumed_and_proven(world: World) -> None:
     assert (409, 4) == (part.status, part.json["offset"])
     head = world.ask("HEAD", target, token=agent.token)
     assert (404, "4") == (head.status, head.headers["x-weir-offset"])
-    wrong = world.ask("PUT", f"{target}?offset=7&size=10", content[7:], token=agent.token)
-    assert (409, 4) == (wrong.status, wrong.json["offset"])
-    assert 200 == world.ask("PUT", f"{target}?offset=4&size=10", content[4:], token=agent.token).status
+    gap = world.ask("PUT", f"{target}?offset=7&size=10", content[7:], token=agent.token)
+    assert (409, 4) == (gap.status, gap.json["offset"])
+    assert 200 == world.ask("PUT", f"{target}?offset=3&size=10", content[3:], token=agent.token).status
     assert world.services.blobs.exists(sha256(content))
+    assert 200 == world.ask("HEAD", target, token=agent.token).status
+    assert 404 == world.ask("HEAD", target, token=world.token("agent", centre="wuhu-hpc")).status
     forged = world.ask("PUT", f"/api/v1/agent/blobs/{'0' * 64}", content, token=agent.token)
     assert 422 == forged.status
     assert not world.services.blobs.exists("0" * 64)
+
+
+def test_upload_whose_proof_was_cut_off_is_not_taken_for_whole(world: World) -> None:
+    """All bytes came, and the server was killed before it made a blob of them."""
+    agent = world.agent("hefei-ai")
+    content = b"abcdefghij"
+    target = f"/api/v1/agent/blobs/{sha256(content)}"
+    world.services.blobs.append(sha256(content), "centre:hefei-ai", 0, [content])
+    head = world.ask("HEAD", target, token=agent.token)
+    assert (404, "10") == (head.status, head.headers["x-weir-offset"])
+    assert 200 == world.ask("PUT", f"{target}?offset=10&size=10", b"", token=agent.token).status
+    assert world.services.blobs.exists(sha256(content))
 
 
 def test_log_is_brought_in_pieces(world: World) -> None:

@@ -18,7 +18,7 @@ from weir.api.caller import Asked, Caller
 from weir.api.logs import LogKeeper, chunks_of
 from weir.api.problems import REFUSALS, Refusal
 from weir.api.services import Services
-from weir.api.uploads import receive_blob
+from weir.api.uploads import RecentUploads, receive_blob
 from weir.control.follow import from_held
 from weir.control.inputs import is_wanted_at
 from weir.control.pull import has_news, pull
@@ -150,8 +150,12 @@ def read_blob(caller: Asked, digest: Digest, range_: Annotated[str, Header(alias
 def look_at_blob(caller: Asked, digest: Digest) -> Response:
     centre = _centre(caller)
     blobs = caller.services.blobs
+    brought: RecentUploads = caller.request.app.state.brought
+    size = blobs.size(digest) if (centre, digest) in brought else None
+    if size is not None:
+        return Response(status_code=200, headers={"x-weir-offset": str(size)})
+    # What others brought is not told of: only the content itself proves that this centre has it.
     offset = blobs.partial_size(digest, _uploader(centre))
-    # What others brought is not told of: the content itself proves that this centre has it.
     return Response(status_code=404, headers={"x-weir-offset": str(offset)})
 
 
@@ -169,6 +173,7 @@ async def bring_blob(
         size,
         caller.services.blobs.limit_bytes,
     )
+    caller.request.app.state.brought.add((centre, digest))
     return json_response({"digest": digest})
 
 

@@ -32,6 +32,7 @@ from weir.api.metrics import JobObserver, StoreCollector
 from weir.api.openapi import openapi_of
 from weir.api.problems import answer_problem
 from weir.api.services import Services
+from weir.api.uploads import RecentUploads
 from weir.api.waiting import News
 from weir.model.problem import ProblemError
 
@@ -74,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.news = news
     app.state.log_keeper = keeper
     app.state.run_names = events.RunNames(services.store)
+    app.state.brought = RecentUploads()
     app.state.join_guard = agent.JoinGuard()
     for part in (
         jobs,

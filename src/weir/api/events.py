@@ -25,7 +25,8 @@ from weir.store import LogCutError, Store, schema
 router = APIRouter(prefix="/api/v1/events", tags=["events"], responses=REFUSALS)
 
 READ_AT_ONCE = 500
-MOST_KEPT = 4_096
+MOST_KEPT = 100_000
+"""Changes and runs of jobs, together."""
 _JOBS = frozenset({ChangeKind.SUBMITTED, ChangeKind.MOVED, ChangeKind.EDITED})
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -68,6 +69,7 @@ class RunNames:
         self._store = store
         self._lock = threading.Lock()
         self._known: OrderedDict[int, tuple[Run, ...]] = OrderedDict()
+        self._weight = 0
 
     def of(self, changes: Iterable[Change]) -> dict[int, tuple[Run, ...]]:
         """By position, the jobs that the changes tell of."""
@@ -85,9 +87,12 @@ class RunNames:
             )
             found |= new
             with self._lock:
-                self._known.update(new)
-                while len(self._known) > MOST_KEPT:
-                    self._known.popitem(last=False)
+                for position, runs in new.items():
+                    if position not in self._known:
+                        self._known[position] = runs
+                        self._weight += 1 + len(runs)
+                while self._weight > MOST_KEPT:
+                    self._weight -= 1 + len(self._known.popitem(last=False)[1])
         return found
 
 

@@ -1,5 +1,7 @@
 """Why a job stands where it stands, answered by whoever leads."""
 
+from urllib.parse import urlsplit
+
 import urllib3
 from fastapi import APIRouter
 from sqlalchemy import Connection
@@ -61,7 +63,9 @@ def explain_job(caller: Asked, job: JobId) -> Response:
 
 
 def _asked_leader(caller: Caller, address: str, job: str) -> Response | None:
-    """The leader's own answer; None where it has none."""
+    """The leader's own answer; None where it has none, or is this very process."""
+    if urlsplit(address).netloc == caller.request.url.netloc:
+        return None
     headers = {"authorization": caller.request.headers["authorization"], FORWARDED: "1"}
     try:
         answer = urllib3.request(

@@ -111,12 +111,20 @@ def raise_open_files_limit(wanted: int = OPEN_FILES) -> int:
 class ServerThread:
     """A server in a thread of its own, as a context: it answers inside the `with`, and is gone after it."""
 
-    def __init__(self, app: FastAPI, listening: socket.socket) -> None:
-        self._server = make_server(app)
+    def __init__(
+        self,
+        app: FastAPI,
+        listening: socket.socket,
+        *,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        self._server = make_server(app, certificate=certificate, key=key)
         self._listening = listening
         self._thread = threading.Thread(target=self._run, name="weir-api", daemon=True)
         host, port = listening.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if certificate is None else "https"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def start(self) -> None:
         """Begin to answer. Raises RuntimeError when the application does not start."""

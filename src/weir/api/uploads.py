@@ -1,21 +1,43 @@
 """Receiving blobs: streamed to their folder as they come, taken up where they broke off, proven at the end."""
 
+import threading
+from collections import OrderedDict
 from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 
 from weir.api.problems import Refusal
-from weir.files import BlobStore, BlobTooLargeError
+from weir.files import BlobStore, BlobTooLargeError, OffsetError
 from weir.model.problem import Problem
 
+MOST_RECENT = 100_000
 _PIECE = 1 << 20
+
+
+class RecentUploads:
+    """Who has lately brought what, for those to whom the answer was lost; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def add(self, uploaded: tuple[str, str]) -> None:
+        """This uploader has brought this blob."""
+        with self._lock:
+            self._known[uploaded] = None
+            while len(self._known) > MOST_RECENT:
+                self._known.popitem(last=False)
+
+    def __contains__(self, uploaded: tuple[str, str]) -> bool:
+        with self._lock:
+            return uploaded in self._known
 
 
 async def receive_blob(
     request: Request, blobs: BlobStore, digest: str, uploader: str, offset: int, size: int | None, limit: int
 ) -> int:
-    """Add the body to this uploader's unfinished blob at `offset`, and finish it once all `size` bytes are here.
+    """Add the body, which begins at `offset`, to this uploader's unfinished blob; finish it once all is here.
 
     `size` is of the whole blob; without it the body is its end. Returns the size. Raises ProblemError: 409 with
     the offset expected, 413, 422 where it is not the content announced, 507; and Refusal (400) when the body
@@ -26,7 +48,11 @@ async def receive_blob(
         size = offset + int(announced)
     if size is not None and size > limit:
         raise BlobTooLargeError(size, limit)
-    here = offset
+    # What is here already is sent again where the answer to it was lost; the digest proves the whole in the end.
+    here = await run_sync(blobs.partial_size, digest, uploader)
+    if offset > here:
+        raise OffsetError(offset, here)
+    skip = here - offset
     buffer = bytearray()
 
     async def keep() -> None:
@@ -38,7 +64,8 @@ async def receive_blob(
 
     try:
         async for piece in request.stream():
-            buffer += piece
+            buffer += piece[skip:]
+            skip -= min(skip, len(piece))
             if len(buffer) >= _PIECE:
                 await keep()
     except ClientDisconnect:
@@ -59,4 +86,4 @@ async def receive_blob(
     return size
 
 
-__all__ = ["receive_blob"]
+__all__ = ["RecentUploads", "receive_blob"]

@@ -18,6 +18,7 @@ from weir.model.change import Change, ChangeKind
 from weir.store import EVERY_CENTRE, LogCutError, Store
 
 KEPT_CHANGES = 8_192
+KEPT_MOVES = 200_000
 TROUBLE_PAUSE_S = 1.0
 _READ_AT_ONCE = 1_000
 _log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class News:
         self._centres: dict[str, set[asyncio.Event]] = {}
         self._jobs: set[_JobWatch] = set()
         self._changes: set[asyncio.Event] = set()
-        self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._kept: deque[Change] = deque()
+        self._kept_weight = 0
         self._committed_any = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
@@ -169,7 +171,7 @@ class News:
 
     async def _read_on(self) -> None:
         while not self.closing and (changes := await run_sync(self._read)):
-            self._kept.extend(changes)
+            self._keep(changes)
             self.position = changes[-1].position
             for woken in self._changes:
                 woken.set()
@@ -186,8 +188,15 @@ class News:
         """What lay between is gone: everybody looks for themselves."""
         self.position = position
         self._kept.clear()
+        self._kept_weight = 0
         for woken in self._all():
             woken.set()
+
+    def _keep(self, changes: Sequence[Change]) -> None:
+        self._kept.extend(changes)
+        self._kept_weight += sum(map(_weight, changes))
+        while len(self._kept) > KEPT_CHANGES or self._kept_weight > KEPT_MOVES:
+            self._kept_weight -= _weight(self._kept.popleft())
 
     def _wake_jobs(self, changes: Sequence[Change]) -> None:
         moves = [
@@ -200,6 +209,10 @@ class News:
             end = watch.first + watch.count
             if any(first < end and watch.first < last for first, last in moves):
                 watch.woken.set()
+
+
+def _weight(change: Change) -> int:
+    return len(change.body.get("moves", ()))
 
 
 __all__ = ["KEPT_CHANGES", "News"]

@@ -8,6 +8,7 @@ from weir.client.errors import (
     ClientError,
     SettingsError,
     UnreachableError,
+    UntrustedError,
 )
 from weir.client.settings import Settings, load_settings, settings_path, write_settings
 from weir.client.transport import Answer, Transport
@@ -38,6 +39,7 @@ __all__ = [
     "SettingsError",
     "Transport",
     "UnreachableError",
+    "UntrustedError",
     "connect",
     "load_settings",
     "settings_path",

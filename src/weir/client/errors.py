@@ -15,6 +15,10 @@ class UnreachableError(ClientError):
     """The server did not answer; the message says what to do. Whether it acted on the request is unknown."""
 
 
+class UntrustedError(UnreachableError):
+    """The server's certificate is not accepted; trying again does not help. Nothing was sent."""
+
+
 class SettingsError(ClientError):
     """Where the server is, or with which token, cannot be told; the message says what to do."""
 
@@ -74,5 +78,6 @@ __all__ = [
     "ClientError",
     "SettingsError",
     "UnreachableError",
+    "UntrustedError",
     "problem_from",
 ]

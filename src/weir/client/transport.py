@@ -4,7 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Protocol
 
-from weir.client.errors import AnswerError, ApiError, SettingsError, UnreachableError, problem_from
+from weir.client.errors import (
+    AnswerError,
+    ApiError,
+    SettingsError,
+    UnreachableError,
+    UntrustedError,
+    problem_from,
+)
 
 if TYPE_CHECKING:
     import urllib3
@@ -80,7 +87,7 @@ class Urllib3Transport:
                 preload_content=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(_unreachable(self._url, error)) from error
+            raise _no_answer(self._url, error) from error
         return _Urllib3Answer(self._url, answer)
 
     def close(self) -> None:
@@ -121,7 +128,7 @@ class _Urllib3Answer:
             self._answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
             self._answer.close()
-            raise UnreachableError(_unreachable(self._url, error)) from error
+            raise _no_answer(self._url, error) from error
         return data
 
     def stream(self) -> Iterator[bytes]:
@@ -132,7 +139,7 @@ class _Urllib3Answer:
                 yield piece
             self._answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(_unreachable(self._url, error)) from error
+            raise _no_answer(self._url, error) from error
         finally:
             self._answer.close()
 
@@ -182,8 +189,8 @@ class Sender:
         for attempt in range(1, tries + 1):
             try:
                 answer = self._transport.send(method, target, sent, body, self._timeout_s + wait_s)
-            except UnreachableError:
-                if attempt == tries:
+            except UnreachableError as error:
+                if attempt == tries or isinstance(error, UntrustedError):
                     raise
                 self.pause(attempt)
                 continue
@@ -218,12 +225,20 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isdigit() else None
 
 
-def _unreachable(url: str, error: Exception) -> str:
+def _no_answer(url: str, error: Exception) -> UnreachableError:
     import urllib3
 
     reasons = urllib3.exceptions
     if isinstance(error, reasons.SSLError) or isinstance(getattr(error, "reason", None), reasons.SSLError):
-        return f"{url}: its certificate is not accepted ({error}); set WEIR_CA_FILE to its issuer's"
+        title = f"{url}: its certificate is not accepted ({error}); set WEIR_CA_FILE to its issuer's"
+        return UntrustedError(title)
+    return UnreachableError(_unreachable(url, error))
+
+
+def _unreachable(url: str, error: Exception) -> str:
+    import urllib3
+
+    reasons = urllib3.exceptions
     if isinstance(error, reasons.NameResolutionError):
         return f"{url} cannot be reached ({_short(error)}); check the address in WEIR_URL and the network"
     if isinstance(error, reasons.NewConnectionError):
