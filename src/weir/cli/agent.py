@@ -59,7 +59,7 @@ def status(folder: Path = FOLDER, json_: bool = typer.Option(False, "--json", he
         (one.attempt, one.pool, one.observed, format_time(one.since_ms), one.message)
         for one in found.attempts
     ]
-    show_table(("ATTEMPT", "POOL", "STATE", "SINCE", ""), rows, empty="no attempts")
+    show_table(("ATTEMPT", "POOL", "STATE", "SINCE", "NOTE"), rows, empty="no attempts")
 
 
 @agent.command()
