@@ -161,6 +161,7 @@ def test_fault_of_the_server_tells_its_id_and_nothing_else(
 
 def test_health_needs_no_token_and_readiness_needs_a_leader(world: World) -> None:
     assert 200 == world.ask("GET", "/healthz", token="").status
+    assert 200 == world.ask("HEAD", "/healthz", token="").status
     assert 503 == world.ask("GET", "/readyz", token="").status
     world.schedule(world.control())
     assert 200 == world.ask("GET", "/readyz", token="").status

@@ -18,7 +18,10 @@ from weir.api.services import Services
 from weir.model.problem import Problem, ProblemError
 from weir.model.role import Role
 
-WITHOUT_TOKEN = frozenset({("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/v1/agent/join")})
+WITHOUT_TOKEN = frozenset(
+    {(method, path) for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")}
+    | {("POST", "/api/v1/agent/join")}
+)
 """Health says nothing but whether it works; joining has its own, one-time code."""
 FOR_AGENTS = ("/api/v1/agent/", "/api/v1/whoami", "/healthz", "/readyz")
 _LARGE_JSON = (

@@ -17,11 +17,13 @@ from weir.store import schema
 router = APIRouter(responses=REFUSALS)
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["health"], summary="Whether the process answers")
 async def healthz() -> Response:
     return json_response({"ok": True})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", tags=["health"], summary="Whether it can do its work: read, write, and somebody leads")
 def readyz(request: Request) -> Response:
     services: Services = request.app.state.services
