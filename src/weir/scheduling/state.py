@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from weir.scheduling import eligibility
+from weir.scheduling import eligibility, layout
 from weir.scheduling.bounds import (
-    LARGEST_AMOUNT,
-    LARGEST_SPEED,
-    LARGEST_WEIGHT,
     check_batch,
     check_class,
     check_pools,
@@ -20,23 +17,17 @@ from weir.scheduling.bounds import (
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
 from weir.scheduling.plan import PoolReason
-from weir.scheduling.policy import LARGEST_PRICE, Policy
+from weir.scheduling.policy import Policy
 from weir.scheduling.tables import (
     CLASS,
     ENTRY,
-    GROUP,
     LISTED,
-    NODE,
     NOTHING,
-    POOL,
     QUEUE,
     RECORD,
-    RESERVATION,
-    RESERVED_NODE,
     RUN,
     SCORED_ROWS,
     SLOT,
-    START,
     Classes,
     Counter,
     Int64s,
@@ -44,7 +35,10 @@ from weir.scheduling.tables import (
     Pass,
     Reservations,
     Table,
+    chain,
+    column,
     enlarged,
+    table_of,
 )
 
 LIST_ALL_BELOW, BEST_LISTED = 100, 16
@@ -57,38 +51,6 @@ class State:
     Made by `State.empty`, changed only by `step`, which takes the value over: after `step(state, …)` use only the
     state that it returns. Its fields are the core's own; what others may ask is `queued`, `running` and `explain`.
     """
-
-    __slots__ = (
-        "class_numbers",
-        "classes",
-        "counters",
-        "facts",
-        "failing",
-        "free",
-        "free_classes",
-        "free_queues",
-        "index",
-        "index_used",
-        "job_classes",
-        "later",
-        "links",
-        "places",
-        "policy",
-        "pool_places",
-        "pools",
-        "queue_numbers",
-        "queues",
-        "rates",
-        "reasons",
-        "records",
-        "reservations",
-        "rows",
-        "run_details",
-        "runs",
-        "slots",
-        "stacks",
-        "work",
-    )
 
     policy: Policy
     rates: Int64s
@@ -136,14 +98,11 @@ class State:
         state.counters = np.zeros(Counter.COUNT, np.int64)
         for free_list in (Counter.FREE_SLOT, Counter.FREE_RUN, Counter.FREE_RECORD):
             state.counters[free_list] = NOTHING
-        state.queues = np.zeros(0, QUEUE)
-        state.slots = np.zeros(0, SLOT)
-        state.runs = np.zeros(0, RUN)
-        state.records = np.zeros(0, RECORD)
-        state.work = _empty_pass()
-        state.make_slots(_FIRST_ROWS)
-        state.make_runs(_FIRST_ROWS)
-        state.make_records(_FIRST_ROWS)
+        state.queues, state.slots = np.zeros(0, QUEUE), np.zeros(0, SLOT)
+        state.runs, state.records = np.zeros(0, RUN), np.zeros(0, RECORD)
+        state.work = layout.empty_pass()
+        for make in (state.make_slots, state.make_runs, state.make_records):
+            make(_FIRST_ROWS)
         state.make_queues()
         state.rows = ()
         state.set_pools((), None)
@@ -201,53 +160,18 @@ class State:
 
     def _lay_out_nodes(self, further: Mapping[int, int] | None = None) -> None:
         """Count all that is free anew: the nodes in service, those on which something runs, and `further` ones."""
-        rows, count = self.rows, len(self.rows)
-        highest = np.full(count, NOTHING, np.int64)
+        count = len(self.rows)
+        wanted = np.full(count, NOTHING, np.int64)
         if count:
-            kernel("running").highest_nodes(self.runs, self.records, highest)
-        nodes = _column(row.nodes for row in rows)
-        laid_out = np.maximum(nodes, highest + 1)
-        for place, wanted in (further or {}).items():
-            laid_out[place] = max(laid_out[place], wanted)
-        devices = _column(row.devices_per_node for row in rows)
-        shares = _column(row.shares for row in rows)
-        last_node, last_device = np.cumsum(laid_out), np.cumsum(laid_out * devices * shares)
-        self.pools = _table(
-            POOL,
-            count,
-            first_node=last_node - laid_out,
-            end_node=last_node,
-            nodes=nodes,
-            first_device=last_device - laid_out * devices * shares,
-            end_device=last_device,
-            devices_per_node=devices,
-            shares=shares,
-            open=_column(not row.closed_because for row in rows),
-            speed=_column(_within(row.speed_milli, 1, LARGEST_SPEED) for row in rows),
-            device_hour=_column(_within(row.device_hour_micro_yuan, 0, LARGEST_PRICE) for row in rows),
-            core_hour=_column(_within(row.core_hour_micro_yuan, 0, LARGEST_PRICE) for row in rows),
-            carbon=_column(
-                _within(row.device_power_watts * row.carbon_g_per_kwh, 0, LARGEST_PRICE) for row in rows
-            ),
-            centre=_column(self.places[row.centre] for row in rows),
-            stack=_column(self.stacks[row.stack] for row in rows),
-            idle=nodes,
-            running=np.full(count, NOTHING),
-        )
-        all_nodes = int(laid_out.sum())
-        node = _table(
-            NODE,
-            all_nodes,
-            devices=np.repeat(devices * 1_000, laid_out),
-            cores=np.repeat(_column(row.cores_milli_per_node for row in rows), laid_out),
-            memory=np.repeat(_column(row.memory_bytes_per_node for row in rows), laid_out),
-        )
-        self.free = Nodes(node, np.full(int(last_device[-1]) if count else 0, 1_000, np.int64))
-        self.later = Nodes(node.copy(), self.free.device.copy())
-        self.reservations = Reservations(
-            _table(RESERVATION, count, job=np.full(count, NOTHING)), np.zeros(all_nodes, RESERVED_NODE)
-        )
-        most = int(laid_out.max(initial=1))
+            kernel("running").highest_nodes(self.runs, self.records, wanted)
+        wanted += 1
+        for place, nodes in (further or {}).items():
+            wanted[place] = max(wanted[place], nodes)
+        self.pools = layout.pools(self.rows, wanted, self.places, self.stacks)
+        self.free = layout.idle_nodes(self.rows, self.pools)
+        self.later = Nodes(*(column.copy() for column in self.free))
+        self.reservations = layout.reservations(self.pools)
+        most = int((self.pools["end_node"] - self.pools["first_node"]).max(initial=1))
         self.work = self.work._replace(
             score=np.zeros((SCORED_ROWS, count), np.int64),
             key=np.zeros(most, np.int64),
@@ -265,7 +189,7 @@ class State:
         for job, (run, key, placed_ms) in self.run_details.items():
             job_class = self.job_classes[int(self.runs["job_class"][run])]
             if key in unlike and job_class is not None and job_class.devices_milli:
-                nodes, devices = self.placement(run)
+                [(nodes, devices)] = self.placements(np.array([run]))
                 if bool(devices) != unlike[key]:
                     limit = int(self.runs["end"][run]) - placed_ms
                     anew.append(RunningJob(job, job_class, key, nodes, placed_ms, limit))
@@ -296,32 +220,18 @@ class State:
     ) -> None:
         self.classes.failed[number] = eligibility.failed_constraints(self.facts, self.links, job_class)
         self.classes.blocked[number] = 0
-        self.classes.row[number] = (
-            job_class.tasks,
-            job_class.devices_milli,
-            job_class.cores_milli,
-            job_class.memory_bytes,
-            min(LARGEST_AMOUNT, job_class.tasks * job_class.devices_milli),
-            min(LARGEST_AMOUNT, job_class.tasks * job_class.cores_milli),
-            _within(job_class.weight_time, 0, LARGEST_WEIGHT),
-            _within(job_class.weight_money, 0, LARGEST_WEIGHT),
-            _within(job_class.weight_carbon, 0, LARGEST_WEIGHT),
-            NOTHING,
-            NOTHING,
-        )
+        self.classes.row[number] = layout.class_row(job_class)
         if job_class.data:
             if job_class.data not in data:
                 data[job_class.data] = len(self.classes.data_ms)
-                row = _column(
-                    max(0, eligibility.data_ms(self.links, job_class, centre)) for centre in self.places
-                )
+                row = column(max(0, eligibility.data_ms(self.links, job_class, name)) for name in self.places)
                 self.classes = self.classes._replace(data_ms=np.vstack([self.classes.data_ms, row]))
             self.classes.row["data"][number] = data[job_class.data]
         if job_class.variant_speeds:
             if job_class.variant_speeds not in variants:
                 variants[job_class.variant_speeds] = len(self.classes.variant_speed)
                 speeds = dict(job_class.variant_speeds)
-                row = _column(_within(speeds.get(stack, 1), 1, LARGEST_SPEED) for stack in self.stacks)
+                row = column(layout.speed(speeds.get(stack, 1)) for stack in self.stacks)
                 self.classes = self.classes._replace(
                     variant_speed=np.vstack([self.classes.variant_speed, row])
                 )
@@ -335,8 +245,6 @@ class State:
         if number is not None:
             return number
         check_class(job_class)
-        if not self.free_classes and len(self.job_classes) == len(self.classes.row):
-            self._forget_classes()
         if self.free_classes:
             number = self.free_classes.pop()
             self.job_classes[number] = job_class
@@ -345,23 +253,18 @@ class State:
             self.job_classes.append(job_class)
         self.class_numbers[job_class] = number
         if number == len(self.classes.row):
-            self._enlarge_classes()
-        # Rows of data and variants that are alike are shared when all classes are laid out next.
+            self.classes = layout.twice_the_rows(self.classes)
         self._fill_class(number, job_class, {}, {})
         self.failing.pop(number, None)
         return number
 
-    def _enlarge_classes(self) -> None:
-        rows = len(self.classes.row)
-        columns: list[Any] = []
-        for name, column in zip(Classes._fields, self.classes, strict=True):
-            shared = name in ("data_ms", "variant_speed")
-            columns.append(column if shared else np.concatenate([column, np.zeros_like(column)]))
-        self.classes = Classes(*columns)
-        assert len(self.classes.row) == 2 * rows
+    def forget_classes(self) -> None:
+        """Free the rows of classes that no job has any more, if rows run short and that is worth while.
 
-    def _forget_classes(self) -> None:
-        """Free the rows of classes that no job has any more, if that is worth while."""
+        Only between changes: a class may be known before its first job is.
+        """
+        if self.free_classes or 4 * len(self.job_classes) < 3 * len(self.classes.row):
+            return
         used: set[int] = set(self.queues["job_class"][self.queues["waiting"] > 0].tolist())
         used.update(self.runs["job_class"][self.runs["job"] >= 0].tolist())
         idle = [n for n, job_class in enumerate(self.job_classes) if job_class is not None and n not in used]
@@ -373,7 +276,7 @@ class State:
                 del self.class_numbers[job_class]
             self.job_classes[number] = None
             self.failing.pop(number, None)
-        self.free_classes = idle[::-1]
+        self.free_classes = idle[::-1]  # so that the lowest is used first
         gone = set(idle)
         for key in [key for key in self.queue_numbers if key[0] in gone]:
             self.free_queues.append(self.queue_numbers.pop(key))
@@ -450,7 +353,7 @@ class State:
             self.make_slots(max(wanted, 2 * rows) - rows)
         if 2 * (self.index_used + jobs) > len(self.index):
             size = 1 << (4 * wanted - 1).bit_length()
-            self.index = _table(ENTRY, size, job=np.full(size, NOTHING))
+            self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
             self.index_used = kernel("queue").reindex(self.index, self.slots)
 
     def dequeue(self, jobs: Int64s) -> None:
@@ -479,8 +382,8 @@ class State:
         check_running(job)
         number = self.class_number(job.job_class)
         place = self.pool_places.get(job.pool, NOTHING)
-        node = _column(node for node, _ in job.nodes)
-        tasks = _column(tasks for _, tasks in job.nodes)
+        node = column(node for node, _ in job.nodes)
+        tasks = column(tasks for _, tasks in job.nodes)
         if place >= 0 and int(node.max()) >= self.pools["end_node"][place] - self.pools["first_node"][place]:
             # It runs beyond the nodes that are in service: count those too; they are never given work.
             self._lay_out_nodes({place: int(node.max()) + 1})
@@ -503,7 +406,7 @@ class State:
             job.placed_ms + job.time_limit_ms,
             node,
             tasks,
-            _column(job.devices),
+            column(job.devices),
         )
         self.run_details[job.job] = (run, job.pool, job.placed_ms)
 
@@ -526,13 +429,8 @@ class State:
                 np.array(runs, np.int64),
             )
 
-    def placement(self, run: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
-        """(node, tasks on it) in task order, and the devices where they are shared."""
-        nodes, devices = self.placements(np.array([run], np.int64))[0]
-        return nodes, devices
-
     def placements(self, which: Int64s) -> list[tuple[tuple[tuple[int, int], ...], tuple[int, ...]]]:
-        """`placement` of several runs."""
+        """Of each run: (node, tasks on it) in task order, and the devices where they are shared."""
         running = kernel("running")
         length = running.count_records(self.runs, self.records, which)
         columns = [np.zeros(length, np.int64) for _ in range(3)]
@@ -548,16 +446,14 @@ class State:
             for i in range(len(which))
         ]
 
-    # Rows.
-
     def make_slots(self, more: int) -> None:
         """More rows for waiting jobs, and an index that leads to all."""
         old = len(self.slots)
         self.slots = enlarged(self.slots, old + more)
         self.slots["queue"][old:] = NOTHING
-        _chain(self.slots["next"], old, self.counters, Counter.FREE_SLOT)
+        chain(self.slots["next"], old, self.counters, Counter.FREE_SLOT)
         if old == 0:
-            self.index = _table(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING))
+            self.index = table_of(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING))
             self.index_used = 0
 
     def make_runs(self, more: int) -> None:
@@ -565,14 +461,14 @@ class State:
         old = len(self.runs)
         self.runs = enlarged(self.runs, old + more)
         self.runs["job"][old:] = NOTHING
-        _chain(self.runs["next"], old, self.counters, Counter.FREE_RUN)
+        chain(self.runs["next"], old, self.counters, Counter.FREE_RUN)
         self.counters[Counter.FREE_RUNS] += more
 
     def make_records(self, more: int) -> None:
         """More rows for the nodes of placements."""
         old = len(self.records)
         self.records = enlarged(self.records, old + more)
-        _chain(self.records["next"], old, self.counters, Counter.FREE_RECORD)
+        chain(self.records["next"], old, self.counters, Counter.FREE_RECORD)
         self.counters[Counter.FREE_RECORDS] += more
 
     def make_queues(self) -> None:
@@ -599,45 +495,6 @@ class State:
         )
         if used:
             kernel("cycle").regroup(self.work, used)
-
-
-def _empty_pass() -> Pass:
-    none = np.zeros(0, np.int64)
-    return Pass(
-        heap=none,
-        score=np.zeros((SCORED_ROWS, 0), np.int64),
-        scored=np.full((SCORED_ROWS, 2), NOTHING, np.int64),
-        key=none,
-        choice=none,
-        start=np.zeros(0, START),
-        group=np.zeros(0, GROUP),
-        listed=np.zeros((0, 0), LISTED),
-        group_index=none,
-    )
-
-
-def _chain(column: Any, start: int, counters: Int64s, free_list: int) -> None:
-    """Put the rows from `start` on before the others of a list of free rows."""
-    column[start:] = np.arange(start + 1, len(column) + 1)
-    if len(column) > start:
-        column[-1] = counters[free_list]
-        counters[free_list] = start
-
-
-def _column(values: Any) -> Int64s:
-    return np.fromiter((int(value) for value in values), np.int64)
-
-
-def _table(kind: np.dtype[Any], rows: int, **columns: Any) -> Table:
-    """Rows of a kind, with the columns given and the rest zero."""
-    table = np.zeros(rows, kind)
-    for name, column in columns.items():
-        table[name] = column
-    return table
-
-
-def _within(value: int, least: int, most: int) -> int:
-    return min(most, max(least, value))
 
 
 __all__ = ["State"]

@@ -47,6 +47,7 @@ def apply(state: State, changes: Changes) -> None:
     state.release(changes.freed)
     if len(changes.unqueued):
         state.dequeue(changes.unqueued)
+    state.forget_classes()
     state.enqueue(changes.queued)
     state.admit(changes.running)
 

@@ -5,6 +5,7 @@ Rows are found by index and never move while they are in use; lists run through 
 cores), bytes and milliseconds.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,3 +147,24 @@ def enlarged(table: Table, rows: int) -> Table:
     found = np.zeros(rows, table.dtype)
     found[: len(table)] = table
     return found
+
+
+def table_of(kind: np.dtype[Any], rows: int, **columns: Any) -> Table:
+    """Rows of a kind, with the columns given and the rest zero."""
+    table = np.zeros(rows, kind)
+    for name, values in columns.items():
+        table[name] = values
+    return table
+
+
+def column(values: Iterable[int]) -> Int64s:
+    """Numbers as a column."""
+    return np.fromiter((int(value) for value in values), np.int64)
+
+
+def chain(following: Table, start: int, counters: Int64s, free_list: int) -> None:
+    """Put the rows from `start` on before the others of a list of free rows; `following` is their `next`."""
+    following[start:] = np.arange(start + 1, len(following) + 1)
+    if len(following) > start:
+        following[-1] = counters[free_list]
+        counters[free_list] = start

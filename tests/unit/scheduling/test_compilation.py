@@ -9,7 +9,7 @@ import pytest
 
 from weir.scheduling import code_version, compilation
 
-SRC = Path(compilation.__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(code: str, **environment: str) -> str:
@@ -17,6 +17,7 @@ def run(code: str, **environment: str) -> str:
     found = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env={**os.environ, **environment},
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -67,6 +68,19 @@ def test_compiled_once_it_is_only_loaded() -> None:
     # The session's fixture has compiled everything already, in this very folder.
     code = "from weir.scheduling import warm_up; said = []; print(warm_up(said.append), warm_up(said.append), said)"
     assert "False False []" == run(code)
+
+
+def test_every_process_makes_the_same_plan() -> None:
+    code = """if True:
+        from tests.unit.scheduling.provinces import NOW, pool, task, waiting
+        from weir.scheduling import Policy, State, step
+        from weir.scheduling.inputs import Changes
+
+        pools = tuple(pool(f"{centre}/a", shares=centre > "b") for centre in "dacb")
+        wishes = [task(devices_milli=milli, centres=("a", "c")) for milli in (300, 1_000, 5_000)] + [task(tasks=20)]
+        queued = tuple(waiting(wish, range(100 * n, 100 * n + 30)) for n, wish in enumerate(wishes))
+        print(step(State.empty(Policy()), Changes(pools=pools, queued=queued), NOW)[1].digest)"""
+    assert run(code, PYTHONHASHSEED="1", PYTHONPATH=".") == run(code, PYTHONHASHSEED="2", PYTHONPATH=".")
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_replaced(tmp_path: Path) -> None:

@@ -301,3 +301,20 @@ def test_unqueued_jobs_do_not_start() -> None:
     state, _ = step(state, Changes(pools=(shut,), queued=(waiting(task(), [6, 7]),)), NOW)
     _, plan = step(state, Changes(pools=(pool(),), unqueued=np.array([6], np.int64)), NOW)
     assert {7: "hefei/a"} == started(plan)
+
+
+def test_classes_and_queues_that_no_job_has_any_more_are_forgotten() -> None:
+    state, _ = first_plan(Changes(pools=(pool(nodes=1, devices_per_node=4),)))
+    running: list[int] = []
+    for number in range(600):
+        freed = tuple(running.pop(0) for _ in range(len(running) - 1))
+        unlike = [
+            waiting(task(memory_bytes=2 * number + i), [2 * number + i], priority=number % 3) for i in (0, 1)
+        ]
+        state, plan = step(state, Changes(freed=freed, queued=tuple(unlike)), NOW + number)
+        assert {2 * number: "hefei/a", 2 * number + 1: "hefei/a"} == started(plan)
+        running += started(plan)
+        if number % 50 == 0:
+            validate(state)
+    assert len(state.job_classes) < 100
+    assert len(state.queue_numbers) < 100

@@ -1,0 +1,138 @@
+"""From pools and classes as they are told to the core's rows."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from weir.scheduling.bounds import LARGEST_AMOUNT, LARGEST_SPEED, LARGEST_WEIGHT
+from weir.scheduling.inputs import JobClass, PoolRow
+from weir.scheduling.policy import LARGEST_PRICE
+from weir.scheduling.tables import (
+    GROUP,
+    LISTED,
+    NODE,
+    NOTHING,
+    POOL,
+    RESERVATION,
+    RESERVED_NODE,
+    SCORED_ROWS,
+    START,
+    Classes,
+    Int64s,
+    Nodes,
+    Pass,
+    Reservations,
+    Table,
+    column,
+    table_of,
+)
+
+
+def pools(
+    rows: Sequence[PoolRow], wanted: Int64s, centres: Mapping[str, int], stacks: Mapping[str, int]
+) -> Table:
+    """A row a pool, all idle. Each has its nodes in service, and at least so many as are wanted of it."""
+    nodes = column(row.nodes for row in rows)
+    laid_out = np.maximum(nodes, wanted)
+    devices = column(row.devices_per_node for row in rows)
+    shares = column(row.shares for row in rows)
+    end_node, end_device = np.cumsum(laid_out), np.cumsum(laid_out * devices * shares)
+    return table_of(
+        POOL,
+        len(rows),
+        first_node=end_node - laid_out,
+        end_node=end_node,
+        nodes=nodes,
+        first_device=end_device - laid_out * devices * shares,
+        end_device=end_device,
+        devices_per_node=devices,
+        shares=shares,
+        open=column(not row.closed_because for row in rows),
+        speed=column(speed(row.speed_milli) for row in rows),
+        device_hour=column(_price(row.device_hour_micro_yuan) for row in rows),
+        core_hour=column(_price(row.core_hour_micro_yuan) for row in rows),
+        carbon=column(_price(row.device_power_watts * row.carbon_g_per_kwh) for row in rows),
+        centre=column(centres[row.centre] for row in rows),
+        stack=column(stacks[row.stack] for row in rows),
+        idle=nodes,
+        running=np.full(len(rows), NOTHING),
+    )
+
+
+def idle_nodes(rows: Sequence[PoolRow], laid_out: Table) -> Nodes:
+    """The nodes of all pools, with nothing on them."""
+    each = laid_out["end_node"] - laid_out["first_node"]
+    node = table_of(
+        NODE,
+        int(each.sum()),
+        devices=np.repeat(laid_out["devices_per_node"] * 1_000, each),
+        cores=np.repeat(column(row.cores_milli_per_node for row in rows), each),
+        memory=np.repeat(column(row.memory_bytes_per_node for row in rows), each),
+    )
+    return Nodes(node, np.full(int(laid_out["end_device"].max(initial=0)), 1_000, np.int64))
+
+
+def reservations(laid_out: Table) -> Reservations:
+    """No reservation in any pool, and room for what one could prove."""
+    none = table_of(RESERVATION, len(laid_out), job=np.full(len(laid_out), NOTHING))
+    return Reservations(none, np.zeros(int(laid_out["end_node"].max(initial=0)), RESERVED_NODE))
+
+
+def class_row(job_class: JobClass) -> tuple[int, ...]:
+    """The fields of CLASS; data and variant are still to be filled in."""
+    return (
+        job_class.tasks,
+        job_class.devices_milli,
+        job_class.cores_milli,
+        job_class.memory_bytes,
+        min(LARGEST_AMOUNT, job_class.tasks * job_class.devices_milli),
+        min(LARGEST_AMOUNT, job_class.tasks * job_class.cores_milli),
+        _within(job_class.weight_time, 0, LARGEST_WEIGHT),
+        _within(job_class.weight_money, 0, LARGEST_WEIGHT),
+        _within(job_class.weight_carbon, 0, LARGEST_WEIGHT),
+        NOTHING,
+        NOTHING,
+    )
+
+
+def twice_the_rows(classes: Classes) -> Classes:
+    """The classes, and as many rows again."""
+
+    def more(table: Table) -> Table:
+        return np.concatenate([table, np.zeros_like(table)])
+
+    return classes._replace(
+        row=more(classes.row),
+        failed=more(classes.failed),
+        blocked=more(classes.blocked),
+        kept=more(classes.kept),
+    )
+
+
+def empty_pass() -> Pass:
+    """Room for nothing yet."""
+    none = np.zeros(0, np.int64)
+    return Pass(
+        heap=none,
+        score=np.zeros((SCORED_ROWS, 0), np.int64),
+        scored=np.full((SCORED_ROWS, 2), NOTHING, np.int64),
+        key=none,
+        choice=none,
+        start=np.zeros(0, START),
+        group=np.zeros(0, GROUP),
+        listed=np.zeros((0, 0), LISTED),
+        group_index=none,
+    )
+
+
+def speed(milli: int) -> int:
+    """A speed as far as the core can count it."""
+    return _within(milli, 1, LARGEST_SPEED)
+
+
+def _price(value: int) -> int:
+    return _within(value, 0, LARGEST_PRICE)
+
+
+def _within(value: int, least: int, most: int) -> int:
+    return min(most, max(least, value))
