@@ -347,7 +347,8 @@ class Lifecycle:
 
     def _ended_before(self, name: str) -> bool:
         """Whether it ended here once and was forgotten; its end is then told again, and it never starts."""
-        end = self._record.past_end(name)
+        # It may have been forgotten in this very step, of which the record knows nothing yet.
+        end = self._agenda.batch.removed.pop(name, None) or self._record.past_end(name)
         if end is None:
             return False
         job, epoch = parse_attempt_id(name)

@@ -1,6 +1,7 @@
 """What an agent does about one attempt and another, told step by step."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -279,6 +280,22 @@ def test_an_attempt_forgotten_here_never_starts_again(centre: Centre) -> None:
     centre.settle()
     assert [ONE] == centre.submitted
     assert End(None, 0, None, "", 500, 900) == centre.server.ends[ONE]
+
+
+def test_an_attempt_forgotten_in_the_same_step_as_it_is_wanted_never_starts_again(centre: Centre) -> None:
+    centre.run_to_running(ONE)
+    asked = centre.take(SendPull)
+    late = PullAnswered(asked.number, centre.server.pull(replace(asked.pull, revision=0)))
+    centre.engine.end(ONE, SUCCESS)
+    centre.engine_says(ONE)
+    centre.settle(only=lambda effect: not isinstance(effect, Forget))
+    forgotten = centre.answer_to(centre.take(Forget))
+    assert forgotten is not None
+    centre.give(forgotten, late)
+    centre.settle()
+    assert [ONE] == centre.submitted
+    assert None is centre.recorded(ONE)
+    assert None is not centre.record.past_end(ONE)
 
 
 def test_an_end_is_told_until_the_server_has_it(centre: Centre) -> None:
