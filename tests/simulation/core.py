@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from weir.control.cycle import Control
 from weir.control.snapshot import Snapshot
 from weir.scheduling import validate
@@ -33,7 +35,7 @@ def check_core(control: Control, store: Store, wrong: Callable[[str], Exception]
         )
     for running in news.changes.running:
         run, pool, _ = state.run_details[running.job]
-        nodes, _ = state.placement(run)
+        [(nodes, _)] = state.placements(np.array([run]))
         if pool != running.pool or tuple(nodes) != running.nodes:
             raise wrong(
                 f"the core has job {running.job} at {pool} {nodes}, the store at {running.pool} {running.nodes}"

@@ -94,6 +94,8 @@ class _History:
         }
         # No two histories are alike in what goes wrong most, so that rare things meet each other too.
         self._weights = {kind: weight * world.random.choice((0.2, 1, 1, 4)) for kind, weight in kinds.items()}
+        for kind in world.random.choice(self._themes()):
+            self._weights[kind] *= 8
         self.province.between = [self._submit, self._order, self._step_another]
 
     def run(self, steps: int) -> HistoryResult:
@@ -105,6 +107,16 @@ class _History:
         self._calm()
         self._until_ended()
         return self._result()
+
+    def _themes(self) -> tuple[tuple[Callable[[], None], ...], ...]:
+        return (
+            (),
+            (self._cut,),
+            (self._back_up, self._restore),
+            (self._kill_agent, self._kill_server, self._split),
+            (self._pause_control, self._step_another, self._kill_server),
+            (self._engine_away, self._engine_fails, self._slow),
+        )
 
     def _something(self) -> None:
         """Something happens that no process does by itself; and again, later."""
@@ -276,11 +288,16 @@ class _History:
         world, province = self.world, self.province
         world.note("CALM")
         world.faults = False
+        for server in province.servers:
+            if not server.alive:
+                server.start()
         for name, centre in province.centres.items():
             province.network.mend(name)
             centre.engine.calm()
             centre.slow = False
             centre.order_locally(Order.RESUME)
+            if not centre.agent.alive:
+                centre.agent.start()
             self._resume(name)
         for (name,) in province.rows("SELECT id FROM submission"):
             self._release(name)

@@ -231,11 +231,11 @@ class SimulatedProvince:
         if not server.alive:
             server.start()
 
-    def placed(self, job: int, epoch: int, centre: str, pool: str) -> None:
+    def placed(self, job: int, epoch: int, centre: str, term: int) -> None:
         """An attempt was made."""
         attempt = attempt_id(self.name_of(job), epoch)
         incarnation = self._store.incarnation
-        silent = set()
+        silent, unheard = set(), set()
         for name, reachable, with_store in self.rows("SELECT id, reachable, synchronised_with FROM centre"):
             unheard_ms = self.world.now_ms - self.heard_ms.get(name, 0)
             if (
@@ -244,6 +244,14 @@ class SimulatedProvince:
                 and unheard_ms >= SETTINGS.patience.lost_after_ms - 1_000
             ):
                 silent.add(name)
+            elif with_store != incarnation:
+                unheard.add(name)
+        if term and self.oracle.timeline and unheard:
+            raise self.world.wrong(
+                f"{attempt} is placed in a restored store, before {unheard} told what they run"
+            )
+        if term and term != self.rows("SELECT term FROM lease")[0][0]:
+            raise self.world.wrong(f"{attempt} is placed in term {term}, which is over")
         self.placements[centre, attempt] = Placement(self.oracle.timeline, frozenset(silent))
 
     def desired(self, job: int, epoch: int, centre: str, wanted: int) -> None:

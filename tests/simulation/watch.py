@@ -21,6 +21,7 @@ _ATTEMPT = (
     "exit_code",
     "ended_ms",
     "desired_revision",
+    "term",
 )
 
 
@@ -65,8 +66,8 @@ class Row:
 class Audience(Protocol):
     """Told of what commits did to attempts."""
 
-    def placed(self, job: int, epoch: int, centre: str, pool: str) -> None:
-        """An attempt was made."""
+    def placed(self, job: int, epoch: int, centre: str, term: int) -> None:
+        """An attempt was made: by the leader of a term, or with term 0 because an agent had it already."""
 
     def desired(self, job: int, epoch: int, centre: str, wanted: int) -> None:
         """What is wanted of an attempt changed."""
@@ -178,7 +179,7 @@ class Watch:
             now = self._raw.execute("SELECT epoch, state FROM job WHERE number = ?", (job,)).fetchone()
             if now[0] < epoch:
                 raise self._fail(f"attempt {job}-{epoch} is made and its job's epoch is {now[0]}")
-            self._audience.placed(job, epoch, new["centre"], new["pool"])
+            self._audience.placed(job, epoch, new["centre"], new["term"])
             return
         for name in ("observed", "desired", "desired_revision"):
             if new[name] < old[name]:
