@@ -5,6 +5,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from weir.scheduling import warm_up
+
 HERE = Path(__file__).parent
 
 # Cheap and telling first: a broken unit should not wait behind a system test.
@@ -13,6 +15,11 @@ ORDER = ("unit", "contract", "system")
 # A slow machine is no failure (pytest-timeout catches what hangs); what fails in CI can be replayed at home.
 hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("weir")
+
+
+def pytest_sessionstart() -> None:
+    """Compile the scheduling core before any test's time is counted: up to a minute, once a machine."""
+    warm_up(print)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

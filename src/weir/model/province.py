@@ -138,7 +138,7 @@ class Pool:
     shares: bool = False
     """Whether one device may be shared in thousandths."""
     speed: int = 1_000
-    """Speed relative to the province's reference, in thousandths, for jobs that state no variant."""
+    """Speed relative to the province's reference, in thousandths; a job's variant multiplies it by its own."""
     price: Price = Price()
     carbon_g_per_kwh: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
