@@ -67,7 +67,9 @@ def test_tasks_on_two_nodes_have_their_own_devices(tenant: RealProvince) -> None
 
 
 def test_a_task_that_fails_ends_the_gang(tenant: RealProvince) -> None:
-    script = 'test $WEIR_TASK_INDEX = 1 && exit 5; trap "echo told; exit 0" TERM; while :; do sleep 0.1; done'
+    others = 'trap "echo told; exit 0" TERM; touch ready.$WEIR_TASK_INDEX; while :; do sleep 0.1; done'
+    failing = "until test -e ready.0 && test -e ready.2; do sleep 0.1; done; exit 5"
+    script = f"if test $WEIR_TASK_INDEX = 1; then {failing}; fi; {others}"
     ended = tenant.ended(tenant.submit("sh", "-c", script, tasks=3))
     assert ("failed", "exit", 5) == (ended.state, ended.cause, ended.exit_code)
     assert "task 1" in ended.message

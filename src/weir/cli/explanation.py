@@ -14,7 +14,9 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    job: str = typer.Argument(help="A job's id, or the beginning of it.", autocompletion=complete_job),
+    job: str = typer.Argument(
+        metavar="ID", help="A job's id, or the beginning of it.", autocompletion=complete_job
+    ),
     json_: bool = typer.Option(False, "--json", help="Print JSON for a program."),
 ) -> None:
     """Say per pool which constraint fails, or the terms of its score, and where the job stands."""

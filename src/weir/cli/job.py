@@ -11,15 +11,18 @@ from weir.cli.endings import submission_ending, submission_exit_code
 from weir.cli.job_file import assignments, input_options, read_job_file, with_uploads
 from weir.cli.session import client, show_json, show_table
 from weir.client import Client, ClientError, UnreachableError
-from weir.model.job_rules import safe_relative_path
 from weir.model.problem import ProblemError, refused
 from weir.model.view import JobView, OrderView, OutputView, SubmissionView, SubmittedView
 
 JOB = typer.Argument(
-    help="A job's id, or the beginning of it; ID.7 is an element of an array.", autocompletion=complete_job
+    metavar="ID",
+    help="A job's id, or the beginning of it; ID.7 is an element of an array.",
+    autocompletion=complete_job,
 )
 JOBS = typer.Argument(
-    help="Ids, or their beginnings; ID.7 is an element of an array.", autocompletion=complete_job
+    metavar="ID…",
+    help="Ids, or their beginnings; ID.7 is an element of an array.",
+    autocompletion=complete_job,
 )
 JSON = typer.Option(False, "--json", help="Print JSON for a program.")
 LARGE_LOG = 1 << 20
@@ -249,6 +252,8 @@ def outputs(
 
 def output_target(folder: Path, file: OutputView, *, alone: bool) -> Path:
     """Where an output is put below a folder: by its path, and where several jobs' are fetched by its job first."""
+    from weir.model.job_rules import safe_relative_path
+
     path = safe_relative_path("path", file.path)
     return folder / path if alone else folder / file.job / path
 

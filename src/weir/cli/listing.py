@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def jobs(
     state: list[str] = typer.Option([], help="Only in this state (may be repeated)."),
     name: str = typer.Option("", help="Only with this name."),
-    limit: int = typer.Option(50, help="At most so many, newest first."),
+    limit: int = typer.Option(50, min=1, help="At most so many, newest first."),
     json_: bool = JSON,
 ) -> None:
     """List jobs, newest first; an array is one line."""

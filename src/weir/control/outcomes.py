@@ -33,7 +33,7 @@ _STANDS = {
     JobState.STARTING: "the centre has it and prepares its start",
     JobState.UNKNOWN: "its centre cannot be reached; what became of it is not known",
 }
-_TOLD_WHOLE = frozenset({Cause.EXIT, Cause.SIGNAL, Cause.TIME_LIMIT, Cause.CANCELLED})
+_TOLD_WHOLE = frozenset({Cause.EXIT, Cause.SIGNAL, Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED})
 """Causes of which an engine's own message says all that the words above would."""
 
 

@@ -219,7 +219,7 @@ class _Supervisor:
         elif code == 0:
             self._end(None, 0, None, "")
         elif self._groups.out_of_memory():
-            used = f"used more than its {self._launch['memory_bytes']} bytes of memory"
+            used = f"used more than its {self._launch['memory_bytes'] / 2**20:.0f}MiB of memory"
             self._end("out-of-memory", code, number, used)
         elif code is None:
             self._end("signal", None, number, f"ended by signal {number} ({_signal_name(number)})")
