@@ -15,6 +15,8 @@ from weir.store import schema as s
 LONGEST_PAGE = 1_000
 LONGEST_DETAIL = 20_000
 
+_ADD = insert(s.audit)
+
 
 def record(
     tx: Transaction,
@@ -33,17 +35,16 @@ def record(
     text = json.dumps(dict(detail), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     if len(text) > LONGEST_DETAIL:
         text = json.dumps({"detail_left_out": f"{len(text)} characters"})
-    tx.connection.execute(
-        insert(s.audit).values(
-            at_ms=now_ms,
-            actor=actor.label,
-            organisation=actor.organisation if organisation is None else organisation,
-            address=actor.address,
-            action=action,
-            target=target,
-            detail=text,
-        )
-    )
+    row = {
+        "at_ms": now_ms,
+        "actor": actor.label,
+        "organisation": actor.organisation if organisation is None else organisation,
+        "address": actor.address,
+        "action": action,
+        "target": target,
+        "detail": text,
+    }
+    tx.connection.execute(_ADD, row)
 
 
 def list_audit(

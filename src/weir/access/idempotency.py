@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from weir.model.problem import Problem, ProblemError, refused
 from weir.store import Transaction
 from weir.store import schema as s
 
 LONGEST_KEY = 200
+
+_GIVEN = select(s.idempotency).where(
+    s.idempotency.c.token == bindparam("of_token"), s.idempotency.c.key == bindparam("of_key")
+)
+_KEEP = insert(s.idempotency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,7 @@ def recall(connection: Connection, token_id: int, key: str, digest: str) -> Kept
     """
     if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
         raise refused("Idempotency-Key", key, f"give 1 to {LONGEST_KEY} printable characters")
-    row = connection.execute(
-        select(s.idempotency).where(s.idempotency.c.token == token_id, s.idempotency.c.key == key)
-    ).one_or_none()
+    row = connection.execute(_GIVEN, {"of_token": token_id, "of_key": key}).one_or_none()
     if row is None:
         return None
     if row.digest != digest:
@@ -54,7 +57,7 @@ def remember(
         "answer": answer,
         "at_ms": now_ms,
     }
-    tx.connection.execute(insert(s.idempotency).values(row))
+    tx.connection.execute(_KEEP, row)
 
 
 def forget_older(tx: Transaction, before_ms: int) -> int:

@@ -1,6 +1,7 @@
 """What every request passes first: an id, a token, a limit on its body, and a line in the log."""
 
 import asyncio
+import itertools
 import time
 import traceback
 from collections.abc import Callable
@@ -59,12 +60,14 @@ class Gate:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
+        self._life = f"{services.random_bits(32):08x}"
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"{self._services.random_bits(64):016x}"
+        request_id = f"{self._life}{next(self._numbers):08x}"
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         progress = _Progress(body_ended=not _has_body(headers))
         state = scope.setdefault("state", {})

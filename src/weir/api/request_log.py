@@ -1,7 +1,10 @@
 """How this process logs: one line an event, as JSON for machines or in colours for people."""
 
+import atexit
 import logging
+import logging.handlers
 import sys
+from queue import SimpleQueue
 
 import structlog
 
@@ -32,15 +35,27 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
+    written = logging.StreamHandler(sys.stderr)
+    written.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[*last, renderer], foreign_pre_chain=shared)
     )
+    # Written by a thread of its own, so that no request waits for a terminal, a pipe or a disk.
+    lines: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    listener = logging.handlers.QueueListener(lines, written)
+    listener.start()
+    atexit.register(listener.stop)
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [_Handing(lines)]
     root.setLevel(level.upper())
     for name in ("uvicorn", "uvicorn.error", "alembic"):
         logging.getLogger(name).setLevel("WARNING")
+
+
+class _Handing(logging.handlers.QueueHandler):
+    """Hands records on as they are; structlog's are formatted where they are written."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record
 
 
 __all__ = ["configure_logging"]

@@ -1,12 +1,13 @@
 """Taking in new jobs: validated, resolved, stored and told in one transaction."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Integer, bindparam, cast, insert, literal, select
+from sqlalchemy import BigInteger, Connection, Integer, Select, bindparam, cast, insert, literal, select
 
 from weir.access.actor import Actor
 from weir.access.audit import record
@@ -136,12 +137,8 @@ def _of_entry(error: ProblemError, position: int) -> ProblemError:
 
 def _project_for(connection: Connection, actor: Actor, asked: str) -> Project:
     name = asked or actor.project
-    query = select(_project.id, _project.organisation, _project.default_time_limit_ms)
-    if actor.role is not Role.COORDINATOR or not name:
-        query = query.where(_project.organisation == actor.organisation)
-    if name:
-        query = query.where(_project.id == name)
-    rows = connection.execute(query.order_by(_project.id).limit(6)).all()
+    query = _projects(own=actor.role is not Role.COORDINATOR or not name, named=bool(name))
+    rows = connection.execute(query, {"own": actor.organisation, "name": name}).all()
     if asked and actor.project and asked != actor.project:
         rows = []
     if not rows and name:
@@ -153,6 +150,17 @@ def _project_for(connection: Connection, actor: Actor, asked: str) -> Project:
     if len(rows) > 1:
         raise refused("project", "", f"give one of {', '.join(row.id for row in rows)}")
     return Project(*rows[0])
+
+
+@functools.cache
+def _projects(*, own: bool, named: bool) -> Select[Any]:
+    """Of the organisation `own`, of the id `name`, or both; made once, since making it takes a while."""
+    query = select(_project.id, _project.organisation, _project.default_time_limit_ms)
+    if own:
+        query = query.where(_project.organisation == bindparam("own"))
+    if named:
+        query = query.where(_project.id == bindparam("name"))
+    return query.order_by(_project.id).limit(6)
 
 
 def _check_fits(specification: JobSpecification, pools: Pools) -> None:

@@ -41,8 +41,10 @@ _POOLS = (
     .join(schema.centre, _centre.id == _pool.centre)
     .order_by(_pool.centre, _pool.id)
 )
-_DECLARED = select(_pool.centre, _pool.id, _pool.body, _centre.body.label("centre_body")).join(
-    schema.centre, _centre.id == _pool.centre
+_DECLARED = (
+    select(_pool.centre, _pool.id, _pool.body, _centre.body.label("centre_body"))
+    .join(schema.centre, _centre.id == _pool.centre)
+    .where(_pool.removed.is_(False), _centre.removed.is_(False))
 )
 _DEVICES = select(schema.device_model.c.id, schema.device_model.c.body)
 _LINKS = select(schema.link.c.body)
@@ -113,7 +115,7 @@ def load_pools(connection: Connection) -> Pools:
 
 def declared_pools(connection: Connection) -> Pools:
     """All pools that are declared and not removed, whole and open: what could ever be used."""
-    rows = connection.execute(_DECLARED.where(_pool.removed.is_(False), _centre.removed.is_(False))).all()
+    rows = connection.execute(_DECLARED).all()
     return _declared(
         tuple((row.centre, row.id, row.body, row.centre_body) for row in rows),
         _device_bodies(connection),
