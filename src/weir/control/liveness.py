@@ -19,7 +19,9 @@ _job = schema.job.c
 _attempt = schema.attempt.c
 _live = (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch)
 
-_HEARTBEATS = select(_centre.id, _centre.reachable, _centre.heartbeat_ms).order_by(_centre.id)
+_HEARTBEATS = select(
+    _centre.id, _centre.reachable, _centre.heartbeat_ms, _centre.synchronised_with, _centre.removed
+).order_by(_centre.id)
 _THERE = (
     select(_job.number)
     .join(schema.attempt, _live)
@@ -78,12 +80,17 @@ class Silence:
 def look(connection: Connection, now_ms: int, watching_since_ms: int, patience: Patience) -> Silence:
     """Who is silent. Silence is counted from `watching_since_ms` at the earliest: while nobody listened, nobody
     could be heard."""
+    restored = connection.execute(_RESTORED).scalar()
+    awaited = False
     lost = []
     away = []
     next_ms = now_ms + patience.lost_after_ms
     for row in connection.execute(_HEARTBEATS):
         silent_since = max(row.heartbeat_ms or 0, watching_since_ms)
         lost_at = silent_since + patience.lost_after_ms
+        if row.synchronised_with != restored and not row.removed and now_ms < lost_at:
+            awaited = True
+            next_ms = min(next_ms, lost_at)
         if row.reachable and now_ms >= lost_at:
             lost.append(row.id)
         elif row.reachable:
@@ -97,8 +104,7 @@ def look(connection: Connection, now_ms: int, watching_since_ms: int, patience: 
         given_up = {
             row.centre for row in connection.execute(_RESTARTABLE_THERE, {"centres": text_list(away)})
         }
-    restored = connection.execute(_RESTORED).first() is not None
-    waited = restored and now_ms >= watching_since_ms + patience.lost_after_ms
+    waited = restored is not None and not awaited
     return Silence(tuple(lost), tuple(sorted(given_up)), next_ms, waited)
 
 
