@@ -66,7 +66,7 @@ def nothing_is_changed(world: World) -> Iterator[None]:
         ({"inputs": [{"file": "x", "digest": "zz"}]}, "inputs[0].digest", "SHA-256"),
         ({"priority": "reserved"}, "priority", "coordinator"),
         ({"cores": 100_000}, "cores", "4 or 0.5"),
-        ({"cores": 65, "memory": "1GiB"}, "tasks", "64"),
+        ({"cores": 65, "memory": "1GiB"}, "cores", "64"),
         ({"devices": {"count": 2}}, "devices", "no pool could ever run this"),
     ],
 )
