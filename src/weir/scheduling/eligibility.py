@@ -55,7 +55,9 @@ def largest_that_fits(pools: Sequence[PoolRow], job_class: JobClass) -> str:
         wanted = constraint_in_words(near[0], job_class, furthest)
         there = sorted({constraint_in_words(pool, job_class, furthest).found for pool in near})
         shown = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
-        named = wanted.needed if wanted.name.rstrip("s") in wanted.needed else f"{wanted.name} {wanted.needed}"
+        named = (
+            wanted.needed if wanted.name.rstrip("s") in wanted.needed else f"{wanted.name} {wanted.needed}"
+        )
         return f"no pool has {named}; what there is: {shown}"
     best = max(near, key=lambda pool: (measure[0](pool, job_class), [-ord(letter) for letter in pool.key]))
     return f"the largest that fits is {measure[1](measure[0](best, job_class))} at {best.key}"

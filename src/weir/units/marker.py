@@ -56,4 +56,6 @@ DurationMs = Annotated[int, UnitField(parse_duration_ms, DURATION_ACCEPTED, "2h3
 LatencyUs = Annotated[int, UnitField(parse_latency_us, LATENCY_ACCEPTED, "0.3 ms")]
 Bytes = Annotated[int, UnitField(parse_bytes, SIZE_ACCEPTED, "16GiB")]
 MicroYuan = Annotated[int, UnitField(parse_yuan, MONEY_ACCEPTED, "12.50")]
-MilliCores = Annotated[int, UnitField(parse_milli_cores, "a number of cores, such as 4 or 0.5", "4", number=True)]
+MilliCores = Annotated[
+    int, UnitField(parse_milli_cores, "a number of cores, such as 4 or 0.5", "4", number=True)
+]
