@@ -141,7 +141,7 @@ def _default(value: ast.expr) -> str:
         return text.lower()
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return f"`{value.value}`"
-    return {"ONE_TASK": "`1`", "1 << 30": "`1GiB`", "10000": "`10s`"}.get(text.replace("_", ""), f"`{text}`")
+    return {"ONETASK": "`1`", "1 << 30": "`1GiB`", "10000": "`10s`"}.get(text.replace("_", ""), f"`{text}`")
 
 
 def _type(annotation: ast.expr, classes: dict[str, ast.ClassDef]) -> str:
@@ -228,7 +228,9 @@ def _command_lines(command: Any, name: str) -> list[str]:
 def _one_command(command: Any, name: str) -> list[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [
-        p for p in command.params if p.param_type_name == "option" and p.name not in ("help", "version")
+        p
+        for p in command.params
+        if p.param_type_name == "option" and p.name not in ("help", "version") and not p.hidden
     ]
     shown = " ".join(
         (p.metavar or p.name.upper()) + ("…" if p.nargs == -1 and not p.metavar else "") for p in arguments
