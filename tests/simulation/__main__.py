@@ -8,37 +8,13 @@ import multiprocessing
 import os
 import secrets
 import sys
-import time
 from collections import Counter
-from dataclasses import dataclass, field
-from multiprocessing.queues import Queue
+from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.history import STEPS, HistoryResult, run_history
+from tests.simulation.exploring import Tally, live_through
+from tests.simulation.history import STEPS, run_history
 from tests.simulation.world import HistoryError
 from weir import scheduling
-
-MOST_FAILURES = 5
-"""A worker stops after so many."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one worker has lived through."""
-
-    histories: int = 0
-    steps: int = 0
-    jobs: int = 0
-    attempts: int = 0
-    restores: int = 0
-    virtual_ms: int = 0
-    busy_s: float = 0.0
-    failures: list[HistoryError] = field(default_factory=list)
-
-    def add(self, result: HistoryResult) -> None:
-        """Count one more."""
-        self.histories += 1
-        for name in ("steps", "jobs", "attempts", "restores", "virtual_ms"):
-            setattr(self, name, getattr(self, name) + getattr(result, name))
 
 
 def main() -> int:
@@ -80,36 +56,12 @@ def _explore(base: int, seconds: float, steps: int, workers: int) -> int:
         f"seeds from {base}, {workers} workers, {seconds:g} s, {steps} steps with faults in each history",
         flush=True,
     )
-    context = multiprocessing.get_context("spawn")
-    tallies: Queue[Tally] = context.Queue()
-    began = time.monotonic()
-    until = began + seconds
-    processes = [
-        context.Process(target=_work, args=(base + number, workers, until - began, steps, tallies))
-        for number in range(workers)
-    ]
-    for process in processes:
-        process.start()
-    found = [tallies.get() for _ in processes]
-    for process in processes:
-        process.join()
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        at_work = [
+            pool.submit(live_through, base + number, workers, seconds, steps) for number in range(workers)
+        ]
+        found = [tally.result() for tally in at_work]
     return _say(found, steps)
-
-
-def _work(first: int, stride: int, seconds: float, steps: int, tallies: "Queue[Tally]") -> None:
-    scheduling.warm_up()
-    tally = Tally()
-    began = time.monotonic()
-    seed = first
-    while time.monotonic() - began < seconds and len(tally.failures) < MOST_FAILURES:
-        try:
-            tally.add(run_history(seed, steps))
-        except HistoryError as error:
-            tally.histories += 1
-            tally.failures.append(error)
-        seed += stride
-    tally.busy_s = time.monotonic() - began
-    tallies.put(tally)
 
 
 def _say(tallies: list[Tally], steps: int) -> int:

@@ -96,6 +96,8 @@ class Agent(Process):
         world.note(f"{self.name} starts")
         self.centre.engine.attach_again()
         self.hear(Started())
+        for number, order in self.record.orders():
+            self.hear(LocalOrder(order, number))
 
     def hear(self, happened: Input) -> None:
         """Take something in with the next step, which may take in more."""
@@ -319,8 +321,6 @@ class SimulatedCentre:
     def _start_again(self) -> None:
         if not self.agent.alive:
             self.agent.start()
-            for number, order in self.record.orders():
-                self.agent.hear(LocalOrder(order, number))
 
 
 def digest_of(attempt: str) -> str:

@@ -154,7 +154,8 @@ class Server(Process):
         """Something was committed, by whichever process."""
         if any_change:
             self.later(0, lambda: self._step_by(self.world.now_ms + self.world.between(1, 10)))
-        touched = list(self._waiting) if EVERY_CENTRE in centres else centres
+        # In order, since a set's own differs from process to process, and a seed must not.
+        touched = list(self._waiting) if EVERY_CENTRE in centres else sorted(centres)
         for centre in touched:
             for look in self._waiting.pop(centre, ()):
                 self.later(self.world.between(0, 3), look)
