@@ -40,7 +40,7 @@ class Placement:
 
     timeline: int
     silent: frozenset[str] = field(default_factory=frozenset)
-    """Centres that had not told the present store what they run, and had long not been heard."""
+    """Centres that had not told the present store what they run, and had been silent for long."""
 
 
 class SimulatedProvince:
@@ -59,7 +59,9 @@ class SimulatedProvince:
         """Centre and attempt of everything that was ever explicitly to be stopped."""
         self.submitted: set[tuple[str, str]] = set()
         self.stopped_all: set[str] = set()
-        self.heard_ms: dict[str, int] = {}
+        self.restored_ms = 0
+        self._once_silent: set[str] = set()
+        """Centres that were silent for so long since the last restore that they may count as lost."""
         self.digests: dict[str, str] = {}
         self.between: list[Callable[[], None]] = []
         """What may happen between a process's reading and its writing."""
@@ -108,7 +110,7 @@ class SimulatedProvince:
     def serve_report(self, centre: str, told: Report, reply: Callable[[ReportAnswer], None]) -> None:
         """A report has arrived."""
         server = self.server()
-        self.heard_ms[centre] = self.world.now_ms
+        self._note_silence()
         server.serve_report(centre, told, reply)
 
     def committed(self, by: str) -> None:
@@ -168,7 +170,8 @@ class SimulatedProvince:
             if server.alive:
                 server.kill()
         self.oracle.timeline += 1
-        self.heard_ms = dict.fromkeys(self.centres, self.world.now_ms)
+        self.restored_ms = self.world.now_ms
+        self._once_silent.clear()
         old = self._store
         self._use(memory_store(self.backup.image, restored_with=self.world.random.getrandbits))
         old.close()
@@ -234,31 +237,28 @@ class SimulatedProvince:
     def placed(self, job: int, epoch: int, centre: str, term: int) -> None:
         """An attempt was made."""
         attempt = attempt_id(self.name_of(job), epoch)
-        incarnation = self._store.incarnation
-        silent, unheard = set(), set()
-        for name, reachable, with_store in self.rows("SELECT id, reachable, synchronised_with FROM centre"):
-            unheard_ms = self.world.now_ms - self.heard_ms.get(name, 0)
-            if (
-                with_store != incarnation
-                and not reachable
-                and unheard_ms >= SETTINGS.patience.lost_after_ms - 1_000
-            ):
-                silent.add(name)
-            elif with_store != incarnation:
-                unheard.add(name)
-        if term and self.oracle.timeline and unheard:
+        self._note_silence()
+        untold = {
+            name
+            for name, told_to in self.rows("SELECT id, synchronised_with FROM centre")
+            if told_to != self._store.incarnation
+        }
+        awaited = untold - self._once_silent
+        if term and self.oracle.timeline and awaited:
             raise self.world.wrong(
-                f"{attempt} is placed in a restored store, before {unheard} told what they run"
+                f"{attempt} is placed in a restored store, before {awaited} told what they run"
             )
         if term and term != self.rows("SELECT term FROM lease")[0][0]:
             raise self.world.wrong(f"{attempt} is placed in term {term}, which is over")
-        self.placements[centre, attempt] = Placement(self.oracle.timeline, frozenset(silent))
+        self.placements[centre, attempt] = Placement(
+            self.oracle.timeline, frozenset(untold & self._once_silent)
+        )
 
     def desired(self, job: int, epoch: int, centre: str, wanted: int) -> None:
         """What is wanted of an attempt changed."""
         self.stops.add((centre, attempt_id(self.name_of(job), epoch)))
         if wanted == Desired.ABANDONED and self.oracle.timeline == 0:
-            unheard_ms = self.world.now_ms - self.heard_ms.get(centre, 0)
+            unheard_ms = self._silences_ms()[centre]
             patience = SETTINGS.patience
             if unheard_ms < patience.lost_after_ms + (0 if self.by_hand else patience.grace_ms) - 1_000:
                 raise self.world.wrong(f"{job}-{epoch} is given up at {centre}, heard {unheard_ms} ms ago")
@@ -269,6 +269,15 @@ class SimulatedProvince:
         self.oracle.check_end(centre, attempt, cause, exit_code)
         if cause is None:
             self.digests[digest_of(attempt)] = attempt
+
+    def _silences_ms(self) -> dict[str, int]:
+        """For how long each centre has not been heard, in this store."""
+        rows = self.rows("SELECT id, heartbeat_ms FROM centre")
+        return {name: self.world.now_ms - max(heard_ms or 0, self.restored_ms) for name, heard_ms in rows}
+
+    def _note_silence(self) -> None:
+        least_ms = SETTINGS.patience.lost_after_ms - 1_000
+        self._once_silent |= {name for name, ms in self._silences_ms().items() if ms >= least_ms}
 
     def name_of(self, job: int) -> str:
         """A job's name."""
