@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from weir.api import Meters
-from weir.control.cycle import Control, Stand
+from weir.control.cycle import Control
 from weir.store import Store
 
 _log = structlog.stdlib.get_logger("weir.control")
@@ -24,7 +24,6 @@ class ControlLoop:
         self._store = store
         self._meters = meters
         self._now_ms = now_ms
-        self._turn = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="weir-control", daemon=True)
@@ -40,11 +39,6 @@ class ControlLoop:
         self._thread.join()
         self._unsubscribe()
 
-    def stand(self, job: int) -> Stand | None:
-        """Where this job stands in the core, between two steps; None where this process does not lead."""
-        with self._turn:
-            return self._control.stand(job, self._now_ms())
-
     def _committed(self, position: int, centres: frozenset[str], any_change: bool) -> None:
         if any_change:
             self._wake.set()
@@ -55,18 +49,16 @@ class ControlLoop:
             pause_s = self._step()
             if pause_s > 0:
                 self._wake.wait(pause_s)
-        with self._turn:
-            try:
-                self._control.resign(self._now_ms())
-            except Exception:  # noqa: BLE001 - leaving must not fail; the lease has an end
-                _log.exception("the lease could not be given back; it runs out by itself")
+        try:
+            self._control.resign(self._now_ms())
+        except Exception:  # noqa: BLE001 - leaving must not fail; the lease has an end
+            _log.exception("the lease could not be given back; it runs out by itself")
 
     def _step(self) -> float:
         """One step; how long to sleep at the most before the next."""
         began = time.perf_counter()
         try:
-            with self._turn:
-                outcome = self._control.step(self._now_ms())
+            outcome = self._control.step(self._now_ms())
         except Exception:  # noqa: BLE001 - whatever it is, scheduling goes on
             _log.exception("a scheduling step failed; the next begins from the store's rows")
             time.sleep(TROUBLE_PAUSE_S)

@@ -72,6 +72,8 @@ def run_server_process(options: ServerOptions) -> int:
     data = options.data.resolve()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _opened(options, data) as store, contextlib.ExitStack() as stack:
+        # Left by one that was killed: whoever waits for this file must not read its address.
+        (data / "server.json").unlink(missing_ok=True)
         warm_up(_say)
         _declare(store, options)
         token_file = _coordinator_token(store, data)
