@@ -83,6 +83,10 @@ class Attempts:
         if self.unreported.get(attempt) == change:
             del self.unreported[attempt]
 
+    def tell_again(self, attempt: str) -> None:
+        """The server does not have what it was told of this one."""
+        self._mark(attempt)
+
     def all_unreported(self) -> None:
         """The server may know nothing of anything."""
         for attempt in self._all:

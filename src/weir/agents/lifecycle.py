@@ -66,6 +66,9 @@ class Lifecycle:
     def want(self, wanted: DesiredAttempt, works: Mapping[str, Work]) -> None:
         """What the server desires of one attempt."""
         known = self._attempts.get(wanted.attempt)
+        if known is not None and known.phase >= Phase.ENDED:
+            # It was told, perhaps to a store that did not know the attempt then, and has placed it since.
+            self._attempts.tell_again(known.id)
         if wanted.desired is not Desired.RUN:
             self._deferred.pop(wanted.attempt, None)
             if known is None:

@@ -42,6 +42,19 @@ def test_an_end_is_told_until_the_server_has_it(centre: Centre) -> None:
     assert None is centre.recorded(ONE)
 
 
+def test_an_end_is_told_again_to_a_server_that_still_wants_the_attempt(centre: Centre) -> None:
+    centre.server.keeps = False
+    centre.run_to_running(ONE)
+    centre.finish(ONE)
+    del centre.server.ends[ONE], centre.server.observed[ONE]
+    centre.server.keeps = True
+    centre.server.run(ONE)
+    centre.settle()
+    assert End(None, 0, None, "", 500, 900) == centre.server.ends[ONE]
+    assert [ONE] == centre.submitted
+    assert None is centre.recorded(ONE)
+
+
 def test_an_end_waits_for_logs_and_outputs(centre: Centre) -> None:
     centre.run_to_running(ONE)
     centre.engine.end(ONE)
