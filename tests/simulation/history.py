@@ -178,11 +178,11 @@ class _History:
         if kind == "retry" and len(self.known) >= self._most:
             return
         world.note(f"user: {kind} {name}")
-        self.province.by_hand = kind == "give up"
+        before, self.province.by_hand = self.province.by_hand, kind == "give up"
         try:
             self._ask(kind, works[kind])
         finally:
-            self.province.by_hand = False
+            self.province.by_hand = before
 
     def _cut(self) -> None:
         name = self._centre()

@@ -17,7 +17,6 @@ class Run:
 
     centre: str
     order: AttemptOrder
-    timeline: int
 
 
 class Oracle:
@@ -34,7 +33,7 @@ class Oracle:
         """A command of the attempt runs from now."""
         province = self._province
         key = (centre, order.attempt)
-        run = Run(centre, order, self.timeline)
+        run = Run(centre, order)
         province.world.note(f"engine {centre} runs {order.attempt}")
         if key in self.ever:
             raise province.world.wrong(f"{order.attempt} is started a second time at {centre}")
@@ -43,7 +42,12 @@ class Oracle:
                 raise province.world.wrong(
                     f"{order.attempt} starts at {centre} while {other.order.attempt} runs at {other.centre}"
                 )
-        earlier = [other for other in self._runs[order.job] if other.timeline == self.timeline]
+        placed_in = province.placements[key].timeline
+        earlier = [
+            other
+            for other in self._runs[order.job]
+            if province.placements[other.centre, other.order.attempt].timeline == placed_in
+        ]
         if earlier and not order.work.restartable:
             raise province.world.wrong(
                 f"{order.attempt} starts, is not restartable, and {earlier[0].order.attempt} ran"
