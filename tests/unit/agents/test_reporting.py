@@ -19,7 +19,7 @@ from weir.agents.inputs import (
     ReportFailed,
 )
 from weir.agents.record import Phase
-from weir.model.agent import InputFile, LogChunk, OutputFile, ReportAnswer
+from weir.model.agent import End, InputFile, LogChunk, OutputFile, ReportAnswer
 from weir.model.state import Cause, Observed
 
 ONE = "aaaaaaaaaaaa-1"
