@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import (
     command_line,
     control_cycle,
+    kill,
     latency,
     live_array,
     simulation,
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "cycle": control_cycle.measure,
     "take-over": take_over.measure,
     "simulation": simulation.measure,
+    "kill": kill.measure,
 }
 
 
