@@ -136,7 +136,7 @@ class SimulatedProvince:
             return
         self.interleaving = True
         try:
-            if server.busy and self.world.chance(0.1):
+            if server.busy and self.world.chance(0.4 if len(self.servers) > 1 else 0.1):
                 # Its scheduler stands still in the midst of a step, for so long that another may be elected.
                 until_ms = self.world.now_ms + self.world.between(1_000, 2 * SETTINGS.lease_ms)
                 while self.world.now_ms < until_ms:

@@ -1,5 +1,8 @@
 """Control and agents over random histories full of faults, in virtual time; `make simulate` takes new seeds."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 
@@ -9,9 +12,9 @@ from tests.simulation import HistoryError, run_history
 from tests.simulation.mutants import MUTANTS, Mutant
 from weir import scheduling
 
-HISTORIES = range(1, 151)
-GROUP = 15
-MOST_SEEDS = 120
+HISTORIES = range(1, 81)
+GROUP = 20
+MOST_SEEDS = 150
 """So many histories at most until one must have noticed a mutant."""
 
 
@@ -40,6 +43,22 @@ def test_the_same_seed_is_the_same_history() -> None:
     assert run_history(7, 200, once.append) == run_history(7, 200, again.append)
     assert once == again
     assert run_history(7, 200) != run_history(8, 200)
+
+
+@pytest.mark.timeout(400)
+def test_the_same_seed_is_the_same_history_in_another_process() -> None:
+    said = []
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.simulation", "--quiet", *map(str, range(20, 28))],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append([line for line in done.stdout.splitlines() if line.startswith("HistoryResult")])
+    assert 8 == len(said[0])
+    assert said[0] == said[1]
 
 
 @pytest.mark.timeout(400)

@@ -229,6 +229,10 @@ class Watch:
                     for job in range(first, first + count):
                         told.add(job)
                         self.states[job] = int(JobState[name.upper()])
+            elif kind == ChangeKind.CYCLE.value:
+                term = self._raw.execute("SELECT term FROM lease").fetchone()[0]
+                if json.loads(body_text)["term"] != term:
+                    raise self._fail(f"a cycle of a leader that is none any more is made true: {body_text}")
             elif kind == ChangeKind.SUBMITTED.value:
                 body = json.loads(body_text)
                 first, size = body["first_job"], body["size"]
