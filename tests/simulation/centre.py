@@ -1,10 +1,11 @@
 """A centre of a history: the agent's real machine, its record, and an engine that both outlive."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.simulation.engine import SimulatedEngine
 from tests.simulation.fake import ToldFakeEngine
@@ -45,12 +46,14 @@ from weir.agents.inputs import (
 from weir.agents.machine import Machine
 from weir.agents.record import Batch, MemoryRecord, Order
 from weir.engines.driver import EngineUnreachableError
-from weir.model.agent import LONG_POLL_MS, OutputFile, PullAnswer, ReportAnswer
+from weir.model.agent import LONG_POLL_MS, OutputFile, Pull, PullAnswer, Report, ReportAnswer
+from weir.model.codec import from_plain, to_plain
 from weir.model.state import Observed
 
 if TYPE_CHECKING:
     from tests.simulation.province import SimulatedProvince
 
+T = TypeVar("T")
 PATIENCE_MS = LONG_POLL_MS + 10_000
 """How long an agent waits for the answer to a pull; to a report, a third of it."""
 
@@ -148,8 +151,8 @@ class Agent(Process):
                     Exchange[PullAnswer](
                         self,
                         centre.name,
-                        lambda reply: centre.province.serve_pull(centre.name, pull, reply),
-                        lambda answer: self.hear(PullAnswered(number, answer)),
+                        lambda reply: centre.province.serve_pull(centre.name, self._sent(Pull, pull), reply),
+                        lambda answer: self.hear(PullAnswered(number, self._sent(PullAnswer, answer))),
                         lambda why: self.hear(PullFailed(number, why)),
                     ),
                     PATIENCE_MS,
@@ -159,8 +162,10 @@ class Agent(Process):
                     Exchange[ReportAnswer](
                         self,
                         centre.name,
-                        lambda reply: centre.province.serve_report(centre.name, report, reply),
-                        lambda answer: self.hear(ReportAnswered(number, answer)),
+                        lambda reply: centre.province.serve_report(
+                            centre.name, self._sent(Report, report), reply
+                        ),
+                        lambda answer: self.hear(ReportAnswered(number, self._sent(ReportAnswer, answer))),
                         lambda why: self.hear(ReportFailed(number, why)),
                     ),
                     PATIENCE_MS // 3,
@@ -188,6 +193,12 @@ class Agent(Process):
     def lost_its_record(self) -> None:
         """Its successor holds the record."""
         raise Crash(self, "because its successor holds the record")
+
+    def _sent(self, declared: type[T], message: T) -> T:
+        """What arrives of a message; in some histories by its written form, as it really travels."""
+        if self.world.seed % 4:
+            return message
+        return from_plain(declared, json.loads(json.dumps(to_plain(message))))
 
     def _fetched(self, attempt: str) -> None:
         again = self.centre.province.network.is_cut(self.centre.name) or self.world.chance(0.05)

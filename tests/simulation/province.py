@@ -184,7 +184,8 @@ class SimulatedProvince:
         )
         if first.timeline != second.timeline:
             older, newer = (one, second) if first.timeline < second.timeline else (other, first)
-            return older.centre in newer.silent
+            if older.centre in newer.silent:
+                return True
         older_run = min(one, other, key=lambda run: run.order.epoch)
         row = self._attempt_row(older_run)
         return older_run.order.work.restartable and row is not None and row[0] == Desired.ABANDONED
