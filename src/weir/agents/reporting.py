@@ -25,6 +25,7 @@ class Reporting:
         self._record = record
         self._backoff = Backoff(agenda.random_bits, 200, 5_000)
         self._in_flight = 0
+        self._full_sent = False
         self._sent: dict[str, int] = {}
         self._full_wanted = True
         self._pools: tuple[PoolObservation, ...] | None = None
@@ -84,6 +85,8 @@ class Reporting:
         """It may have arrived or not: what it told stays unacknowledged."""
         if number == self._in_flight:
             self._in_flight = 0
+            # Its answer would have named the ends that are kept, also those acknowledged to another store.
+            self._full_wanted = self._full_wanted or self._full_sent
             self._agenda.after(("report-again",), self._backoff.next_ms(lasting=lasting))
 
     def try_now(self) -> None:
@@ -103,7 +106,7 @@ class Reporting:
 
     def _send(self) -> None:
         agenda = self._agenda
-        full = self._full_wanted
+        full = self._full_sent = self._full_wanted
         self._full_wanted = False
         observations, chunks, self._sent = self._observations(full)
         self._pools_sent = self._pools if full else self._pools_news()
