@@ -18,7 +18,7 @@ from weir.agents.inputs import SubmitUnknown
 from weir.agents.lifecycle import Lifecycle
 from weir.agents.machine import Machine
 from weir.agents.record import Batch, MemoryRecord, Phase
-from weir.control import adoption, applier, dependencies, leader, liveness, reports, snapshot
+from weir.control import applier, dependencies, leader, liveness, reports, snapshot
 from weir.control.pools import Pools, load_pools
 from weir.control.snapshot import Snapshot
 from weir.engines.driver import AttemptOrder
@@ -131,11 +131,6 @@ def control_gives_up_too_early(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(liveness, "look", look)
 
 
-def control_forgets_to_adopt(patch: pytest.MonkeyPatch) -> None:
-    """After a restore, what runs already is started again."""
-    patch.setattr(adoption, "adopt", lambda *arguments: set())
-
-
 def control_does_not_wait_for_centres_after_a_restore(patch: pytest.MonkeyPatch) -> None:
     """It places before it was told what runs."""
 
@@ -184,7 +179,6 @@ MUTANTS: dict[Mutant, tuple[int, ...]] = {
     agent_forgets_what_has_ended: (11,),
     control_ignores_what_abandoned_attempts_hold: (572, 140, 172),
     control_gives_up_too_early: (2,),
-    control_forgets_to_adopt: (64, 32),
     control_does_not_wait_for_centres_after_a_restore: (10,),
     control_does_not_check_its_lease: (9,),
     control_trusts_its_snapshot: (31,),
