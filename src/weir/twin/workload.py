@@ -1,7 +1,7 @@
 """A workload: the jobs of a trace as columns, whatever format they were read from or however they were generated."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,8 @@ class Workload:
     def rows(self, which: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Self:
         """These jobs alone, in the order of `which`."""
         names = [each.name for each in fields(self) if isinstance(getattr(self, each.name), np.ndarray)]
-        return replace(self, **{name: np.ascontiguousarray(getattr(self, name)[which]) for name in names})
+        chosen: dict[str, Any] = {name: np.ascontiguousarray(getattr(self, name)[which]) for name in names}
+        return replace(self, **chosen)
 
 
 def processors(count: int) -> JobClass:
