@@ -35,13 +35,17 @@ def code_version() -> str:
     return digest.hexdigest()
 
 
-def cache_folder() -> Path:
-    """Where compiled code is kept: in WEIR_CACHE if set, else XDG_CACHE_HOME/weir, else ~/.cache/weir."""
+def cache_folder(room: str = "scheduling") -> Path:
+    """Where a room's compiled code is kept: in WEIR_CACHE if set, else XDG_CACHE_HOME/weir, else ~/.cache/weir.
+
+    Another room's folder is named by its own kernels too, so that a change in them leaves the core's as it is.
+    """
     import llvmlite.binding  # type: ignore[import-untyped]  # it ships no types
     import numba
 
     parts = (
         code_version(),
+        "" if room == "scheduling" else _sources(room),
         numba.__version__,
         sys.implementation.cache_tag or "",
         llvmlite.binding.get_host_cpu_name(),
@@ -54,6 +58,12 @@ def cache_folder() -> Path:
 def kernel(name: str) -> ModuleType:
     """A module of compiled functions; the first use says where they are kept and imports Numba."""
     return _kernels()[name]
+
+
+@cache
+def kernel_of(room: str, name: str) -> ModuleType:
+    """The module `weir.ROOM.kernels.NAME` of compiled functions; they may call the core's."""
+    return _loaded(_place(room)[0], f"weir.{room}.kernels.{name}")
 
 
 def warm_up(progress: Callable[[str], None] = lambda line: None) -> bool:
@@ -114,10 +124,20 @@ def _user_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}"
 
 
+def _sources(room: str) -> str:
+    """A SHA-256 over the sources of a room's kernels."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parents[1] / room / "kernels").glob("*.py")):
+        source = path.read_bytes()
+        digest.update(f"{path.name}\0{len(source)}\0".encode())
+        digest.update(source)
+    return digest.hexdigest()
+
+
 @cache
-def _place() -> tuple[Path, str]:
+def _place(room: str = "scheduling") -> tuple[Path, str]:
     """The folder to use, made, and a notice when it is not the wanted one."""
-    wanted = cache_folder()
+    wanted = cache_folder(room)
     try:
         wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=wanted):
@@ -133,13 +153,18 @@ def _place() -> tuple[Path, str]:
 
 @cache
 def _kernels() -> dict[str, ModuleType]:
+    folder, _ = _place()
+    return {name: _loaded(folder, f"weir.scheduling.kernels.{name}") for name in _KERNELS}
+
+
+def _loaded(folder: Path, module: str) -> ModuleType:
+    """A module of compiled functions that keeps them in this folder."""
     import numba
 
-    folder, _ = _place()
     settings: Any = numba.config  # its names are set while it runs
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(folder)  # read where a function is declared, that is, in these imports
+    settings.CACHE_DIR = str(folder)  # read where a function is declared, that is, in this import
     try:
-        return {name: importlib.import_module(f"weir.scheduling.kernels.{name}") for name in _KERNELS}
+        return importlib.import_module(module)
     finally:
         settings.CACHE_DIR = before
