@@ -3,17 +3,16 @@
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
 from weir.control.listed import AnyRow
-from weir.control.shapes import CAPABILITIES
 from weir.model.agent import PoolObservation
 from weir.model.codec import from_plain
 from weir.model.province import Centre, DeviceModel, Link, Pool
-from weir.registry.drift import usable
+from weir.registry.pool_rows import CAPABILITIES, link_row, pool_row
 from weir.registry.rows import from_body
 from weir.scheduling.eligibility import fits_ever, largest_that_fits
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
@@ -188,12 +187,11 @@ def _declared(
 ) -> Pools:
     models = {name: from_body_cached(DeviceModel, body) for name, body in devices}
     made = []
-    for centre, _, body, centre_body in rows:
+    for _, _, body, centre_body in rows:
         pool = from_body_cached(Pool, body)
-        described: Centre = from_body_cached(Centre, centre_body)
-        row = _make_pool_row(centre, described, pool, models[pool.device], None, "")
+        centre: Centre = from_body_cached(Centre, centre_body)
         # What its engine can do is not known before it has been read, so that nothing is ruled out by that.
-        made.append(replace(row, capabilities=CAPABILITIES))
+        made.append(pool_row(centre, pool, models[pool.device], capabilities=CAPABILITIES))
     return Pools(tuple(sorted(made, key=lambda row: row.key)), tuple(_link_row(body) for body in links))
 
 
@@ -201,40 +199,11 @@ def _pool_row(row: AnyRow, devices: Mapping[str, DeviceModel], closed: str) -> P
     pool: Pool = from_body_cached(Pool, row.body)
     observed = None if row.observed is None else observation_of(row.observed)
     centre: Centre = from_body_cached(Centre, row.centre_body)
-    return _make_pool_row(row.centre, centre, pool, devices[pool.device], observed, closed)
-
-
-def _make_pool_row(
-    centre_id: str,
-    centre: Centre,
-    pool: Pool,
-    device: DeviceModel,
-    observed: PoolObservation | None,
-    closed: str,
-) -> PoolRow:
-    """One pool for the core. Without a declared carbon intensity or price these terms count nothing."""
-    shape = usable(pool, observed)
-    return PoolRow(
-        key=f"{centre_id}/{pool.id}",
-        centre=centre_id,
-        city=centre.city,
-        kind=centre.kind.value,
-        device_model=device.id,
-        stack=device.stack,
-        domestic=device.domestic,
-        device_memory_bytes=device.memory or 0,
-        precisions=tuple(sorted(device.peak)),
-        # An agent's word is not to stop the core, which takes nothing below zero.
-        nodes=max(0, shape.nodes),
-        devices_per_node=max(0, shape.devices_per_node),
-        cores_milli_per_node=max(0, shape.cores_milli_per_node),
-        memory_bytes_per_node=max(0, shape.memory_bytes_per_node),
-        shares=pool.shares,
-        speed_milli=pool.speed,
-        device_hour_micro_yuan=pool.price.device_hour or 0,
-        core_hour_micro_yuan=pool.price.core_hour or 0,
-        carbon_g_per_kwh=pool.carbon_g_per_kwh or 0,
-        device_power_watts=device.power or 0,
+    return pool_row(
+        centre,
+        pool,
+        devices[pool.device],
+        observed,
         capabilities=frozenset(observed.capabilities if observed else ()),
         closed_because=closed,
     )
@@ -242,8 +211,7 @@ def _make_pool_row(
 
 @functools.lru_cache(maxsize=8_192)
 def _link_row(body: str) -> LinkRow:
-    link: Link = from_body(Link, body)
-    return LinkRow(link.a, link.b, link.bandwidth, -(-link.latency // 1_000))
+    return link_row(from_body(Link, body))
 
 
 __all__ = [

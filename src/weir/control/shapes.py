@@ -13,8 +13,6 @@ _SHAPING = ("tasks", "devices", "cores", "memory", "variants", "constraints", "d
 
 PRIORITY_LEVELS = {Priority.RESERVED: 30, Priority.URGENT: 20, Priority.NORMAL: 10, Priority.LOW: 0}
 """Priority classes as they are stored and given to the core: larger first."""
-CAPABILITIES = frozenset({"gang", "shares"})
-"""All that a class may ask of an engine."""
 PRIORITIES = {level: priority for priority, level in PRIORITY_LEVELS.items()}
 
 
@@ -82,7 +80,6 @@ def _class_of_shape(shape: str) -> JobClass:
 
 
 __all__ = [
-    "CAPABILITIES",
     "PRIORITIES",
     "PRIORITY_LEVELS",
     "class_of",

@@ -1,0 +1,78 @@
+"""Declared pools and links as the scheduling core takes them: one rule for the live province and the twin."""
+
+from collections.abc import Mapping
+
+from weir.model.agent import PoolObservation
+from weir.model.province import Centre, DeviceModel, Link, Pool, Province
+from weir.registry.drift import usable
+from weir.scheduling.inputs import LinkRow, PoolRow
+
+CAPABILITIES = frozenset({"gang", "shares"})
+"""All that a class of jobs may ask of an engine."""
+
+
+def pool_row(
+    centre: Centre,
+    pool: Pool,
+    device: DeviceModel,
+    observed: PoolObservation | None = None,
+    *,
+    capabilities: frozenset[str] = frozenset(),
+    closed_because: str = "",
+) -> PoolRow:
+    """One pool for the core: the lesser of declared and observed.
+
+    Without a declared carbon intensity, price or power these terms count nothing.
+    """
+    shape = usable(pool, observed)
+    return PoolRow(
+        key=f"{centre.id}/{pool.id}",
+        centre=centre.id,
+        city=centre.city,
+        kind=centre.kind.value,
+        device_model=device.id,
+        stack=device.stack,
+        domestic=device.domestic,
+        device_memory_bytes=device.memory or 0,
+        precisions=tuple(sorted(device.peak)),
+        # An agent's word is not to stop the core, which takes nothing below zero.
+        nodes=max(0, shape.nodes),
+        devices_per_node=max(0, shape.devices_per_node),
+        cores_milli_per_node=max(0, shape.cores_milli_per_node),
+        memory_bytes_per_node=max(0, shape.memory_bytes_per_node),
+        shares=pool.shares,
+        speed_milli=pool.speed,
+        device_hour_micro_yuan=pool.price.device_hour or 0,
+        core_hour_micro_yuan=pool.price.core_hour or 0,
+        carbon_g_per_kwh=pool.carbon_g_per_kwh or 0,
+        device_power_watts=device.power or 0,
+        capabilities=capabilities,
+        closed_because=closed_because,
+    )
+
+
+def link_row(link: Link) -> LinkRow:
+    """One link for the core; a latency below a millisecond counts as one."""
+    return LinkRow(link.a, link.b, link.bandwidth, -(-link.latency // 1_000))
+
+
+def province_rows(
+    province: Province, catalogue: Mapping[str, DeviceModel]
+) -> tuple[tuple[PoolRow, ...], tuple[LinkRow, ...]]:
+    """All declared pools by key, whole, with every capability; and the links. What drains starts nothing."""
+    devices = {**catalogue, **{device.id: device for device in province.devices}}
+    rows = [
+        pool_row(
+            centre,
+            pool,
+            devices[pool.device],
+            capabilities=CAPABILITIES,
+            closed_because="it is draining" if pool.draining else "",
+        )
+        for centre in province.centres
+        for pool in centre.pools
+    ]
+    return tuple(sorted(rows, key=lambda row: row.key)), tuple(link_row(link) for link in province.links)
+
+
+__all__ = ["CAPABILITIES", "link_row", "pool_row", "province_rows"]
