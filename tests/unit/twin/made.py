@@ -17,9 +17,8 @@ def column(values: Sequence[int]) -> Int64s:
 
 def workload(rows: Sequence[tuple[int, int, int]], *, users: Sequence[int] = (), **changes: Any) -> Workload:
     """Jobs of (submit s, run s, processors), numbered from 1; the limit is twice the run."""
-    submit, run, size = (
-        column(each) * factor for each, factor in zip(zip(*rows, strict=True), (1_000, 1_000, 1))
-    )
+    submit, run, size = (column(each) for each in zip(*rows, strict=True))
+    submit, run = submit * 1_000, run * 1_000
     sizes, job_class = np.unique(size, return_inverse=True)
     user = column(users or [0] * len(rows))
     values: dict[str, Any] = {
