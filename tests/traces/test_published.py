@@ -1,0 +1,25 @@
+"""Others' published figures from the real inputs, in the folder that WEIR_TRACES names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from weir.twin.published.rlscheduler import RL_PUBLISHED, read_rl_log, rl_table
+
+TRACES = Path(os.environ["WEIR_TRACES"])
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+def test_rlscheduler_lublin_1_to_two_decimals(backfill: bool) -> None:
+    log = read_rl_log(TRACES / "synthetic" / "lublin_256.swf.gz", "Lublin-1")
+    ours = [round(row.bounded_slowdown, 2) for row in rl_table(log, backfills=[backfill])]
+    assert list(RL_PUBLISHED["Lublin-1"][backfill]) == ours
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+def test_rlscheduler_hpc2n_within_one_percent(backfill: bool) -> None:
+    # The paper used version 2.2 of the log; this is 2.1, a few jobs longer.
+    log = read_rl_log(TRACES / "hpc" / "HPC2N-2002-2.1-cln.swf.gz", "HPC2N")
+    ours = [row.bounded_slowdown for row in rl_table(log, backfills=[backfill])]
+    assert list(RL_PUBLISHED["HPC2N"][backfill]) == pytest.approx(ours, rel=0.01)
