@@ -44,6 +44,8 @@ class Columns:
     origin_s: int = 0
     bad: int = 0
     """Lines that were skipped."""
+    sizeless: bool = False
+    """Whether jobs of size 0 are meant: they need cores or memory alone."""
 
 
 def assembled(name: str, columns: Columns, *, processors: int | None, limit: int | None) -> Workload:
@@ -57,7 +59,7 @@ def assembled(name: str, columns: Columns, *, processors: int | None, limit: int
     size, run_ms = columns.size, columns.run_ms
     machine = processors if processors is not None else columns.machine_size
     no_run = run_ms <= 0
-    no_size = ~no_run & (size <= 0)
+    no_size = ~no_run & (size < 0 if columns.sizeless else size <= 0)
     too_large = ~no_run & (size > machine) if machine > 0 else np.zeros(len(size), np.bool_)
     kept = np.flatnonzero(~(no_run | no_size | too_large))
     submit_ms = columns.submit_ms[kept]
