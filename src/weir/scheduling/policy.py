@@ -1,29 +1,96 @@
-"""The policy: by what constants the core turns unlike terms into one score."""
+"""A policy: in which order jobs go, what is promised to those that must wait, and what makes a pool the better one."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 LARGEST_PRICE = 2**40
 """Micro-yuan: no constant may be larger, so that no score can overflow 64 bits (see kernels/score.py)."""
+ALL = 2**31
+"""A depth beyond any queue: every waiting job is promised a start."""
+LONGEST_STRETCH = 10**9
+
+
+class Order(IntEnum):
+    """By what jobs of one priority class go, the least first; equal ones by job number."""
+
+    SUBMITTED = 0
+    """First come, first served."""
+    SHORTEST = 1
+    """Expected run time."""
+    SMALLEST_AREA = 2
+    """Expected run time times nodes."""
+    F1 = 3
+    """log10(expected run in s) x nodes + 870 log10(submitted in s): Carastan-Santos and de Camargo, SC'17."""
+    WFP3 = 4
+    """(wait / expected run)^3 x nodes, the largest first: Tang et al., CLUSTER 2009."""
+    UNICEF = 5
+    """wait / (log2(nodes) x expected run), the largest first: as in Zhang et al., SC'20."""
+    SLOWDOWN = 6
+    """The instant at which it will have been slowed down `patience` times over, so that nobody waits for ever."""
+
+
+class Placement(IntEnum):
+    """Where a job may go of the pools that it fits."""
+
+    SCORE = 0
+    """The best scored, now or later."""
+    EARLIEST = 1
+    """Fixed at submission: where it would start first, by the time limits of what runs and waits there."""
+    CHEAPEST = 2
+    """Fixed at submission: where it costs least."""
+    NEAREST = 3
+    """Fixed at submission: where its data lie, or the least time away from them."""
+    RACE = 4
+    """It waits everywhere at once, and the first pool with room has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How jobs are ordered and placed. All integers; equal policies give equal plans.
+    """All integers; equal policies give equal plans. Raises ValueError when a constant is out of range.
 
-    "weir-1" orders by priority class, then submit time, then job number, gives each job the best scored of its
-    pools that has room now, and lets the first waiting job of each class hold one reservation (EASY, k = 1 a pool).
-    Raises ValueError when a constant is out of range.
+    What is expected of a run is the user's estimate unless the twin is told otherwise; promises are made on estimates
+    alone.
     """
 
-    name: str = "weir-1"
-    version: str = "1"
+    name: str = "weir"
+    version: str = "2"
     time_micro_yuan_per_hour: int = 10_000_000
     """What one hour until the job's end is worth, at weight 1000."""
     carbon_micro_yuan_per_kg: int = 100_000
     """What one kilogram of CO2 is worth, at weight 1000."""
+    order: Order = Order.SUBMITTED
+    patience_milli: int = 1_000
+    """SLOWDOWN: after how many times its expected run a job's turn has come, in thousandths."""
+    size_weight_milli: int = 0
+    """SLOWDOWN: by how much each doubling of nodes stretches that, in thousandths."""
+    least_run_ms: int = 10_000
+    """SLOWDOWN: what is expected to run shorter counts as this."""
+    backfill_order: Order | None = None
+    """In which order jobs are backfilled, where it is not that of promises."""
+    depth: int = 1
+    """How many waiting jobs of a pool are promised a start: 0 none, 1 is EASY, ALL is conservative backfilling."""
+    blocking: bool = False
+    """Nothing starts before the first in order."""
+    committed: bool = False
+    """Once it is the first in order a job stays the first, whoever comes."""
+    placement: Placement = Placement.SCORE
 
     def __post_init__(self) -> None:
-        for name in ("time_micro_yuan_per_hour", "carbon_micro_yuan_per_kg"):
+        for name, most in (
+            ("time_micro_yuan_per_hour", LARGEST_PRICE),
+            ("carbon_micro_yuan_per_kg", LARGEST_PRICE),
+            ("patience_milli", LONGEST_STRETCH),
+            ("size_weight_milli", 10**6),
+            ("least_run_ms", LONGEST_STRETCH),
+            ("depth", ALL),
+        ):
             value = getattr(self, name)
-            if not 0 <= value <= LARGEST_PRICE:
-                raise ValueError(f"{name}: {value} is not between 0 and {LARGEST_PRICE}")
+            if not 0 <= value <= most:
+                raise ValueError(f"{name}: {value} is not between 0 and {most}")
+        if self.blocking and self.depth:
+            raise ValueError("blocking: a policy that blocks promises nothing, so its depth is 0")
+        if self.committed and not self.blocking:
+            raise ValueError("committed: only a policy that blocks can commit itself to the first job")
+
+
+__all__ = ["ALL", "LARGEST_PRICE", "Order", "Placement", "Policy"]

@@ -1,0 +1,161 @@
+"""Simulated time for one counted pool: ends, then arrivals, then one pass."""
+
+import numpy as np
+
+from weir.scheduling.kernels.compiled import bare
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
+from weir.scheduling.kernels.counted import give_back, take
+from weir.scheduling.kernels.line import insert
+from weir.scheduling.kernels.prediction import began, learn, predict
+from weir.scheduling.kernels.priority import key_of
+from weir.scheduling.kernels.turn import ONLY, PREDICTS, SECOND, go_over, starts_at_once
+
+NEXT, ENDS, NOW, DONE = 0, 1, 2, 3
+PLACES = 4
+FAR = 2**62
+
+
+@folded
+def push(heap, size, time, slot):  # type: ignore[no-untyped-def]
+    """Put an end among the coming ones; by time, then slot."""
+    at = size
+    while at > 0:
+        above = (at - 1) >> 1
+        if heap[above].time < time or (heap[above].time == time and heap[above].slot < slot):
+            break
+        heap[at] = heap[above]
+        at = above
+    heap[at].time = time
+    heap[at].slot = slot
+
+
+@folded
+def pop(heap, size):  # type: ignore[no-untyped-def]
+    """Take the first of the coming ends away; `size` is how many there were."""
+    last = size - 1
+    time = heap[last].time
+    slot = heap[last].slot
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= last:
+            break
+        if child + 1 < last and (
+            heap[child + 1].time < heap[child].time
+            or (heap[child + 1].time == heap[child].time and heap[child + 1].slot < heap[child].slot)
+        ):
+            child += 1
+        if time < heap[child].time or (time == heap[child].time and slot <= heap[child].slot):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at].time = time
+    heap[at].slot = slot
+
+
+@bare
+def keys(rates, second_rates, slots):  # type: ignore[no-untyped-def]
+    """Give jobs the keys that they have when they come, by what is expected of them."""
+    for slot in range(len(slots)):
+        submitted = slots[slot].submitted
+        expected = slots[slot].expected
+        need = np.int64(slots[slot].need)
+        slots[slot].key = key_of(rates, submitted, expected, need, submitted)
+        slots[slot].second = key_of(second_rates, submitted, expected, need, submitted)
+
+
+@folded
+def wait(rule, slots, order, lines, second, second_lines, slot):  # type: ignore[no-untyped-def]
+    """A job comes to wait, in both orders."""
+    need = np.int64(slots[slot].need)
+    insert(order, lines, slots, ONLY, slot, slots[slot].key, need)
+    if rule[SECOND] != 0:
+        insert(second, second_lines, slots, ONLY, slot, slots[slot].second, need)
+
+
+@inner
+def expect(rates, second_rates, slots, history, trace, slot, now):  # type: ignore[no-untyped-def]
+    """Predict a job's run time from what has ended before it came."""
+    need = np.int64(slots[slot].need)
+    limit = slots[slot].limit
+    expected = predict(history, trace.user[slot], trace.group[slot], need, limit, now)
+    slots[slot].expected = expected
+    slots[slot].key = key_of(rates, now, expected, need, now)
+    slots[slot].second = key_of(second_rates, now, expected, need, now)
+
+
+@folded
+def begin(rule, slots, history, trace, clock, slot, now):  # type: ignore[no-untyped-def]
+    """A job has started: its end is to come."""
+    trace.start[slot] = now
+    if rule[PREDICTS] != 0:
+        began(history, trace.user[slot], np.int64(slots[slot].need), slots[slot].limit, now)
+    push(trace.heap, clock[ENDS], now + trace.run[slot], slot)
+    clock[ENDS] += 1
+
+
+@bare
+def run(  # type: ignore[no-untyped-def]
+    rule, rates, second_rates, slots, order, lines, second, second_lines, count, profile, scratch, history, trace,
+    clock, started, single, budget,
+):  # fmt: skip
+    """Let at most so many events happen; True when all is over.
+
+    single: one pass after each event, rather than one after all that happen at the same time.
+    """
+    jobs = len(slots)
+    events = 0
+    while events < budget:
+        arrival = slots[clock[NEXT]].submitted if clock[NEXT] < jobs else FAR
+        end = trace.heap[0].time if clock[ENDS] > 0 else FAR
+        now = min(arrival, end)
+        if now == FAR:
+            return True
+        freed = False
+        while clock[ENDS] > 0 and trace.heap[0].time == now:
+            slot = np.int64(trace.heap[0].slot)
+            pop(trace.heap, clock[ENDS])
+            clock[ENDS] -= 1
+            give_back(count, slot, trace.start[slot] + slots[slot].limit)
+            if rule[PREDICTS] != 0:
+                learn(
+                    history, trace.user[slot], trace.group[slot], np.int64(slots[slot].need), slots[slot].limit,
+                    trace.run[slot], trace.start[slot],
+                )  # fmt: skip
+            clock[DONE] += 1
+            events += 1
+            freed = True
+            if single:
+                break
+        starts = -1
+        if arrival == now and not (single and freed):
+            slot = clock[NEXT]
+            only = single or slot + 1 == jobs or slots[slot + 1].submitted > now
+            if rule[PREDICTS] != 0:
+                expect(rates, second_rates, slots, history, trace, slot, now)
+            if only and not freed:
+                starts = starts_at_once(rule, slots, lines, count, now, slot)
+            if starts == 1:
+                clock[NEXT] += 1
+                events += 1
+                take(count, slot, now + slots[slot].limit, np.int64(slots[slot].need))
+                begin(rule, slots, history, trace, clock, slot, now)
+                continue
+            while clock[NEXT] < jobs and slots[clock[NEXT]].submitted == now:
+                slot = clock[NEXT]
+                clock[NEXT] += 1
+                events += 1
+                wait(rule, slots, order, lines, second, second_lines, slot)
+                if single:
+                    break
+                if rule[PREDICTS] != 0 and clock[NEXT] < jobs and slots[clock[NEXT]].submitted == now:
+                    expect(rates, second_rates, slots, history, trace, clock[NEXT], now)
+        if starts == 0 or lines[ONLY].waiting == 0:
+            continue
+        starts = go_over(
+            rule, rates, slots, order, lines, second, second_lines, count, profile, scratch, started, now
+        )
+        for i in range(starts):
+            begin(rule, slots, history, trace, clock, started[i], now)
+    return False

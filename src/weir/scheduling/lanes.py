@@ -1,0 +1,104 @@
+"""The tables of a pool that is counted: jobs in their order, what runs by its latest end, what is promised."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from weir.scheduling.tables import NOTHING, Int64s, Table
+
+BLOCK, BUCKETS = 64, 16
+"""As in kernels/line.py."""
+
+JOB = np.dtype(
+    [(name, np.int64) for name in ("job", "key", "second", "submitted", "limit", "expected")]
+    + [("need", np.int32), ("line", np.int32)],
+    align=True,
+)
+"""A job. key, second: its place in the order of promises, and of backfilling. need: nodes."""
+
+_ENTRY = np.dtype(
+    [("key", np.int64), ("limit", np.int64), ("slot", np.int32), ("need", np.int32)], align=True
+)
+_BLOCK = np.dtype([(name, np.int32) for name in ("first", "end", "next", "previous", "stale")], align=True)
+_LINE = np.dtype([(name, np.int64) for name in ("head", "tail", "waiting")], align=True)
+_RUN = np.dtype([("end", np.int64), ("slot", np.int32), ("need", np.int32)], align=True)
+_END = np.dtype([("time", np.int64), ("slot", np.int64)], align=True)
+_STEP = np.dtype([("time", np.int64), ("free", np.int64)], align=True)
+
+
+class Order(NamedTuple):
+    """Waiting jobs, in blocks of entries."""
+
+    entry: Table
+    block: Table
+    """first, end: where the block's entries lie in it. stale: 1 while `least` does not say what they are."""
+    least: Any
+    """[block, bucket] the least need of the block's jobs whose limits lie in the bucket or below it."""
+    where: Any
+    """Of each waiting job, its block."""
+    free: Any
+    """The first of the blocks that are not in use; there is always one more than jobs can need."""
+
+
+class Count(NamedTuple):
+    """What runs, in the order of latest ends, and a few numbers (see kernels/counted.py)."""
+
+    run: Table
+    state: Int64s
+
+
+class Profile(NamedTuple):
+    """What will be free, and when each job is promised a start (-1: it is not)."""
+
+    step: Table
+    promised: Int64s
+    state: Int64s
+
+
+class Trace(NamedTuple):
+    """What the core itself is not told: how long jobs really run, and when those that run will end."""
+
+    run: Int64s
+    start: Int64s
+    heap: Table
+    user: Int64s
+    group: Int64s
+
+
+def order_of(jobs: int) -> tuple[Order, Table]:
+    """An empty order with room for so many jobs, and its one line."""
+    blocks = jobs // (BLOCK // 2) + 4
+    block = np.zeros(blocks, _BLOCK)
+    block["next"] = np.arange(1, blocks + 1)
+    block["next"][-1] = NOTHING
+    line = np.zeros(1, _LINE)
+    line["head"] = line["tail"] = NOTHING
+    order = Order(
+        entry=np.empty(blocks * BLOCK, _ENTRY),
+        block=block,
+        least=np.empty((blocks, BUCKETS), np.int32),
+        where=np.full(jobs, NOTHING, np.int32),
+        free=np.zeros(1, np.int32),
+    )
+    return order, line
+
+
+def count_of(nodes: int, jobs: int) -> Count:
+    """A pool of so many free nodes."""
+    return Count(np.empty(jobs + 1, _RUN), np.array([nodes, 0, NOTHING, 0, 0, NOTHING], np.int64))
+
+
+def profile_of(jobs: int) -> Profile:
+    """No promises, and room for one of every job."""
+    return Profile(np.empty(4 * jobs + 8, _STEP), np.full(jobs, NOTHING, np.int64), np.zeros(1, np.int64))
+
+
+def trace_of(run_ms: Int64s, user: Int64s, group: Int64s) -> Trace:
+    """Nothing has started."""
+    jobs = len(run_ms)
+    return Trace(run_ms, np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, _END), user, group)
+
+
+def scratch_of(jobs: int) -> Table:
+    """Room to sort so many entries."""
+    return np.empty((2, jobs + 1), _ENTRY)

@@ -1,0 +1,200 @@
+"""The core in simulated time: a whole workload from its first submission to its last end, in compiled code."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+
+from weir.scheduling import lanes, prediction
+from weir.scheduling.compilation import kernel
+from weir.scheduling.eligibility import PoolFacts, failed_constraints
+from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
+from weir.scheduling.policy import Order, Policy
+
+NEVER = -1
+_EVENTS_BETWEEN_NEWS = 1 << 18
+_CHANGING = (Order.WFP3, Order.UNICEF)
+
+
+class Expected(Enum):
+    """What is expected of a job's run, by which it is ordered and scored. Promises are made on estimates alone."""
+
+    ESTIMATE = "user"
+    """The user's estimate."""
+    PREDICTION = "predicted"
+    """A prediction from what the user's and the group's earlier jobs turned out to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedJobs:
+    """Jobs as columns of equal length, in order of submission; job numbers are the rows. Times in milliseconds.
+
+    `run_ms` is how long each runs at nominal speed and `limit_ms` when it is ended at the latest; neither is below 1,
+    and the run is not above the limit.
+    """
+
+    submitted_ms: Int64s
+    run_ms: Int64s
+    limit_ms: Int64s
+    job_class: Int64s
+    """Index into `classes`."""
+    classes: tuple[JobClass, ...]
+    tenant: Int64s
+    user: Int64s
+    group: Int64s
+    priority: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """When and where each job started; -1 both where it never did. `elapsed_s`: wall time, compiled code warm."""
+
+    start_ms: Int64s
+    end_ms: Int64s
+    pool: Int64s
+    elapsed_s: float
+
+
+def simulate(
+    pools: Sequence[PoolRow],
+    links: Sequence[LinkRow],
+    jobs: SimulatedJobs,
+    policy: Policy,
+    *,
+    expected: Expected = Expected.ESTIMATE,
+    pass_per_event: bool = False,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Simulated:
+    """Run the workload through the core. Everything that happens at one time is taken in first, ends before arrivals;
+    then one pass is made; or, with `pass_per_event`, one after each. `progress` is told how many jobs have ended.
+
+    The same input gives the same result on any machine. Raises ValueError for columns that contradict the above.
+    """
+    _check(jobs)
+    nodes = _counted(pools, jobs)
+    if nodes is None:
+        raise NotImplementedError
+    return _simulate_counted(pools[0], nodes, links, jobs, policy, expected, pass_per_event, progress)
+
+
+def _simulate_counted(
+    pool: PoolRow,
+    nodes: int,
+    links: Sequence[LinkRow],
+    jobs: SimulatedJobs,
+    policy: Policy,
+    expected: Expected,
+    pass_per_event: bool,
+    progress: Callable[[int, int], None],
+) -> Simulated:
+    """The lane of a single pool whose nodes are taken whole."""
+    need = np.array([job_class.tasks for job_class in jobs.classes], np.int64)[jobs.job_class]
+    taken = np.flatnonzero(need <= nodes)
+    count = len(taken)
+    run_ms, limit_ms = jobs.run_ms[taken], jobs.limit_ms[taken]
+    table = np.zeros(count, lanes.JOB)
+    table["job"] = np.arange(count)
+    table["submitted"] = jobs.submitted_ms[taken]
+    table["limit"] = limit_ms
+    table["expected"] = limit_ms
+    table["need"] = need[taken]
+    predicts = expected is Expected.PREDICTION
+    rule, rates = _rule(policy, predicts), _rates(policy, policy.order)
+    order, line = lanes.order_of(count)
+    second, second_line = lanes.order_of(count if policy.backfill_order is not None else 0)
+    second_rates = _rates(policy, policy.order if policy.backfill_order is None else policy.backfill_order)
+    clock_kernel = kernel("clock")
+    clock_kernel.keys(rates, second_rates, table)
+    room = lanes.count_of(nodes, count)
+    profile = lanes.profile_of(count if policy.depth > 1 else 0)
+    scratch = lanes.scratch_of(count if policy.order in _CHANGING else 0)
+    people = [int(column.max(initial=0)) + 1 if predicts else 0 for column in (jobs.user, jobs.group)]
+    history = prediction.empty(*people)
+    trace = lanes.trace_of(
+        np.ascontiguousarray(run_ms),
+        np.ascontiguousarray(jobs.user[taken]),
+        np.ascontiguousarray(jobs.group[taken]),
+    )
+    clock, started = np.zeros(4, np.int64), np.empty(count + 1, np.int64)
+    begun = time.perf_counter()
+    over = False
+    while not over:
+        over = clock_kernel.run(
+            rule, rates, second_rates, table, order, line, second, second_line, room, profile, scratch, history,
+            trace, clock, started, pass_per_event, _EVENTS_BETWEEN_NEWS,
+        )  # fmt: skip
+        progress(int(clock[clock_kernel.DONE]), count)
+    elapsed_s = time.perf_counter() - begun
+    start_ms = np.full(len(jobs.run_ms), NEVER, np.int64)
+    start_ms[taken] = trace.start
+    started_at_all = start_ms >= 0
+    return Simulated(
+        start_ms,
+        np.where(started_at_all, start_ms + jobs.run_ms, NEVER),
+        np.where(started_at_all, 0, NEVER),
+        elapsed_s,
+    )
+
+
+def _check(jobs: SimulatedJobs) -> None:
+    columns = {
+        name: getattr(jobs, name)
+        for name in ("submitted_ms", "run_ms", "limit_ms", "job_class", "tenant", "user", "group", "priority")
+    }
+    for name, column in columns.items():
+        if column.dtype != np.int64 or column.shape != jobs.submitted_ms.shape:
+            raise ValueError(f"{name}: the columns of simulated jobs are int64 and of equal length")
+    if not len(jobs.run_ms):
+        return
+    if bool((np.diff(jobs.submitted_ms) < 0).any()):
+        raise ValueError("submitted_ms: jobs come in order of submission")
+    if int(jobs.run_ms.min()) < 1 or bool((jobs.run_ms > jobs.limit_ms).any()):
+        raise ValueError("run_ms: every run is between 1 ms and its limit")
+
+
+def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
+    """How many nodes the only pool has, if every job that fits it takes nodes whole; else None."""
+    if len(pools) != 1 or pools[0].closed_because or not jobs.classes:
+        return None
+    pool = pools[0]
+    shape = {(c.devices_milli, c.cores_milli, c.memory_bytes) for c in jobs.classes}
+    alone = all(
+        2 * cores > pool.cores_milli_per_node
+        or 2 * memory > pool.memory_bytes_per_node
+        or 2 * devices > 1_000 * pool.devices_per_node
+        for devices, cores, memory in shape
+    )
+    if not alone or pool.shares:
+        return None
+    facts = PoolFacts.of(pools)
+    fits_one = [failed_constraints(facts, {}, _one_task(job_class)) for job_class in jobs.classes]
+    return None if any(bool(codes.any()) for codes in fits_one) else pool.nodes
+
+
+def _one_task(job_class: JobClass) -> JobClass:
+    return replace(job_class, tasks=1, data=())
+
+
+def _rule(policy: Policy, predicts: bool) -> Int64s:
+    """As kernels/turn.py reads it."""
+    return np.array(
+        [
+            policy.depth,
+            policy.blocking,
+            policy.committed,
+            policy.order is Order.SUBMITTED,
+            policy.backfill_order is not None,
+            policy.order in _CHANGING,
+            predicts,
+        ],
+        np.int64,
+    )
+
+
+def _rates(policy: Policy, order: Order) -> Int64s:
+    return np.array([order, policy.patience_milli, policy.size_weight_milli, policy.least_run_ms], np.int64)
+
+
+__all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "simulate"]

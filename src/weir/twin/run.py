@@ -1,0 +1,88 @@
+"""One run of the twin: a workload on a province under a policy."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from weir.model.problem import refused
+from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.scheduling.policies import NAMED
+from weir.scheduling.simulation import Expected, SimulatedJobs, simulate
+from weir.twin.outcome import Outcome
+from weir.twin.workload import Workload
+
+ESTIMATES = ("user", "exact", "predicted")
+TENANTS = ("none", "user")
+PASSES = ("second", "event")
+SECOND_MS = 1_000
+
+
+def run(
+    workload: Workload,
+    pools: Sequence[PoolRow],
+    *,
+    policy: str,
+    estimates: str = "user",
+    tenants: str = "none",
+    passes: str = "second",
+    links: Sequence[LinkRow] = (),
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Outcome:
+    """Simulate the workload and say what became of it.
+
+    estimates: what jobs are ordered by and promises are made on: the user's own, `exact` run times (a job's limit is
+    then its run), or the user's for promises and a prediction for the order. tenants: `user` shares out fairly
+    between users. passes: one a second of simulated time in which something happens (submissions within a second
+    count from its end), or one after each event. `progress` is told how many of how many jobs have ended.
+
+    Raises ProblemError when an option is not one of these.
+    """
+    _check("policy", policy, tuple(NAMED))
+    _check("estimates", estimates, ESTIMATES)
+    _check("tenants", tenants, TENANTS)
+    _check("passes", passes, PASSES)
+    submitted = workload.submit_ms
+    if passes == "second":
+        submitted = -(-submitted // SECOND_MS) * SECOND_MS
+    limit = workload.run_ms if estimates == "exact" else workload.limit_ms
+    nobody = np.zeros(len(workload), np.int64)
+    jobs = SimulatedJobs(
+        submitted_ms=submitted,
+        run_ms=workload.run_ms,
+        limit_ms=limit,
+        job_class=workload.job_class,
+        classes=workload.classes,
+        tenant=workload.user if tenants == "user" else nobody,
+        user=workload.user,
+        group=workload.group,
+        priority=workload.priority,
+    )
+    simulated = simulate(
+        pools,
+        links,
+        jobs,
+        NAMED[policy],
+        expected=Expected.PREDICTION if estimates == "predicted" else Expected.ESTIMATE,
+        pass_per_event=passes == "event",
+        progress=progress,
+    )
+    return Outcome(
+        workload=workload,
+        pools=tuple(pools),
+        policy=policy,
+        estimates=estimates,
+        tenants=tenants,
+        passes=passes,
+        start_ms=simulated.start_ms,
+        end_ms=simulated.end_ms,
+        pool=simulated.pool,
+        simulated_s=simulated.elapsed_s,
+    )
+
+
+def _check(field: str, value: str, accepted: tuple[str, ...]) -> None:
+    if value not in accepted:
+        raise refused(field, value, "one of " + ", ".join(accepted))
+
+
+__all__ = ["ESTIMATES", "PASSES", "TENANTS", "run"]
