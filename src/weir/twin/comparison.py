@@ -3,8 +3,8 @@
 Within one pair of runs, jobs are paired with themselves, and the interval comes from a moving-block bootstrap over the
 order of submission: jobs near each other share a queue, so resampling single jobs would call chance a difference. The
 block length is Politis and White's automatic choice ("Automatic Block-Length Selection for the Dependent Bootstrap",
-2004, as corrected in 2009) for the per-job differences. It covers what another stretch of the same trace would have
-shown, not another machine or another year.
+2004, as corrected in 2009) for the per-job differences, and at least the cube root of their number. The interval
+covers what another stretch of the same trace would have shown, not another machine or another year.
 
 Over several pairs (the same two policies on several seeds or logs) each pair is one observation, and the interval is
 Student's t over the pairs' differences.
@@ -93,7 +93,7 @@ def compare_jobs(
     wait_ms = [(each.start_ms - each.submit_ms)[both] for each in (first, second)]
     run_ms = [(each.end_ms - each.start_ms)[both] for each in (first, second)]
     slowdown = [bounded_slowdown(wait, run) for wait, run in zip(wait_ms, run_ms, strict=True)]
-    block = max(block_length(wait_ms[1] - wait_ms[0]), block_length(slowdown[1] - slowdown[0]))
+    block = max(_block(wait_ms[1] - wait_ms[0]), _block(slowdown[1] - slowdown[0]))
     sampler = _Blocks(len(both), block, rounds, random)
     cost = [each.cost_micro_yuan[both] / 1e6 for each in (first, second)]
     carbon = [each.carbon_mg[both] / 1e6 for each in (first, second)]
@@ -154,7 +154,7 @@ def compare_pairs(pairs: Sequence[tuple[Measures, Measures]], *, names: tuple[st
 
 def mean_with_interval(values: Float64s, random: np.random.Generator) -> tuple[float, float, float]:
     """(mean, low, high) of a sequence whose neighbours are alike, by the same bootstrap; needs one value."""
-    sampler = _Blocks(len(values), block_length(values), ROUNDS, random)
+    sampler = _Blocks(len(values), _block(values), ROUNDS, random)
     low, high = np.percentile(sampler.means(values), _TAILS)
     return mean(values), float(low), float(high)
 
@@ -220,7 +220,8 @@ class _Blocks:
 
     def __init__(self, count: int, block: int, rounds: int, random: np.random.Generator) -> None:
         self.count, self.block = count, block
-        self.starts = random.integers(0, count - block + 1, (rounds, math.ceil(count / block)))
+        blocks = math.ceil(count / block)
+        self.starts = random.integers(0, count - block + 1, (rounds, blocks), dtype=np.int32)
         # The last block is cut so that each resample has as many jobs as the sequence.
         self.last = count - (self.starts.shape[1] - 1) * block
 
@@ -228,9 +229,11 @@ class _Blocks:
         """The mean of each resample, from running sums."""
         shift = float(values.mean())  # keeps the running sums small
         total = np.concatenate([[0.0], np.cumsum(values - shift)])
-        sums = (total[self.starts[:, :-1] + self.block] - total[self.starts[:, :-1]]).sum(axis=1)
-        sums += total[self.starts[:, -1] + self.last] - total[self.starts[:, -1]]
-        means: Float64s = shift + sums / self.count
+        # Of a whole block from each place; the resample's last block has sums of its own.
+        of_block = total[self.block :] - total[: -self.block]
+        of_last = total[self.last :] - total[: -self.last]
+        sums = np.array([of_block[each].sum() for each in self.starts[:, :-1]])
+        means: Float64s = shift + (sums + of_last[self.starts[:, -1]]) / self.count
         return means
 
     def copies(self, round_: int) -> Int64s:
@@ -242,6 +245,11 @@ class _Blocks:
         steps[self.starts[round_, -1] + self.last] -= 1
         copies: Int64s = np.cumsum(steps[:-1])
         return copies
+
+
+def _block(values: NDArray[np.float64] | Int64s) -> int:
+    """Politis and White's length, and at least the cube root that any dependence would call for."""
+    return max(block_length(values), math.ceil(math.cbrt(len(values))))
 
 
 def _percentiles(wait_ms: list[Int64s], sampler: _Blocks) -> list[Difference]:
