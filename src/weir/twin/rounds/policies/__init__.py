@@ -1,0 +1,1 @@
+"""Who runs where in the next round: one module a policy."""
