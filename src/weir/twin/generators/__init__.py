@@ -1,0 +1,1 @@
+"""Generated work: the Lublin-Feitelson model, resampled traces, and whole provinces with their jobs."""
