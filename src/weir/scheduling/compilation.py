@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 _ROOMS = ("scheduling", "units")
-_KERNELS = ("queue", "room", "running", "cycle", "question", "clock", "prediction")
+_KERNELS = ("queue", "room", "running", "cycle", "question", "clock", "prediction", "province_clock")
 
 
 @cache

@@ -94,7 +94,7 @@ def grown(state: PredictionState, users: int, groups: int) -> PredictionState:
 
 def copied(state: PredictionState) -> PredictionState:
     """The same history in arrays of its own, for a future that must not change it."""
-    return PredictionState(*(array.copy() for array in state))
+    return PredictionState._make(array.copy() for array in state)
 
 
 def replay(
@@ -117,6 +117,8 @@ def replay(
         for column in (kind, at_ms, user, group, size, limit_ms, run_ms)
     ]
     kind, at_ms, user, group, size, limit_ms, run_ms = columns
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"columns: their lengths {[len(column) for column in columns]} are not equal")
     bounds = (
         ("kind", kind, 0, max(Event)),
         ("user", user, 0, len(state.ended) - 1),
@@ -125,8 +127,6 @@ def replay(
         ("limit_ms", limit_ms, 1, LONGEST_LIMIT_MS),
         ("run_ms", run_ms[kind == Event.END], 1, LONGEST_LIMIT_MS),
     )
-    if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"columns: their lengths {[len(column) for column in columns]} are not equal")
     for name, column, least, most in bounds:
         wrong = column[(column < least) | (column > most)]
         if len(wrong):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling import prediction
 from weir.scheduling.explanation import explain
 from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
 from weir.scheduling.policy import Policy
@@ -38,6 +39,9 @@ def rehearse() -> None:
     # Enough of a kind that tables are enlarged on the way.
     many = QueuedJobs(JobClass(1, 0, 1, 1), *(np.arange(1, 301) for _ in range(4)))
     step(State.empty(Policy()), Changes(pools, links, queued=(many,)), 0)
+    once = np.ones(1, np.int64)
+    prediction.replay(prediction.empty(2, 2), *(once for _ in range(7)))
+    prediction.corrected(once, once, once)
 
 
 def _batch(job_class: JobClass, first: int) -> QueuedJobs:

@@ -7,7 +7,9 @@ in docs/discussion/prediction.md; the arrays are those of `weir.scheduling.predi
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import entry, folded, inner
+from weir.scheduling.kernels.compiled import bare as entry
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.prediction import (
     BUCKETS,
     CORRECTIONS_MS,
