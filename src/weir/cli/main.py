@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from weir import __version__
-from weir.cli import agent, centre, demo, explanation, job, listing, province, serving, token, watch
+from weir.cli import agent, centre, demo, explanation, job, listing, province, serving, token, twin, watch
 from weir.client import ClientError, UnreachableError
 from weir.model.problem import ProblemError
 
@@ -88,4 +88,4 @@ def _register(*modules: Any) -> None:
         module.register(app)
 
 
-_register(demo, job, listing, explanation, watch, serving, province, centre, token, agent)
+_register(demo, job, listing, explanation, watch, serving, province, centre, token, agent, twin)

@@ -306,7 +306,7 @@ def _over_pairs(figure: str, unit: str, values: Float64s) -> Difference:
     first, second = values.mean(axis=0)
     factor = student_quantile((1 + CONFIDENCE) / 2, len(values) - 1) / math.sqrt(len(values))
     apart = values[:, 1] - values[:, 0]
-    reach = factor * apart.std(ddof=1)
+    reach = float(factor * apart.std(ddof=1))
     percent: tuple[float | None, float | None, float | None] = (None, None, None)
     if (values > 0).all():
         # Ratios multiply, so their interval is Student's on logarithms: the geometric mean of the ratios.

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from weir.twin.comparison import Difference
+from weir.twin.description import Description
 from weir.twin.metrics import Measures
 from weir.twin.results import Results
-from weir.units import format_yuan
+from weir.units import format_time, format_yuan
 
 _SLOWDOWN = """max(1, flow / max(run, 10 s)), as a plain mean over jobs; the root mean square and the maximum beside
 it show what a mean hides."""
@@ -78,11 +79,9 @@ def figure_rows(results: Results, measures: Measures) -> list[tuple[str, str]]:
         ("fairness (Jain)", format_value(measures.jain_fairness)),
     ]
     if worst is not None and len(results.tenants) > 1:
+        over = f"{worst.jobs:,} job{'s' * (worst.jobs != 1)}"
         rows.append(
-            (
-                "worst tenant",
-                f"{worst.tenant}: {format_value(worst.mean_bounded_slowdown)} over {worst.jobs:,} jobs",
-            )
+            ("worst tenant", f"{worst.tenant}: {format_value(worst.mean_bounded_slowdown)} over {over}")
         )
     if measures.cost_micro_yuan:
         rows.append(("cost", format_yuan(measures.cost_micro_yuan)))
@@ -92,6 +91,47 @@ def figure_rows(results: Results, measures: Measures) -> list[tuple[str, str]]:
         speed = measures.jobs / results.simulated_s
         rows.append(("simulated in", f"{results.simulated_s:.3f} s, {speed:,.0f} jobs a second"))
     return rows
+
+
+def description_rows(found: Description) -> list[tuple[str, str]]:
+    """What a trace holds, a row a figure."""
+    things = "accelerators" if found.asks_for_accelerators else "processors"
+    first = format_time(found.first_submit_s * 1_000)[:10] if found.first_submit_s else "not known"
+    limits = (
+        f"the users'; run over limit is {found.mean_run_over_limit:.2f} on average"
+        if found.has_estimates
+        else "none in the trace, so each job's run time stands in"
+    )
+    mean, median, longest = (
+        format_span(each) for each in (found.mean_run_s, found.median_run_s, found.longest_run_s)
+    )
+    runs = f"mean {mean}, median {median}, longest {longest}"
+    return [
+        ("trace", found.trace),
+        ("jobs", f"{found.jobs:,}, of {found.classes:,} kinds"),
+        ("users", f"{found.users:,}, in {found.groups:,} groups"),
+        ("submitted", f"over {found.span_days:,.1f} d, from {first}"),
+        ("machine", f"{found.machine_size:,} {things}" if found.machine_size else "the trace does not say"),
+        (
+            "offered load",
+            "-" if found.offered_load is None else f"{found.offered_load:.3f} of that machine",
+        ),
+        ("work", f"{found.work_hours:,.0f} {things[:-1]}-hours"),
+        (
+            "sizes",
+            f"median {found.median_size:g}, largest {found.largest_size:,}; {100 * found.serial_share:.1f} % take one",
+        ),
+        ("run times", runs),
+        ("limits", limits),
+        *cleaning_rows(tuple(found.cleaning.items())),
+    ]
+
+
+def lines(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Rows as text, the values under each other."""
+    whole = list(rows)
+    width = max((len(label) for label, _ in whole), default=0)
+    return [f"  {label:<{width}}  {value}" for label, value in whole]
 
 
 def format_value(value: float | None, unit: str = "") -> str:
@@ -153,10 +193,3 @@ def _number(value: float, unit: str = "") -> str:
 
 def _signed(value: float, unit: str) -> str:
     return ("+" if value > 0 else "") + _number(value, unit)
-
-
-def lines(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Rows as text, the values under each other."""
-    whole = list(rows)
-    width = max((len(label) for label, _ in whole), default=0)
-    return [f"  {label:<{width}}  {value}" for label, value in whole]

@@ -1,0 +1,202 @@
+"""A trial: everything that decides one run, as a value that can be written down, repeated and sent to a process."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from weir.model.problem import refused
+from weir.scheduling import warm_up
+from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.twin.metrics import capacity_milli, exact_sum
+from weir.twin.province import load_province, single_pool
+from weir.twin.results import Results, peak_rss_bytes, results_of
+from weir.twin.run import run
+from weir.twin.traces import read_trace
+from weir.twin.workload import Workload, processors
+
+GENERATORS = ("lublin", "province")
+GENERATED_JOBS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the jobs come from: a log, or a generator with its seed."""
+
+    log: Path | None = None
+    generator: str = ""
+    """lublin: a machine's jobs (Lublin and Feitelson). province: a whole made-up province with its jobs."""
+    format: str | None = None
+    skip_bad: bool = False
+    limit: int | None = None
+    """At most so many jobs; of a generator, how many it makes."""
+    load: float | None = None
+    """Offered load, which is made by scaling the time between submissions; None leaves it as it is."""
+    seed: int = 1
+    """Of the generator; a log is what it is."""
+
+    @property
+    def name(self) -> str:
+        return self.generator if self.log is None else str(self.log)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run. Without a province there is one pool of `processors`, or of what the trace says of its machine."""
+
+    source: Source
+    policy: str
+    estimates: str = "user"
+    tenants: str = "none"
+    passes: str = "second"
+    processors: int | None = None
+    province: Path | None = None
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a trial's policy finds: the jobs and the province."""
+
+    workload: Workload
+    pools: tuple[PoolRow, ...]
+    links: tuple[LinkRow, ...]
+    read_s: float
+    notes: tuple[str, ...] = ()
+    """What to tell a person about it."""
+
+
+def prepare(
+    trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None] = lambda line, reason: None
+) -> Scene:
+    """Read or make the jobs, and the province. `clock` gives seconds. Raises ProblemError."""
+    source = trial.source
+    if trial.province is not None and trial.processors is not None:
+        raise refused("--procs", trial.processors, "give either --procs or --province")
+    if source.log is None:
+        return _generated(trial)
+    if source.generator:
+        raise refused("--generate", source.generator, "give either a log or --generate")
+    begun = clock()
+    workload = read_trace(
+        source.log,
+        format=source.format,
+        processors=trial.processors,
+        skip_bad=source.skip_bad,
+        limit=source.limit,
+        on_bad=on_bad,
+    )
+    read_s = clock() - begun
+    if not len(workload):
+        why = ", ".join(f"{count:,} {rule}" for rule, count in workload.dropped if count)
+        raise refused(
+            "LOG", source.log, f"give a log with usable jobs; this has none ({why or 'it is empty'})"
+        )
+    if trial.province is not None:
+        pools, links = load_province(trial.province)
+        return _scaled(Scene(workload, pools, links, read_s), source)
+    size = trial.processors or workload.machine_size
+    if not size:
+        raise refused(
+            "--procs", "nothing", f"say how large the machine is; {source.log.name} does not, and its largest job "
+            f"takes {int(workload.size.max()):,}",
+        )  # fmt: skip
+    return _scaled(Scene(_counted(workload), (single_pool(size),), (), read_s), source)
+
+
+def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | None = None) -> Results:
+    """Run it. `progress` is told how many of how many jobs have ended. Raises ProblemError."""
+    told = {} if progress is None else {"progress": progress}
+    outcome = run(
+        scene.workload,
+        scene.pools,
+        links=scene.links,
+        policy=trial.policy,
+        estimates=trial.estimates,
+        tenants=trial.tenants,
+        passes=trial.passes,
+        **told,
+    )
+    return results_of(replace(outcome, read_s=scene.read_s), peak_rss_bytes=peak_rss_bytes())
+
+
+def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None) -> None:
+    """Make compiled code ready for a trial like this, so that no measured time holds compiling or loading it.
+
+    `progress` is told in words when something has to be compiled, which takes some tens of seconds once a machine.
+    """
+    warm_up(progress)
+    with tempfile.TemporaryDirectory(prefix="weir-twin-") as folder:
+        log = Path(folder) / "ready.swf"
+        log.write_text("1 0 -1 2 1 -1 -1 1 3 -1 1 1 1 -1 -1 -1 -1 -1\n" * 3, encoding="ascii")
+        few = Trial(Source(log=log), trial.policy, trial.estimates, trial.tenants, trial.passes, processors=1)
+        perform(few, prepare(few, lambda: 0.0))
+
+
+def offered_load(workload: Workload, pools: Sequence[PoolRow]) -> float:
+    """Run times x sizes over what the pools have x the time from first to last submission; 0 for jobs all at once.
+
+    Pools count in accelerators where any job asks for one, else in cores. Of a province of unlike pools this is a
+    plain total; `generators.offered.province_load` says which pools bind.
+    """
+    unit = "device" if any(each.devices_milli for each in workload.classes) else "core"
+    capacity = sum(capacity_milli(row, unit) for row in pools)
+    span_ms = int(workload.submit_ms[-1] - workload.submit_ms[0])
+    amount = np.array(
+        [c.tasks * (c.devices_milli if unit == "device" else c.cores_milli) for c in workload.classes],
+        np.int64,
+    )
+    work = exact_sum(workload.run_ms * amount[workload.job_class])
+    return work / (capacity * span_ms) if capacity and span_ms > 0 else 0.0
+
+
+def _generated(trial: Trial) -> Scene:
+    source = trial.source
+    jobs = source.limit or GENERATED_JOBS
+    if source.generator == "lublin":
+        from weir.twin.generators.estimates import Estimates
+        from weir.twin.generators.lublin import lublin
+        from weir.twin.generators.people import Habits
+
+        if trial.province is not None or trial.processors is None:
+            raise refused("--procs", "nothing", "say for how large a machine lublin should make jobs")
+        workload = lublin(
+            source.seed, jobs, trial.processors, load=source.load, habits=Habits(), estimates=Estimates()
+        )
+        return Scene(workload, (single_pool(trial.processors),), (), 0.0)
+    if source.generator == "province":
+        from weir.twin.generators.province import province_case
+
+        if trial.province is not None or trial.processors is not None:
+            raise refused(
+                "--generate", "province", "it makes its own pools; leave --procs and --province out"
+            )
+        workload, pools, links = province_case(source.seed, source.load or 0.85)
+        return Scene(workload if source.limit is None else workload.rows(slice(0, jobs)), pools, links, 0.0)
+    raise refused(
+        "--generate", source.generator or "nothing", f"give a log, or one of {', '.join(GENERATORS)}"
+    )
+
+
+def _scaled(scene: Scene, source: Source) -> Scene:
+    """The same jobs in more or less time, so that the offered load is as asked for."""
+    if source.load is None:
+        return scene
+    workload = scene.workload
+    present = offered_load(workload, scene.pools)
+    if present <= 0:
+        raise refused("--load", source.load, "leave it out; these jobs have no load to scale")
+    first = int(workload.submit_ms[0])
+    # Whole seconds stay whole, and no job is submitted before one that came earlier.
+    unit = 1 if np.any(workload.submit_ms % 1_000) else 1_000
+    moved = np.rint((workload.submit_ms - first) * (present / source.load) / unit).astype(np.int64) * unit
+    return replace(scene, workload=replace(workload, submit_ms=first + moved))
+
+
+def _counted(workload: Workload) -> Workload:
+    """Each job needs as many processors as the trace counts, whatever else it says: one pool counts them alike."""
+    sizes, job_class = np.unique(workload.size, return_inverse=True)
+    classes = tuple(processors(count) for count in sizes.tolist())
+    return replace(workload, job_class=job_class.astype(np.int64), classes=classes)
