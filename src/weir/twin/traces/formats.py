@@ -28,7 +28,7 @@ def _header(*names: str) -> _Told:
 
 
 def _cells(head: bytes) -> list[bytes]:
-    lines = [line for line in head.splitlines()[:50] if not line.startswith(b"#")]
+    lines = [line for line in head.splitlines()[:50] if line.strip() and not line.startswith(b"#")]
     return [cell.strip().strip(b'"') for cell in lines[0].split(b",")] if lines else []
 
 
@@ -63,6 +63,22 @@ def _never(_name: str, _head: bytes) -> bool:
 
 
 FORMATS = (
+    Format(
+        "parquet",
+        "Weir's own table of jobs, as Parquet (docs/reference/traces.md)",
+        "whatever its columns hold",
+        "what they do not",
+        "`weir history export`, or anyone",
+        lambda name, head: head.startswith(b"PAR1"),
+    ),
+    Format(
+        "csv",
+        "Weir's own table of jobs, as CSV (docs/reference/traces.md)",
+        "whatever its columns hold",
+        "what they do not",
+        "`weir history export --format csv`, or anyone",
+        _generic,
+    ),
     Format(
         "swf",
         "Standard Workload Format",
@@ -158,22 +174,6 @@ FORMATS = (
         "run times (from the throughputs, on v100), users, limits",
         "Narayanan et al., OSDI 2020; stanford-futuredata/gavel",
         _gavel,
-    ),
-    Format(
-        "csv",
-        "Weir's own table of jobs, as CSV (docs/reference/traces.md)",
-        "whatever its columns hold",
-        "what they do not",
-        "`weir history export --format csv`, or anyone",
-        _generic,
-    ),
-    Format(
-        "parquet",
-        "Weir's own table of jobs, as Parquet (docs/reference/traces.md)",
-        "whatever its columns hold",
-        "what they do not",
-        "`weir history export`, or anyone",
-        lambda name, head: head.startswith(b"PAR1"),
     ),
 )
 """In the order in which a file is held against them."""

@@ -45,18 +45,21 @@ def read(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str], None]) 
     """Jobs of `scale_factor` accelerators; the group is the kind of job; no user, no limit.
 
     Run time is steps over the throughput of such a job by itself on v100, from Gavel's `simulation_throughputs.json`
-    in the trace's folder or one of the three above; a kind of job that is not in it is a bad line.
+    in the trace's folder or one of the three above. On more accelerators than the table has for it, a job is as fast as
+    on the most that it has; a kind of job that is not in it at all is a bad line.
     """
-    speeds = throughputs(_beside(source))[NOMINAL]
+    beside = _beside(source)
+    by_model = throughputs(beside)
+    if NOMINAL not in by_model:
+        raise refused(str(beside), ", ".join(by_model), f"throughputs of {NOMINAL}")
+    speeds = by_model[NOMINAL]
     rows = _rows(source)
     size = rows.whole("scale_factor")
     steps = rows.number("steps")
     group, groups = rows.names("job_type")
     places, first = combined(group, size)
-    speed = np.array([speeds.get((groups[group[row]], int(size[row])), 0.0) for row in first])[places]
-    rows.reject(
-        speed <= 0.0, lambda row: f"the throughputs have no {groups[group[row]]} on {size[row]} {NOMINAL}"
-    )
+    speed = np.array([_speed(speeds, groups[group[row]], int(size[row])) for row in first])[places]
+    rows.reject(speed <= 0.0, lambda row: f"the throughputs have no {groups[group[row]]!r} on {NOMINAL}")
     shape, first_of_shape = combined(size)
     columns = Columns(
         job=np.arange(1, len(rows) + 1),
@@ -84,6 +87,12 @@ def throughputs(source: Source) -> dict[str, Throughputs]:
         }
     except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
         raise refused("throughputs", source, f"Gavel's table of throughputs: {error}") from error
+
+
+def _speed(speeds: Throughputs, job_type: str, size: int) -> float:
+    """Steps a second on `size` accelerators, or on the most below that the table has; 0 where it has none."""
+    listed = [most for name, most in speeds if name == job_type and most <= size]
+    return speeds[job_type, max(listed)] if listed else 0.0
 
 
 def _kind(name: str) -> tuple[str, int]:

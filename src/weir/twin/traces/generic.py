@@ -14,6 +14,9 @@ from weir.twin.traces.source import Source, contents
 from weir.twin.traces.table import Rows, combined, read_rows, since_first
 from weir.twin.workload import Int64s, processors
 
+_LARGEST = 10**15
+"""Milliseconds and bytes beyond this are no fact about any machine."""
+
 _DEFAULTS = {each.name: each.default for each in COLUMNS}
 
 
@@ -80,7 +83,7 @@ def _time(rows: Rows, column: str) -> Int64s:
         raise refused("trace", f"{rows.source}: {', '.join(rows.frame.columns)}", accepted)
     assert not isinstance(default, str)
     if name is None or name == column:
-        return rows.whole(column, default)
+        return rows.whole(column, default, _LARGEST)
     return rows.milliseconds(name, default)
 
 
@@ -95,7 +98,7 @@ def _shapes(rows: Rows) -> tuple[Int64s, Int64s, list[Any]]:
     for name in SHAPE:
         default = _DEFAULTS[name]
         if isinstance(default, int):
-            numbers = rows.whole(name, default)
+            numbers = rows.whole(name, default, _LARGEST)
             cells[name] = (numbers, numbers)
         else:
             cells[name] = rows.names(name, unknown="")
@@ -116,7 +119,12 @@ def _shapes(rows: Rows) -> tuple[Int64s, Int64s, list[Any]]:
             wish = processors(1)
         classes.append(wish)
         needs[place] = wish.tasks * -(-(wish.devices_milli if accelerated else wish.cores_milli) // 1_000)
-    return np.where(stated >= 0, stated, needs[places]), places, classes
+    size = np.where(stated == -1, needs[places], stated)
+    return (
+        np.where((tasks > 0) | (size > 0), size, -1),
+        places,
+        classes,
+    )  # nothing is asked for: -1, which is dropped
 
 
 def _said(rows: Rows, key: str) -> int:

@@ -13,6 +13,8 @@ from weir.twin.workload import Workload
 
 # Imported on use: a log in SWF needs no Polars, and a table no Numba.
 _READERS = {
+    "parquet": ("generic", "read_parquet"),
+    "csv": ("generic", "read_csv"),
     "swf": ("swf", "read"),
     "philly": ("philly", "read_table"),
     "philly-log": ("philly", "read_log"),
@@ -25,8 +27,6 @@ _READERS = {
     "openb": ("openb", "read"),
     "sia": ("sia", "read"),
     "gavel": ("gavel", "read"),
-    "csv": ("generic", "read_csv"),
-    "parquet": ("generic", "read_parquet"),
 }
 
 

@@ -17,6 +17,7 @@ from weir.twin.workload import Int64s
 
 LARGEST = 10**12
 """Seconds or counts beyond this are no fact about any machine, and sums of products would overflow."""
+_PLAIN = len("2020-06-09 18:41:01")
 _TIME = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d+)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?$"
 
 
@@ -50,30 +51,33 @@ class Rows:
         if not self.has(column):
             return pl.Series(column, [None] * len(self), pl.String)
         cells = self.frame[column].cast(pl.String).str.strip_chars()
+        if (cells.str.len_bytes() > len("none")).all(ignore_nulls=False):
+            return cells
         empty = cells.str.to_lowercase().is_in(["", "nan", "none", "null", "na"])
         return cells.set(empty.fill_null(False), None)
 
-    def number(self, column: str, default: float | None = None) -> NDArray[np.float64]:
+    def number(
+        self, column: str, default: float | None = None, largest: int = LARGEST
+    ) -> NDArray[np.float64]:
         """The cells as numbers; an empty one is `default`, or wrong where that is None."""
         typed = self.has(column) and self.frame[column].dtype.is_numeric()
         cells = self.frame[column] if typed else self.text(column)
-        values = cells.cast(pl.Float64, strict=False)
+        numbers: NDArray[np.float64] = cells.cast(pl.Float64, strict=False).to_numpy()  # nan where it is none
+        right = np.abs(numbers) <= largest
+        if right.all():
+            return numbers
         empty = cells.is_null().to_numpy()
         if default is None:
             self.reject(empty, lambda row: f"{column} is empty")
-        numbers = values.fill_null(0.0 if default is None else default).to_numpy(writable=True)
         self.reject(
-            (values.is_null() | ~values.is_finite()).fill_null(True).to_numpy() & ~empty,
-            lambda row: f"{column} is {cells[row]!r}, which is not a number",
+            ~np.isfinite(numbers) & ~empty, lambda row: f"{column} is {cells[row]!r}, which is not a number"
         )
-        numbers[~np.isfinite(numbers)] = 0.0
-        self.reject(np.abs(numbers) > LARGEST, lambda row: f"{column} is larger than {LARGEST}")
-        clipped: NDArray[np.float64] = np.clip(numbers, -LARGEST, LARGEST)
-        return clipped
+        self.reject(~right & ~empty, lambda row: f"{column} is larger than {largest}")
+        return np.where(right, numbers, 0.0 if default is None else default)
 
-    def whole(self, column: str, default: int | None = None) -> Int64s:
+    def whole(self, column: str, default: int | None = None, largest: int = LARGEST) -> Int64s:
         """The cells as whole numbers."""
-        numbers = self.number(column, default)
+        numbers = self.number(column, default, largest)
         rounded = np.rint(numbers)
         self.reject(
             rounded != numbers, lambda row: f"{column} is {numbers[row]}, which is not a whole number"
@@ -90,6 +94,10 @@ class Rows:
         Empty cells are -1 where they are allowed.
         """
         cells = self.text(column)
+        if (cells.str.len_chars() == _PLAIN).all():
+            plain = cells.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
+            if not plain.null_count():
+                return plain.dt.epoch("ms").to_numpy()
         empty = cells.is_null().to_numpy()
         right = cells.str.contains(_TIME).fill_null(False)
         main = cells.str.slice(0, 19).str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
@@ -172,7 +180,7 @@ def read_rows(source: Source, *, header: Sequence[str] = (), required: Sequence[
     data = contents(source)
     if not data.strip():
         raise refused("trace", source, "a header line and a line for each job; it is empty")
-    data, about = _after_comments(data)
+    data, about, skipped = _after_comments(data.rstrip(b"\r\n") + b"\n")
     first = data.partition(b"\n")[0].decode(errors="replace")
     cells = [cell.strip() for cell in next(csv.reader([first.strip()]), [])]
     headless = bool(header) and cells[0] != header[0]
@@ -185,20 +193,21 @@ def read_rows(source: Source, *, header: Sequence[str] = (), required: Sequence[
     rows = _regular(source, data, names, headless) or _irregular(source, data, names, headless)
     return replace(
         rows,
-        lines=rows.lines + len(about),
-        misshapen={line + len(about): reason for line, reason in rows.misshapen.items()},
-        about=dict(about),
+        lines=rows.lines + skipped,
+        misshapen={line + skipped: reason for line, reason in rows.misshapen.items()},
+        about=about,
     )
 
 
-def _after_comments(data: bytes) -> tuple[bytes, list[tuple[str, str]]]:
-    """What follows the comments at the head, and what each of these says."""
-    about = []
-    while data.startswith(b"#"):
+def _after_comments(data: bytes) -> tuple[bytes, dict[str, str], int]:
+    """What follows empty lines and comments at the head, what these say, and how many lines they are."""
+    about, skipped = {}, 0
+    while data.startswith((b"#", b"\n", b"\r")):
         line, _, data = data.partition(b"\n")
         key, _, value = line[1:].decode(errors="replace").partition(":")
-        about.append((key.strip(), value.strip()))
-    return data, about
+        about[key.strip()] = value.strip()
+        skipped += 1
+    return data, about, skipped
 
 
 def since_first(moments_ms: Int64s) -> tuple[Int64s, int]:
@@ -221,7 +230,7 @@ def combined(*columns: Int64s) -> tuple[Int64s, Int64s]:
 
 def _regular(source: Source, data: bytes, names: list[str], headless: bool) -> Rows | None:
     """The rows, if every line has as many cells as there are names and none is quoted or empty."""
-    ends = data.count(b"\n") + (not data.endswith(b"\n"))
+    ends = data.count(b"\n")
     separators = data.count(b",")
     blank = data.startswith((b"\n", b"\r\n")) or b"\n\n" in data or b"\n\r\n" in data
     if b'"' in data or blank or separators != ends * (len(names) - 1):
