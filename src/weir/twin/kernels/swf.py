@@ -15,6 +15,9 @@ COLUMNS = 8
 # how many there are).
 TOO_FEW, NOT_A_NUMBER, TOO_LARGE, NOT_WHOLE = 1, 2, 3, 4
 
+SHORTEST_JOB, SHORTEST_LINE = 2 * FIELDS - 1, 2
+"""Bytes that a job's line and any line that is not empty take at least, so that room can be made without counting."""
+
 LARGEST = 10**12
 """Seconds, processors or numbers beyond this are no fact about any machine, and sums of products would overflow."""
 
@@ -90,10 +93,11 @@ def decimal(text, place):  # type: ignore[no-untyped-def]
 
 @entry
 def lines(text, line, values, bad, stop):  # type: ignore[no-untyped-def]
-    """Read each line that is neither empty nor a comment into a row of `values`; returns (jobs, bad lines).
+    """Read each line that is neither empty nor a comment; returns (jobs, bad lines, number of the line after the last).
 
-    `text`: bytes, of which the first line is number `line`; `values`: int64, a row for each line at least, COLUMNS
-    wide; `bad`: int64, as many rows, 3 wide. With `stop`, the first bad line ends it.
+    `text`: bytes that end where a line does, the first line being number `line`; `values`: int64, COLUMNS rows, a
+    column for each job; `bad`: int64, 3 wide, a row for each bad line. Room: see SHORTEST_JOB. With `stop`,
+    the first bad line ends it.
     """
     size = len(text)
     place, jobs, wrong = 0, 0, 0
@@ -139,7 +143,7 @@ def lines(text, line, values, bad, stop):  # type: ignore[no-untyped-def]
                             reason = NOT_WHOLE
                             break
                         milli //= 1_000
-                    values[jobs, kept] = -milli if negative else milli
+                    values[kept, jobs] = -milli if negative else milli
                 field += 1
             if reason == 0:
                 jobs += 1
@@ -149,8 +153,8 @@ def lines(text, line, values, bad, stop):  # type: ignore[no-untyped-def]
                 bad[wrong, 2] = field if reason == TOO_FEW else field + 1
                 wrong += 1
                 if stop:
-                    return jobs, wrong
+                    return jobs, wrong, line + 1
         while place < size and text[place] != _NEWLINE:
             place += 1
         place += 1
-    return jobs, wrong
+    return jobs, wrong, line + 1

@@ -51,26 +51,24 @@ def read(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str], None]) 
     kernel = kernel_of("twin", "swf")
     header: dict[bytes, int] = {}
     in_header = True
-    tables: list[Int64s] = [np.empty((0, kernel.COLUMNS), np.int64)]
+    tables: list[Int64s] = [np.empty((kernel.COLUMNS, 0), np.int64)]
     line, bad_lines = 1, 0
     for text in _whole_lines(chunks(source)):
         if in_header:
             in_header = _read_header(text, header)
-        ends = text.count(b"\n") + 1
-        values = np.empty((ends, kernel.COLUMNS), np.int64)
-        bad = np.empty((ends, 3), np.int64)
-        jobs, wrong = kernel.lines(np.frombuffer(text, np.uint8), line, values, bad, not skip_bad)
+        values = np.empty((kernel.COLUMNS, len(text) // kernel.SHORTEST_JOB + 1), np.int64)
+        bad = np.empty((len(text) // kernel.SHORTEST_LINE + 1 if skip_bad else 1, 3), np.int64)
+        first = line
+        jobs, wrong, line = kernel.lines(np.frombuffer(text, np.uint8), first, values, bad, not skip_bad)
         for number, code, field in bad[:wrong].tolist():
             reason = _reason(kernel, code, field)
             if not skip_bad:
-                shown = text.split(b"\n")[number - line].strip()[:100].decode(errors="replace")
+                shown = text.split(b"\n")[number - first].strip()[:100].decode(errors="replace")
                 raise refused(f"{source} line {number}", shown, f"{reason}; --skip-bad leaves such lines out")
             on_bad(number, reason)
         bad_lines += wrong
-        tables.append(values[:jobs])
-        line += ends - 1
-    table = np.concatenate(tables)
-    job, submit_ms, run_ms, allocated, requested, limit_ms, user, group = np.ascontiguousarray(table.T)
+        tables.append(values[:, :jobs])
+    job, submit_ms, run_ms, allocated, requested, limit_ms, user, group = np.concatenate(tables, axis=1)
     size = np.where(requested > 0, requested, allocated)
     sizes, job_class = distinct(size)
     user, users = _named(user)
