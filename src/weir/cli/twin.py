@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from weir.cli.progress import progress_bar
 from weir.cli.session import show_json, show_table
 from weir.model.problem import refused
 
@@ -30,7 +31,7 @@ FORMAT = typer.Option("", "--format", help="The trace's format, where its conten
 GENERATE = typer.Option("", help="Instead of a trace: lublin (one machine) or province (a whole one).")
 PROCS = typer.Option(None, min=1, help="One pool of so many processors; else as large as the trace says.")
 PROVINCE = typer.Option(None, metavar="FILE", help="A whole province, from its file.")
-CHANGE = typer.Option([], help="What if: a change to the province (may be repeated).")
+CHANGE = typer.Option([], help="What if: a change, such as 'lose centre C at 2d' (may be repeated).")
 SKIP_BAD = typer.Option(False, "--skip-bad", help="Leave bad lines of the trace out, and say how many.")
 JOBS = typer.Option(None, "--jobs", min=1, help="At most so many jobs of the trace; or how many to generate.")
 LOAD = typer.Option(None, min=0.001, help="Scale the time between submissions to this offered load.")
@@ -90,8 +91,6 @@ def run(
     if json_:
         show_json(summary)
         return
-    for note in scene.notes:
-        print(note)
     for line in (*lines(setting_rows(results)), "", *lines(figure_rows(results, measures))):
         print(line)
     if out is not None:
@@ -208,7 +207,7 @@ def sweep(
         province=province,
         changes=change,
     )
-    with _progress("sweep", "runs") as advance:
+    with progress_bar("sweep", "runs") as advance:
         rows = perform_all(trials, workers=workers, ray=ray, done=advance)
     if out is not None:
         write_sweep(rows, out)
@@ -328,7 +327,7 @@ def _ready_scene(trial: "Trial") -> "Scene":
 def _performed(trial: "Trial", scene: "Scene", name: str) -> "Results":
     from weir.twin.trial import perform
 
-    with _progress(name, "jobs") as advance:
+    with progress_bar(name, "jobs") as advance:
         return perform(trial, scene, advance)
 
 
@@ -484,31 +483,3 @@ def _bad_lines(log: Path | None) -> Iterator[Callable[[int, str], None]]:
     yield on_bad
     if count > MOST_BAD_LINES:
         print(f"weir: {log}: {count:,} lines left out in all", file=sys.stderr)
-
-
-@contextmanager
-def _progress(name: str, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error with the rate and the time left; nothing where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, of: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    begun = time.perf_counter()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None, rate="")
-
-        def advance(done: int, of: int) -> None:
-            passed = time.perf_counter() - begun
-            rate = f"{done / passed:,.0f} {what}/s" if passed > 0 else ""
-            bar.update(task, completed=done, total=of, rate=rate)
-
-        yield advance

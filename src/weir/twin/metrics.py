@@ -155,6 +155,7 @@ def summarise(results: Results, measures: Measures) -> dict[str, Any]:
         "estimates": results.estimates,
         "tenants": results.tenancy,
         "passes": results.passes,
+        "changes": list(results.notes),
         "jobs": figures.pop("jobs"),
         "unstarted": figures.pop("unstarted"),
         "jobs_per_second": measures.jobs / simulated if simulated > 0 else None,

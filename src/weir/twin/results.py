@@ -66,6 +66,8 @@ class Results:
     origin_s: int = 0
     has_estimates: bool = True
     dropped: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was changed about the province, in words."""
 
     def __len__(self) -> int:
         return len(self.job)
@@ -77,7 +79,7 @@ class Results:
         return which
 
 
-def results_of(outcome: Outcome, *, peak_rss_bytes: int = 0) -> Results:
+def results_of(outcome: Outcome, *, peak_rss_bytes: int = 0, notes: tuple[str, ...] = ()) -> Results:
     """An outcome with what each job occupied, cost, drew and emitted."""
     work = outcome.workload
     shape = np.array([(c.tasks * c.devices_milli, c.tasks * c.cores_milli) for c in work.classes], np.int64)
@@ -110,6 +112,7 @@ def results_of(outcome: Outcome, *, peak_rss_bytes: int = 0) -> Results:
         origin_s=work.origin_s,
         has_estimates=work.has_estimates,
         dropped=work.dropped,
+        notes=notes,
     )
 
 
@@ -278,6 +281,7 @@ def _results(about: Mapping[str, Any], rows: pl.DataFrame) -> Results:
         origin_s=int(about["origin_s"]),
         has_estimates=bool(about["has_estimates"]),
         dropped=tuple((str(rule), int(count)) for rule, count in about["dropped"]),
+        notes=tuple(about["changes"]),
     )
 
 

@@ -4,12 +4,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from weir.model.problem import refused
 from weir.scheduling import warm_up
 from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.twin.change import parse_change
+from weir.twin.changed import PoolEvent, apply_changes
 from weir.twin.metrics import capacity_milli, exact_sum
 from weir.twin.province import load_province, single_pool
 from weir.twin.results import Results, peak_rss_bytes, results_of
@@ -64,51 +67,34 @@ class Scene:
     pools: tuple[PoolRow, ...]
     links: tuple[LinkRow, ...]
     read_s: float
+    events: tuple[PoolEvent, ...] = ()
+    """What happens to pools during the run."""
     notes: tuple[str, ...] = ()
-    """What to tell a person about it."""
+    """What the changes did, in words."""
 
 
 def prepare(
     trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None] = lambda line, reason: None
 ) -> Scene:
-    """Read or make the jobs, and the province. `clock` gives seconds. Raises ProblemError."""
+    """Read or make the jobs, and the province with its changes. `clock` gives seconds. Raises ProblemError."""
     source = trial.source
     if trial.province is not None and trial.processors is not None:
         raise refused("--procs", trial.processors, "give either --procs or --province")
-    if source.log is None:
-        return _generated(trial)
-    if source.generator:
+    if source.log is not None and source.generator:
         raise refused("--generate", source.generator, "give either a log or --generate")
-    begun = clock()
-    workload = read_trace(
-        source.log,
-        format=source.format,
-        processors=trial.processors,
-        skip_bad=source.skip_bad,
-        limit=source.limit,
-        on_bad=on_bad,
-    )
-    read_s = clock() - begun
-    if not len(workload):
-        why = ", ".join(f"{count:,} {rule}" for rule, count in workload.dropped if count)
-        raise refused(
-            "LOG", source.log, f"give a log with usable jobs; this has none ({why or 'it is empty'})"
-        )
-    if trial.province is not None:
-        pools, links = load_province(trial.province)
-        return _scaled(Scene(workload, pools, links, read_s), source)
-    size = trial.processors or workload.machine_size
-    if not size:
-        raise refused(
-            "--procs", "nothing", f"say how large the machine is; {source.log.name} does not, and its largest job "
-            f"takes {int(workload.size.max()):,}",
-        )  # fmt: skip
-    return _scaled(Scene(_counted(workload), (single_pool(size),), (), read_s), source)
+    changes = [parse_change(text) for text in trial.changes]
+    scene = _generated(trial) if source.log is None else _scaled(_read(trial, clock, on_bad), source)
+    if not changes:
+        return scene
+    made = apply_changes(scene.pools, scene.links, changes)
+    return replace(scene, pools=made.pools, links=made.links, events=made.events, notes=made.notes)
 
 
 def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | None = None) -> Results:
     """Run it. `progress` is told how many of how many jobs have ended. Raises ProblemError."""
-    told = {} if progress is None else {"progress": progress}
+    more: dict[str, Any] = {} if progress is None else {"progress": progress}
+    if scene.events:
+        more["events"] = scene.events
     outcome = run(
         scene.workload,
         scene.pools,
@@ -117,9 +103,10 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
         estimates=trial.estimates,
         tenants=trial.tenants,
         passes=trial.passes,
-        **told,
+        **more,
     )
-    return results_of(replace(outcome, read_s=scene.read_s), peak_rss_bytes=peak_rss_bytes())
+    outcome = replace(outcome, read_s=scene.read_s)
+    return results_of(outcome, peak_rss_bytes=peak_rss_bytes(), notes=scene.notes)
 
 
 def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None) -> None:
@@ -150,6 +137,36 @@ def offered_load(workload: Workload, pools: Sequence[PoolRow]) -> float:
     )
     work = exact_sum(workload.run_ms * amount[workload.job_class])
     return work / (capacity * span_ms) if capacity and span_ms > 0 else 0.0
+
+
+def _read(trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None]) -> Scene:
+    source = trial.source
+    assert source.log is not None
+    begun = clock()
+    workload = read_trace(
+        source.log,
+        format=source.format,
+        processors=trial.processors,
+        skip_bad=source.skip_bad,
+        limit=source.limit,
+        on_bad=on_bad,
+    )
+    read_s = clock() - begun
+    if not len(workload):
+        why = ", ".join(f"{count:,} {rule}" for rule, count in workload.dropped if count) or "it is empty"
+        raise refused("LOG", source.log, f"give a log with usable jobs; this has none ({why})")
+    if trial.province is not None:
+        pools, links = load_province(trial.province)
+        return Scene(workload, pools, links, read_s)
+    size = trial.processors or workload.machine_size
+    if not size:
+        widest = int(workload.size.max())
+        raise refused(
+            "--procs",
+            "nothing",
+            f"say how large the machine is: the log does not, and its largest job takes {widest:,}",
+        )
+    return Scene(_counted(workload), (single_pool(size),), (), read_s)
 
 
 def _generated(trial: Trial) -> Scene:

@@ -51,6 +51,7 @@ def setting_rows(results: Results) -> list[tuple[str, str]]:
         ("a pass", f"each {results.passes}"),
         ("pools", _pools(results)),
     ]
+    rows += [("changed", note) for note in results.notes]
     return rows + cleaning_rows(results.dropped)
 
 

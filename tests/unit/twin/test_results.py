@@ -44,7 +44,9 @@ def test_results_read_back_as_they_were(tmp_path: Path, late_s: float) -> None:
     ran = first_come(work, 4)
     starts = [*(ran.start_ms[:-1] / 1_000 + late_s), -1]
     pools = (pool("a/x"), pool("b/y", capabilities=frozenset({"gang"}), precisions=("fp16", "fp32")))
-    made = results_of(outcome(work, starts, pools=pools, where=[0, 1] * 50), peak_rss_bytes=9)
+    made = results_of(
+        outcome(work, starts, pools=pools, where=[0, 1] * 50), peak_rss_bytes=9, notes=("b/y is new",)
+    )
     found = read_results(written(made, tmp_path / "a"))
     for each in fields(Results):
         first, second = getattr(made, each.name), getattr(found, each.name)
