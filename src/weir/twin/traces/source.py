@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -185,20 +186,14 @@ def _some(names: tuple[str, ...]) -> str:
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown or "nothing"
 
 
-class _told:  # noqa: N801  # it is used like a function
+@contextmanager
+def _told(source: Source) -> Iterator[None]:
     """Turns what goes wrong in reading into a problem that names the file."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        broken = (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, ValueError)
-        if isinstance(error, broken):
-            title = f"{self.source} cannot be unpacked: {error}; fetch it again"
-            raise ProblemError(Problem("invalid", 422, title)) from error
-        if isinstance(error, OSError):
-            title = f"{self.source} cannot be read: {error.strerror or error}"
-            raise ProblemError(Problem("invalid", 422, title)) from error
+    try:
+        yield
+    except (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+        title = f"{source} cannot be unpacked: {error}; fetch it again"
+        raise ProblemError(Problem("invalid", 422, title)) from error
+    except OSError as error:
+        title = f"{source} cannot be read: {error.strerror or error}"
+        raise ProblemError(Problem("invalid", 422, title)) from error

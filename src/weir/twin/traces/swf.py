@@ -39,7 +39,7 @@ FIELDS = (
 )
 UNKNOWN = "unknown"
 """The name of the user or group that a trace does not tell."""
-_HEADER = re.compile(rb";\s*(MaxProcs|MaxNodes|UnixStartTime)\s*:\s*(\d+)", re.IGNORECASE)
+_HEADER = re.compile(rb";\s*(MaxProcs|MaxNodes|UnixStartTime)\s*:\s*(\d+(?:,\d{3})*)", re.IGNORECASE)
 
 
 def read(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str], None]) -> Columns:
@@ -115,7 +115,7 @@ def _read_header(text: bytes, header: dict[bytes, int]) -> bool:
             return False
         found = _HEADER.match(stripped)
         if found:
-            header.setdefault(found[1].lower(), int(found[2][:18]))
+            header.setdefault(found[1].lower(), int(found[2].replace(b",", b"")[:18]))
     return True
 
 

@@ -89,6 +89,14 @@ def test_a_header_that_counts_nodes_alone(tmp_path: Path, largest: int, size: in
     assert 1 == len(read(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [("1,152", 1_152), ("1152 (144 nodes)", 1_152), ("-1", 0), ("many", 0), ("128\n; MaxProcs: 5", 128)],
+)
+def test_what_headers_say(tmp_path: Path, said: str, size: int) -> None:
+    assert size == read(tmp_path, f"; maxprocs :{said}\n" + line(1, 0, 5, 100)).machine_size
+
+
 def test_odd_but_right(tmp_path: Path) -> None:
     text = (
         b"\xef\xbb\xbf; MaxProcs: 64\r\n\r\n \t\r\n"
