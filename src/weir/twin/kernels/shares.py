@@ -171,7 +171,7 @@ def most_gain(
     `fixed` [job] is an option that must be kept, or NONE. `price` [kind] is what a device of the kind was worth the
     last time; it is moved towards where demand meets capacity and left there. Jobs then choose in order of what they
     gain a device beyond the price, the last devices go to whoever gains most from them, and at last single jobs move,
-    or put out one other, as long as that gains. Ties go to the earlier job and option.
+    one other making room by leaving, moving or narrowing, as long as that gains. Ties go to the earlier job and option.
     """
     jobs, options = gain.shape
     chosen = fixed.copy()
@@ -250,21 +250,29 @@ def _improve(
     chosen: Int64s,
     fixed: Int64s,
 ) -> bool:
-    """The one change of one job, with at most one other put out for it, that gains most; False when none does."""
+    """The one change of one job, with at most one other making room for it, that gains most; False when none does."""
     jobs, options = gain.shape
     kinds = left.size
     widest = option_devices.max()
-    # [kind, devices] who of those that hold at least so many loses least by giving them up.
+    # [kind, devices] who of those that hold at least so many loses least by freeing them, what, and with what left.
     victim = np.full((kinds, widest + 1), NONE)
+    loses = np.full((kinds, widest + 1), np.inf)
+    instead = np.full((kinds, widest + 1), NONE)
     for i in range(jobs):
-        if chosen[i] == NONE or fixed[i] != NONE:
+        now = chosen[i]
+        if now == NONE or fixed[i] != NONE:
             continue
-        kind = option_kind[chosen[i]]
-        for size in range(1, option_devices[chosen[i]] + 1):
-            other = victim[kind, size]
-            if other == NONE or gain[i, chosen[i]] < gain[other, chosen[other]]:
-                victim[kind, size] = i
-    best, who, what, out = 1e-9, NONE, NONE, NONE
+        kind = option_kind[now]
+        for size in range(1, option_devices[now] + 1):
+            keeps, rest = 0.0, NONE
+            for c in range(options):
+                room = option_devices[now] - size if option_kind[c] == kind else left[option_kind[c]]
+                if open_[i, c] and option_devices[c] <= room and gain[i, c] > keeps:
+                    keeps, rest = gain[i, c], c
+            if gain[i, now] - keeps < loses[kind, size]:
+                victim[kind, size], instead[kind, size] = i, rest
+                loses[kind, size] = gain[i, now] - keeps
+    best, who, what, out, rest = 1e-9, NONE, NONE, NONE, NONE
     for i in range(jobs):
         now = chosen[i]
         has = gain[i, now] if now != NONE else 0.0
@@ -275,19 +283,21 @@ def _improve(
             lack = option_devices[c] - left[kind]
             if now != NONE and option_kind[now] == kind:
                 lack -= option_devices[now]
-            other, loss = NONE, 0.0
+            other, loss, keeps_option = NONE, 0.0, NONE
             if lack > 0:
-                other = victim[kind, lack]
+                other, keeps_option = victim[kind, lack], instead[kind, lack]
                 if other in (NONE, i):
                     continue
-                loss = gain[other, chosen[other]]
+                loss = loses[kind, lack]
             if gain[i, c] - has - loss > best:
-                best, who, what, out = gain[i, c] - has - loss, i, c, other
+                best, who, what, out, rest = gain[i, c] - has - loss, i, c, other, keeps_option
     if who == NONE:
         return False
     if out != NONE:
         left[option_kind[chosen[out]]] += option_devices[chosen[out]]
-        chosen[out] = NONE
+        chosen[out] = rest
+        if rest != NONE:
+            left[option_kind[rest]] -= option_devices[rest]
     if chosen[who] != NONE:
         left[option_kind[chosen[who]]] += option_devices[chosen[who]]
     chosen[who] = what

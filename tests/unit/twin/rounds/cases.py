@@ -1,5 +1,8 @@
 """Small cases made up for the tests of rounds."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 from weir.twin.rounds import Case, Rule
@@ -70,3 +73,29 @@ def random_case(random: np.random.Generator, *, elastic: bool) -> Case:
     return case(
         jobs, rates, options, capacity, rule, restart_s=float(random.choice([0.0, 3.0])) if elastic else 0.0
     )
+
+
+def made_up_speeds(folder: Path, epochs: Mapping[str, int]) -> Path:
+    """A folder of speeds as Sia's artifact has them: a step takes a hundredth of a second for each of a device's batch,
+    and a tenth more for every further node."""
+    for name, count in epochs.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        for kind, node, nodes in (("aws", 4, 6), ("dgx-ext", 8, 2), ("rtx", 8, 3)):
+            rows = []
+            for width in range(1, node * nodes + 1):
+                full, rest = divmod(width, node)
+                digits = [node] * full + ([rest] if rest else [])
+                code = min("".join(map(str, digits[i:] + digits[:i])) for i in range(len(digits)))
+                step = 0.01 * (1 + 0.1 * (len(digits) - 1))
+                rows += [f"{code},{local},{step * local},0.0" for local in (1, 4096)]
+            header = "placement,local_bsz,step_time,sync_time\n"
+            (place / f"placements-{kind}.csv").write_text(header + "\n".join(rows) + "\n")
+            (place / f"scalability-{kind}.csv").write_text(
+                "num_nodes,num_replicas,local_bsz,step_time,sync_time\n"
+            )
+        for batch in (8, 8192):
+            rows = [f"{1_000 * epoch},1.0,{batch}.0" for epoch in range(1, count + 1)]
+            header = "progress,grad_sqr,grad_var\n"
+            (place / f"validation-{batch}.csv").write_text(header + "\n".join(rows) + "\n")
+    return folder

@@ -20,9 +20,9 @@ class Constants:
     remaining work in full, 0 is indifference. Where jobs can be narrowed, less than 1 lets those behind have the
     devices that those ahead would gain little from; a job of one width leaves none."""
     horizon_s: float = 150.0
-    horizon_growth: float = 0.2
+    horizon_growth: float = 0.1
     """A move is written off over `horizon_s`, and this share of how long the job has stood as it does now."""
-    least_run_s: float = 120.0
+    least_run_s: float = 60.0
     """A job is not disturbed within this time after it was placed, nor during a restart."""
     free_moves: int = 10
     move_every_s: float = 1_800.0
@@ -127,8 +127,8 @@ class WeirRounds:
         case = self._case
         area = remaining * unit
         jobs = area.size
-        weight = np.empty(jobs)
-        weight[np.argsort(area, kind="stable")] = np.arange(jobs, 0, -1.0) / jobs
+        shorter = np.searchsorted(np.sort(area), area, side="left")
+        weight = (jobs - shorter) / jobs
         weight **= evenness
         useful = np.zeros(jobs)
         for kind, devices in enumerate(case.capacity):
