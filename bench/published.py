@@ -97,7 +97,7 @@ def fgd(traces: Path, orders: int) -> Iterator[Line]:
         each = (time.monotonic() - began) / orders
         rows[policy] = row
         for demand in DEMANDS_PERCENT:
-            published = FGD_PUBLISHED.get(policy) if demand == 130 else None
+            published = FGD_PUBLISHED.get(policy, {}).get(demand)
             what = f"openb default, {policy}, at {demand} % of arrivals"
             note = f"{orders} orders, {each:.1f} s each"
             yield Line("FGD ATC'23", what, "% of GPUs allocated", published, row.mean(demand), note)

@@ -11,9 +11,9 @@ corrections that a single node's outlook cannot see:
   the demand for each GPU that may be placed on it, every shape's demand being spread evenly over all models that it
   admits, relative to all demand over all GPUs. Without demands for models it is 1 everywhere and changes nothing.
 
-What it knows of the pods is what FGD knows: how frequent each need is in the workload as a whole. It knows nothing of
-the order, of what comes next, or of when arrivals end, and it places every pod that fits somewhere. The constants
-were chosen on orders and workloads other than those reported (docs/discussion/published-tables.md).
+What it knows of the pods is what FGD knows: how frequent each need is in the workload, or in a sample of it. It knows
+nothing of the order, of what comes next, or of when arrivals end, and it places every pod that fits somewhere. The
+constants were chosen on orders and workloads other than those reported (docs/discussion/published-tables.md).
 """
 
 from typing import NamedTuple
@@ -51,10 +51,11 @@ NO_OUTLOOK = Outlook(np.zeros((1, 1), np.int64), 0, np.zeros(0, np.int64), np.ze
 """For rules that do not look ahead."""
 
 
-def outlook_of(nodes: GpuNodes, pods: GpuPods) -> Outlook:
-    """The outlook on a workload, on these nodes; the same for the same workload, always."""
-    shapes, shape_of = distinct_shapes(pods)
-    share = np.bincount(shape_of, minlength=len(shapes)) / len(pods)
+def outlook_of(nodes: GpuNodes, pods: GpuPods, known: Int64s) -> Outlook:
+    """The outlook on these nodes of a workload like the `known` of the pods; the same for the same ones, always."""
+    shapes, places = distinct_shapes(pods)
+    shape_of = places[known]
+    share = np.bincount(shape_of, minlength=len(shapes)) / len(known)
     gangs = np.flatnonzero(shapes.gpus > 1)
     return Outlook(
         _streams(shape_of),
@@ -85,4 +86,5 @@ def _pressure(nodes: GpuNodes, shapes: GpuPods, share: Floats) -> Floats:
     demand = share * shapes.demand_milli
     open_to = admits @ supply
     spread = np.divide(demand, open_to, out=np.zeros(len(demand)), where=open_to > 0)
-    return np.asarray(spread @ admits * supply.sum() / demand.sum())
+    whole = demand.sum()
+    return np.asarray(spread @ admits * supply.sum() / whole) if whole else np.ones(len(numbers))

@@ -304,3 +304,17 @@ def test_an_unknown_policy_is_refused() -> None:
     some, wanted = made(0)
     with pytest.raises(ProblemError, match="foresight"):
         place(some, wanted, Arrivals(np.zeros(1, np.int64), np.arange(len(some))), "weir")
+
+
+def test_what_is_known_may_be_a_sample_of_the_workload() -> None:
+    some, wanted = made(2)
+    order = draw_arrivals(wanted, some, np.random.default_rng(2))
+    for policy in ("fgd", "foresight"):
+        whole = place(some, wanted, order, policy)
+        again = place(some, wanted, order, policy, known=np.arange(len(wanted)))
+        sample = place(some, wanted, order, policy, known=np.arange(0, len(wanted), 9))
+        assert whole.node.tolist() == again.node.tolist() != sample.node.tolist()
+        # A sample without any demand for GPUs says nothing, and does no harm.
+        place(some, wanted, order, policy, known=np.flatnonzero(wanted.gpus == 0))
+    with pytest.raises(ProblemError, match="at least one"):
+        place(some, wanted, order, "fgd", known=np.zeros(0, np.int64))
