@@ -2,6 +2,8 @@
 
 import gzip
 import lzma
+import re
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weir.model.problem import ProblemError
+from weir.scheduling.compilation import kernel_of
 from weir.twin.traces import read_trace
 from weir.twin.workload import Workload, processors
 
@@ -232,3 +235,48 @@ def test_what_is_written_is_read(tmp_path: Path, jobs: list[tuple[int, ...]], bl
         assert [str(job[place]) if job[place] >= 0 else "unknown" for job in expected] == [
             names[each] for each in column
         ]
+
+
+tokens = st.one_of(
+    st.sampled_from(
+        ["-1", "0", "1", "8", "12.5", "1e3", "-", ".", "e5", "+7", "1.0005", "2.5e-1", "7.", ".5", "x", "1e"]
+    ),
+    st.text("0123456789.+-eE;x", min_size=1, max_size=9),
+    st.integers(-(10**14), 10**14).map(str),
+)
+fields = st.one_of(
+    st.lists(tokens, max_size=20), st.lists(st.integers(-2, 10**9).map(str), min_size=18, max_size=18)
+)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def by_other_means(words: list[str]) -> list[int] | None:
+    """The kept fields of a line, times in milliseconds; None where it is bad."""
+    if len(words) < 18 or not all(NUMBER.fullmatch(word) for word in words[:18]):
+        return None
+    kept = []
+    for place in (0, 1, 3, 4, 7, 8, 11, 12):
+        # Anything near this exponent is far too large, or nothing.
+        milli = (abs(Decimal(words[place])) * 1_000).quantize(Decimal(1), ROUND_HALF_UP)
+        whole = place not in (1, 3, 8)
+        if milli > 10**15 or (whole and milli % 1_000):
+            return None
+        number = int(milli // 1_000 if whole else milli)
+        kept.append(-number if words[place].startswith("-") else number)
+    return kept
+
+
+@given(
+    st.lists(st.tuples(fields, st.sampled_from([" ", "\t", " \r "])), max_size=6), st.sampled_from(["", "\n"])
+)
+def test_any_line_as_read_by_other_means(lines: list[tuple[list[str], str]], end: str) -> None:
+    kernel = kernel_of("twin", "swf")
+    text = ("\n".join(blank.join(words) for words, blank in lines) + end).encode()
+    values = np.empty((kernel.COLUMNS, len(text) // kernel.SHORTEST_JOB + 1), np.int64)
+    bad = np.empty((len(text) // kernel.SHORTEST_LINE + 1, 3), np.int64)
+    with localcontext(prec=400, Emax=10**6, Emin=-(10**6)):
+        told = [by_other_means(words) for words, _ in lines if words and not words[0].startswith(";")]
+    numbers = [n for n, (words, _) in enumerate(lines, 1) if words and not words[0].startswith(";")]
+    jobs, wrong, _ = kernel.lines(np.frombuffer(text, np.uint8), 1, values, bad, False)
+    assert [each for each in told if each is not None] == values[:, :jobs].T.tolist()
+    assert [n for n, each in zip(numbers, told, strict=True) if each is None] == bad[:wrong, 0].tolist()
