@@ -34,9 +34,13 @@ PROVINCE = typer.Option(None, metavar="FILE", help="A whole province, from its f
 CHANGE = typer.Option([], help="What if: a change, such as 'lose centre C at 2d' (may be repeated).")
 SKIP_BAD = typer.Option(False, "--skip-bad", help="Leave bad lines of the trace out, and say how many.")
 JOBS = typer.Option(None, "--jobs", min=1, help="At most so many jobs of the trace; or how many to generate.")
-LOAD = typer.Option(None, min=0.001, help="Scale the time between submissions to this offered load.")
-SEED = typer.Option(1, min=0, help="Of what is generated.")
-DRAWS = typer.Option(1, min=0, help="Seed of the resamples that intervals come from.")
+LOAD = typer.Option(None, min=0.001, help="Offered load; a trace is resampled to it.")
+SEED = typer.Option(None, min=0, help="Of what is generated; of a trace, take this resample of it.")
+SEEDS = typer.Option(
+    0, min=0, help="With so many seeds, from 1 on: of what is generated, or of a trace's resamples."
+)
+DEFAULT_DRAWS = 1
+DRAWS = typer.Option(DEFAULT_DRAWS, min=0, help="Seed of the resamples that intervals come from.")
 POLICY = typer.Option("weir", help="How jobs are ordered and placed; --policy help lists the names.")
 ESTIMATES = typer.Option("user", help="What is known of run times.")
 TENANTS = typer.Option("none", help="Whether users share out fairly, or all are one queue.")
@@ -66,9 +70,10 @@ def run(
     format_: str = FORMAT,
     jobs: int | None = JOBS,
     load: float | None = LOAD,
-    seed: int = SEED,
+    seed: int | None = SEED,
     skip_bad: bool = SKIP_BAD,
     out: Path | None = typer.Option(None, metavar="DIR", help="Write jobs.parquet and summary.json there."),
+    page: bool = typer.Option(False, "--report", help="Write report.html there too."),
     json_: bool = JSON,
 ) -> None:
     """Run a trace through the scheduling core, and say how long jobs waited and what it cost."""
@@ -80,6 +85,8 @@ def run(
 
     if out is not None:
         check_folder(out)
+    elif page:
+        raise refused("--report", "alone", "say where to write it, with --out DIR")
     source = _source(log, generate, format_, skip_bad, jobs, load, seed)
     trial = Trial(source, policy, estimates, tenants, passes, procs, province, tuple(change))
     scene = _ready_scene(trial)
@@ -88,6 +95,8 @@ def run(
     summary = summarise(results, measures)
     if out is not None:
         write_results(results, summary, out)
+    if out is not None and page:
+        _write_report(results, None, out / "report.html", DEFAULT_DRAWS)
     if json_:
         show_json(summary)
         return
@@ -114,7 +123,7 @@ def compare(
     tenants: Tenants = TENANTS,
     passes: Passes = PASSES,
     generate: str = GENERATE,
-    seeds: int = typer.Option(1, min=1, help="Generate with so many seeds, from 1 on."),
+    seeds: int = SEEDS,
     format_: str = FORMAT,
     jobs: int | None = JOBS,
     load: float | None = LOAD,
@@ -141,12 +150,8 @@ def compare(
         sources = [
             _source(log, generate, format_, skip_bad, jobs, load, seed)
             for log in _logs(what)
-            for seed in range(1, seeds + 1)
+            for seed in _seeds(seeds)
         ]
-        if seeds > 1 and not generate:
-            raise refused(
-                "--seeds", seeds, "only what is generated has seeds; give --generate, or several traces"
-            )
         settings = (estimates, tenants, passes, procs, province, tuple(change))
         comparisons = _compare_policies(sources, policy, settings, draws)
     if json_:
@@ -168,8 +173,10 @@ def sweep(
     tenants: list[str] = typer.Option(["none"], help="none or user; may be repeated."),
     passes: Passes = PASSES,
     generate: str = GENERATE,
-    load: list[float] = typer.Option([], min=0.001, help="An offered load to scale to; may be repeated."),
-    seeds: int = typer.Option(1, min=1, help="Generate with so many seeds, from 1 on."),
+    load: list[float] = typer.Option(
+        [], min=0.001, help="Offered load; a trace is resampled to it; may be repeated."
+    ),
+    seeds: int = SEEDS,
     format_: str = FORMAT,
     jobs: int | None = JOBS,
     skip_bad: bool = SKIP_BAD,
@@ -182,10 +189,6 @@ def sweep(
     _known_policies(policy)
     _known("--estimates", estimates, ("user", "exact", "predicted"))
     _known("--tenants", tenants, ("none", "user"))
-    if seeds > 1 and not generate:
-        raise refused(
-            "--seeds", seeds, "only what is generated has seeds; give --generate, or several traces"
-        )
     from weir.twin.sweep import check_file, grid, perform_all, write_sweep
 
     if out is not None:
@@ -195,7 +198,7 @@ def sweep(
         _source(log, generate, format_, skip_bad, jobs, each, seed)
         for log in _logs(logs)
         for each in loads
-        for seed in range(1, seeds + 1)
+        for seed in _seeds(seeds)
     ]
     trials = grid(
         sources,
@@ -232,23 +235,13 @@ def report(
     draws: int = DRAWS,
 ) -> None:
     """Make one HTML page of a run: waits, utilisation, a Gantt chart, cost, energy, carbon, who gained and lost."""
-    import numpy as np
-
-    from weir.twin.report import report_html
     from weir.twin.results import read_results
 
     results = read_results(folder)
     other = None if against is None else read_results(against)
-    random = np.random.default_rng(draws)
-    names = {"name": folder.name, "other_name": "" if against is None else against.name}
-    page = report_html(results, other, random=random, **names)
     file = out or folder / "report.html"
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    names = (folder.name, "" if against is None else against.name)
+    _write_report(results, other, file, draws, names)
     print(file)
 
 
@@ -290,6 +283,23 @@ def traces(
             print(line)
 
 
+def _write_report(
+    results: "Results", other: "Results | None", file: Path, draws: int, names: tuple[str, str] = ("", "")
+) -> None:
+    import numpy as np
+
+    from weir.twin.report import report_html
+
+    random = np.random.default_rng(draws)
+    page = report_html(results, other, random=random, name=names[0], other_name=names[1])
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _source(
     log: Path | None,
     generate: str,
@@ -297,7 +307,7 @@ def _source(
     skip_bad: bool,
     jobs: int | None,
     load: float | None,
-    seed: int,
+    seed: int | None,
 ) -> "Source":
     from weir.twin.trial import GENERATORS, Source
 
@@ -313,6 +323,10 @@ def _source(
 def _logs(given: Sequence[Path] | None) -> list[Path | None]:
     """The traces that were named; without any, what is generated takes their place."""
     return [*given] if given else [None]
+
+
+def _seeds(count: int) -> list[int | None]:
+    return list(range(1, count + 1)) or [None]
 
 
 def _ready_scene(trial: "Trial") -> "Scene":
@@ -432,7 +446,7 @@ def _show_sweep(rows: Sequence[dict[str, Any]]) -> None:
         (
             str(row.get("trace") or row["source"]),
             "-" if row["load"] is None else f"{row['load']:g}",
-            str(row["seed"]),
+            "-" if row["seed"] is None else str(row["seed"]),
             row["policy"],
             row["estimates"],
             row["tenants"],

@@ -3,8 +3,10 @@
 Within one pair of runs, jobs are paired with themselves, and the interval comes from a moving-block bootstrap over the
 order of submission: jobs near each other share a queue, so resampling single jobs would call chance a difference. The
 block length is Politis and White's automatic choice ("Automatic Block-Length Selection for the Dependent Bootstrap",
-2004, as corrected in 2009) for the per-job differences, and at least the cube root of their number. The interval
-covers what another stretch of the same trace would have shown, not another machine or another year.
+2004, as corrected in 2009) for the per-job differences, but for how far it looks: between the cube root and a tenth of
+their number, and the interval is widened for how few blocks there are. It covers what another stretch of the same trace
+would have shown, not another machine or another year; where queues last for a large part of a trace, it is still too
+narrow, and several traces or seeds say more.
 
 Over several pairs (the same two policies on several seeds or logs) each pair is one observation, and the interval is
 Student's t over the pairs' differences.
@@ -16,6 +18,7 @@ compared over pairs alone.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,8 @@ ROUNDS = 2_000
 FEWEST_JOBS = 30
 """With fewer than this a bootstrap over blocks says nothing."""
 FEWEST_PAIRS = 3
+FEWEST_BLOCKS = 10
+"""Blocks grow no longer than leaves so many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def compare_jobs(
 
     def of_means(values: list[Float64s], figure: str, unit: str, shown: Sequence[float]) -> Difference:
         a, b = (sampler.means(each) for each in values)
-        return _difference(figure, unit, shown[0], shown[1], a, b)
+        return _difference(figure, unit, shown[0], shown[1], a, b, sampler.tails)
 
     found = [
         of_means([each / 1_000 for each in wait_ms], "mean wait", "s", [mean_s(each) for each in wait_ms]),
@@ -155,7 +160,7 @@ def compare_pairs(pairs: Sequence[tuple[Measures, Measures]], *, names: tuple[st
 def mean_with_interval(values: Float64s, random: np.random.Generator) -> tuple[float, float, float]:
     """(mean, low, high) of a sequence whose neighbours are alike, by the same bootstrap; needs one value."""
     sampler = _Blocks(len(values), _block(values), ROUNDS, random)
-    low, high = np.percentile(sampler.means(values), _TAILS)
+    low, high = np.percentile(sampler.means(values), sampler.tails)
     return mean(values), float(low), float(high)
 
 
@@ -166,7 +171,8 @@ def block_length(values: NDArray[np.float64] | Int64s) -> int:
     if count < 4 or not centred.any():
         return max(1, round(math.cbrt(count)))
     run = max(5, math.ceil(math.sqrt(math.log10(count))))
-    most_lags = min(count - 1, math.ceil(math.sqrt(count)) + run)
+    # Queues remember for weeks: looking at sqrt(n) lags alone, as is usual, would call that half as much.
+    most_lags = max(count // 4, min(count - 1, run))
     covariance = _autocovariance(centred, most_lags)
     quiet = np.abs(covariance[1:] / covariance[0]) < 2 * math.sqrt(math.log10(count) / count)
     # The last lag before `run` quiet ones in a row; without such a stretch the largest lag that counts.
@@ -181,7 +187,7 @@ def block_length(values: NDArray[np.float64] | Int64s) -> int:
         length = math.sqrt(count)
     else:
         length = math.cbrt(1.5 * (slope / spread) ** 2 * count)
-    most = math.ceil(min(3 * math.sqrt(count), count / 3))
+    most = math.ceil(count / FEWEST_BLOCKS)
     return max(1, min(math.ceil(length), most))
 
 
@@ -197,7 +203,6 @@ def student_quantile(probability: float, freedom: int) -> float:
     return high
 
 
-_TAILS = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
 _OF_PAIRS = (
     ("mean_wait_s", "mean wait", "s", 1),
     ("p95_wait_s", "95th percentile of wait", "s", 1),
@@ -222,6 +227,7 @@ class _Blocks:
         self.count, self.block = count, block
         blocks = math.ceil(count / block)
         self.starts = random.integers(0, count - block + 1, (rounds, blocks), dtype=np.int32)
+        self.tails = _expanded(blocks)
         # The last block is cut so that each resample has as many jobs as the sequence.
         self.last = count - (self.starts.shape[1] - 1) * block
 
@@ -245,6 +251,18 @@ class _Blocks:
         steps[self.starts[round_, -1] + self.last] -= 1
         copies: Int64s = np.cumsum(steps[:-1])
         return copies
+
+
+def _expanded(blocks: int) -> tuple[float, float]:
+    """The two percentiles of an interval from so few blocks: as much farther out as Student's t lies than the normal.
+
+    T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015.
+    """
+    if blocks < 2:
+        return 0.0, 100.0
+    reach = student_quantile((1 + CONFIDENCE) / 2, blocks - 1) * math.sqrt(blocks / (blocks - 1))
+    tail = 100 * NormalDist().cdf(-reach)
+    return tail, 100 - tail
 
 
 def _block(values: NDArray[np.float64] | Int64s) -> int:
@@ -280,6 +298,7 @@ def _percentiles(wait_ms: list[Int64s], sampler: _Blocks) -> list[Difference]:
             percentile_s(wait_ms[1], thousandths),
             found[0, row],
             found[1, row],
+            sampler.tails,
         )
         for row, (thousandths, name) in enumerate(ranks.items())
     ]
@@ -287,17 +306,23 @@ def _percentiles(wait_ms: list[Int64s], sampler: _Blocks) -> list[Difference]:
 
 def _rms(slowdown: list[Float64s], sampler: _Blocks) -> Difference:
     a, b = (np.sqrt(np.maximum(sampler.means(each * each), 0)) for each in slowdown)
-    return _difference("RMS bounded slowdown", "", rms(slowdown[0]), rms(slowdown[1]), a, b)
+    return _difference("RMS bounded slowdown", "", rms(slowdown[0]), rms(slowdown[1]), a, b, sampler.tails)
 
 
 def _difference(
-    figure: str, unit: str, first: float, second: float, firsts: Float64s, seconds: Float64s
+    figure: str,
+    unit: str,
+    first: float,
+    second: float,
+    firsts: Float64s,
+    seconds: Float64s,
+    tails: tuple[float, float],
 ) -> Difference:
     """Percentile intervals of the resampled difference and of its ratio to the first run's figure."""
-    low, high = np.percentile(seconds - firsts, _TAILS)
+    low, high = np.percentile(seconds - firsts, tails)
     percent: tuple[float | None, float | None, float | None] = (None, None, None)
     if first > 0 and (firsts > 0).all():
-        bounds = np.percentile(100 * (seconds / firsts - 1), _TAILS)
+        bounds = np.percentile(100 * (seconds / firsts - 1), tails)
         percent = (100 * (second / first - 1), float(bounds[0]), float(bounds[1]))
     return Difference(figure, unit, first, second, second - first, float(low), float(high), *percent)
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from importlib import import_module
 from itertools import product
@@ -147,6 +148,12 @@ def _on_cores(trials: Sequence[Trial], workers: int) -> Iterator[tuple[int, dict
                 ended, _ = wait(left, return_when=FIRST_COMPLETED)
                 for each in ended:
                     yield left.pop(each), each.result()
+        except BrokenProcessPool:
+            raise refused(
+                "--workers",
+                workers,
+                "give fewer: a process was ended from outside, most likely for its memory",
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,7 +1,7 @@
 """A trial: everything that decides one run, as a value that can be written down, repeated and sent to a process."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from weir.scheduling import warm_up
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.twin.change import parse_change
 from weir.twin.changed import PoolEvent, apply_changes
-from weir.twin.metrics import capacity_milli, exact_sum
+from weir.twin.metrics import capacity_milli
 from weir.twin.province import load_province, single_pool
 from weir.twin.results import Results, peak_rss_bytes, results_of
 from weir.twin.run import run
@@ -36,9 +36,9 @@ class Source:
     limit: int | None = None
     """At most so many jobs; of a generator, how many it makes."""
     load: float | None = None
-    """Offered load, which is made by scaling the time between submissions; None leaves it as it is."""
-    seed: int = 1
-    """Of the generator; a log is what it is."""
+    """Offered load; of a log it is reached by resampling. None leaves it as it is."""
+    seed: int | None = None
+    """Of the generator, 1 unless given; of a log, which resample of it is taken, none unless seed or load is given."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ def prepare(
     if source.log is not None and source.generator:
         raise refused("--generate", source.generator, "give either a log or --generate")
     changes = [parse_change(text) for text in trial.changes]
-    scene = _generated(trial) if source.log is None else _scaled(_read(trial, clock, on_bad), source)
+    scene = _generated(trial) if source.log is None else _resampled(_read(trial, clock, on_bad), source)
     if not changes:
         return scene
     made = apply_changes(scene.pools, scene.links, changes)
@@ -122,23 +122,6 @@ def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None
         perform(few, prepare(few, lambda: 0.0))
 
 
-def offered_load(workload: Workload, pools: Sequence[PoolRow]) -> float:
-    """Run times x sizes over what the pools have x the time from first to last submission; 0 for jobs all at once.
-
-    Pools count in accelerators where any job asks for one, else in cores. Of a province of unlike pools this is a
-    plain total; `generators.offered.province_load` says which pools bind.
-    """
-    unit = "device" if any(each.devices_milli for each in workload.classes) else "core"
-    capacity = sum(capacity_milli(row, unit) for row in pools)
-    span_ms = int(workload.submit_ms[-1] - workload.submit_ms[0])
-    amount = np.array(
-        [c.tasks * (c.devices_milli if unit == "device" else c.cores_milli) for c in workload.classes],
-        np.int64,
-    )
-    work = exact_sum(workload.run_ms * amount[workload.job_class])
-    return work / (capacity * span_ms) if capacity and span_ms > 0 else 0.0
-
-
 def _read(trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None]) -> Scene:
     source = trial.source
     assert source.log is not None
@@ -172,6 +155,7 @@ def _read(trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str],
 def _generated(trial: Trial) -> Scene:
     source = trial.source
     jobs = source.limit or GENERATED_JOBS
+    seed = 1 if source.seed is None else source.seed
     if source.generator == "lublin":
         from weir.twin.generators.estimates import Estimates
         from weir.twin.generators.lublin import lublin
@@ -180,7 +164,7 @@ def _generated(trial: Trial) -> Scene:
         if trial.province is not None or trial.processors is None:
             raise refused("--procs", "nothing", "say for how large a machine lublin should make jobs")
         workload = lublin(
-            source.seed, jobs, trial.processors, load=source.load, habits=Habits(), estimates=Estimates()
+            seed, jobs, trial.processors, load=source.load, habits=Habits(), estimates=Estimates()
         )
         return Scene(workload, (single_pool(trial.processors),), (), 0.0)
     if source.generator == "province":
@@ -190,26 +174,27 @@ def _generated(trial: Trial) -> Scene:
             raise refused(
                 "--generate", "province", "it makes its own pools; leave --procs and --province out"
             )
-        workload, pools, links = province_case(source.seed, source.load or 0.85)
+        workload, pools, links = province_case(seed, source.load or 0.85)
         return Scene(workload if source.limit is None else workload.rows(slice(0, jobs)), pools, links, 0.0)
     raise refused(
         "--generate", source.generator or "nothing", f"give a log, or one of {', '.join(GENERATORS)}"
     )
 
 
-def _scaled(scene: Scene, source: Source) -> Scene:
-    """The same jobs in more or less time, so that the offered load is as asked for."""
-    if source.load is None:
+def _resampled(scene: Scene, source: Source) -> Scene:
+    """Other users' weeks out of the same log, at the load that is asked for."""
+    if source.load is None and source.seed is None:
         return scene
-    workload = scene.workload
-    present = offered_load(workload, scene.pools)
-    if present <= 0:
-        raise refused("--load", source.load, "leave it out; these jobs have no load to scale")
-    first = int(workload.submit_ms[0])
-    # Whole seconds stay whole, and no job is submitted before one that came earlier.
-    unit = 1 if np.any(workload.submit_ms % 1_000) else 1_000
-    moved = np.rint((workload.submit_ms - first) * (present / source.load) / unit).astype(np.int64) * unit
-    return replace(scene, workload=replace(workload, submit_ms=first + moved))
+    from weir.twin.generators.resample import resample
+
+    unit = _unit(scene.workload)
+    size = sum(capacity_milli(row, unit) for row in scene.pools) // 1_000
+    seed = 1 if source.seed is None else source.seed
+    return replace(scene, workload=resample(scene.workload, seed, load=source.load, machine_size=size))
+
+
+def _unit(workload: Workload) -> str:
+    return "device" if any(each.devices_milli for each in workload.classes) else "core"
 
 
 def _counted(workload: Workload) -> Workload:

@@ -3,13 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.unit.twin.made import column, pool, workload
 from weir.model.problem import ProblemError
-from weir.scheduling.inputs import JobClass
-from weir.twin.trial import Source, Trial, offered_load, prepare
+from weir.twin.trial import Source, Trial, prepare
+from weir.twin.workload import Workload
 
 
 def clock() -> float:
@@ -30,34 +28,26 @@ def test_a_log_of_accelerators_runs_on_one_pool_that_counts_them(tmp_path: Path)
     assert 16 == scene.pools[0].nodes
 
 
-def test_the_offered_load_is_work_over_what_there_is_while_jobs_come() -> None:
-    work = workload([(0, 100, 4), (50, 100, 2), (200, 100, 2)])
-    assert 800 / (4 * 200) == offered_load(work, [pool(nodes=4)])
-    assert 800 / (8 * 200) == offered_load(work, [pool("a/a", nodes=4), pool("b/b", nodes=4)])
-    training = JobClass(tasks=1, devices_milli=2_000, cores_milli=9_000, memory_bytes=0)
-    devices = replace(work, classes=(training,), job_class=column([0, 0, 0]))
-    assert 600 / (8 * 200) == offered_load(
-        devices, [pool(nodes=1, devices_per_node=8), pool("b/cpu", nodes=99)]
-    )
-    assert 0.0 == offered_load(workload([(0, 100, 4)]), [pool()])
+def log_of(folder: Path, rows: list[tuple[int, int, int]]) -> Source:
+    text = "".join(f"{submit * 1_000},{run * 1_000},{size},u{submit % 7}\n" for submit, run, size in rows)
+    (folder / "jobs.csv").write_text("submit_ms,run_ms,size,user\n" + text)
+    return Source(log=folder / "jobs.csv")
 
 
-def test_a_load_is_reached_by_time_alone(tmp_path: Path) -> None:
-    rows = "".join(f"{at * 100_000},{50_000 + at * 1_000},{1 + at % 3}\n" for at in range(200))
-    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,size\n" + rows)
-    source = Source(log=tmp_path / "jobs.csv")
+def test_a_load_is_reached_by_resampling_which_a_seed_decides(tmp_path: Path) -> None:
+    rows = [(at * 5_000, 500 + at % 911, 1 + at % 3) for at in range(1_000)]
+    source = log_of(tmp_path, rows)
     plain = prepare(Trial(source, "easy", processors=8), clock).workload
-    scene = prepare(Trial(replace(source, load=0.9), "easy", processors=8), clock)
-    assert pytest.approx(0.9, rel=0.01) == offered_load(scene.workload, scene.pools)
-    assert plain.run_ms.tolist() == scene.workload.run_ms.tolist()
-    assert not np.any(scene.workload.submit_ms % 1_000)
-    assert np.all(np.diff(scene.workload.submit_ms) >= 0)
+    assert 1_000 == len(plain)
 
+    def resampled(seed: int | None) -> Workload:
+        return prepare(Trial(replace(source, load=0.9, seed=seed), "easy", processors=8), clock).workload
 
-def test_jobs_all_at_once_have_no_load_to_scale(tmp_path: Path) -> None:
-    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,size\n5,10,1\n5,10,1\n")
-    with pytest.raises(ProblemError, match="no load to scale"):
-        prepare(Trial(Source(log=tmp_path / "jobs.csv", load=0.5), "easy", processors=8), clock)
+    work = resampled(1)
+    span = int(work.submit_ms.max() - work.submit_ms.min())
+    assert pytest.approx(0.9, rel=0.1) == int((work.run_ms * work.size).sum()) / (8 * span)
+    assert set(plain.run_ms.tolist()) >= set(work.run_ms.tolist())
+    assert resampled(None).submit_ms.tolist() == work.submit_ms.tolist() != resampled(2).submit_ms.tolist()
 
 
 def test_a_generated_province_brings_its_own_pools() -> None:
