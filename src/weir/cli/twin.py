@@ -90,7 +90,7 @@ def run(
     source = _source(log, generate, format_, skip_bad, jobs, load, seed)
     trial = Trial(source, policy, estimates, tenants, passes, procs, province, tuple(change))
     scene = _ready_scene(trial)
-    results = _performed(trial, scene, policy)
+    results = _performed(trial, scene)
     measures = measure(results)
     summary = summarise(results, measures)
     if out is not None:
@@ -136,11 +136,13 @@ def compare(
     Two runs of the same jobs are paired job by job, with a bootstrap over blocks of jobs; three or more pairs of runs
     (traces or seeds) are paired run by run.
     """
+    from weir.twin.pairing import compare_folders, compare_policies
     from weir.twin.results import SUMMARY
+    from weir.twin.trial import Trial
 
     folders = [(each / SUMMARY).is_file() or each.is_dir() for each in what or ()]
     if any(folders) and not policy:
-        comparisons = _compare_folders(what, draws)
+        comparisons = compare_folders(what, draws)
     else:
         if len(policy) < 2:
             raise refused(
@@ -152,8 +154,14 @@ def compare(
             for log in _logs(what)
             for seed in _seeds(seeds)
         ]
-        settings = (estimates, tenants, passes, procs, province, tuple(change))
-        comparisons = _compare_policies(sources, policy, settings, draws)
+        trials = [
+            [
+                Trial(source, name, estimates, tenants, passes, procs, province, tuple(change))
+                for name in policy
+            ]
+            for source in sources
+        ]
+        comparisons = compare_policies(trials, _ready_scene, _performed, draws)
     if json_:
         show_json([_comparison_json(each) for each in comparisons])
         return
@@ -338,72 +346,11 @@ def _ready_scene(trial: "Trial") -> "Scene":
         return prepare(trial, time.perf_counter, on_bad)
 
 
-def _performed(trial: "Trial", scene: "Scene", name: str) -> "Results":
+def _performed(trial: "Trial", scene: "Scene") -> "Results":
     from weir.twin.trial import perform
 
-    with progress_bar(name, "jobs") as advance:
+    with progress_bar(f"{scene.workload.name} {trial.policy}", "jobs") as advance:
         return perform(trial, scene, advance)
-
-
-def _compare_folders(folders: Sequence[Path], draws: int) -> "list[Comparison]":
-    import numpy as np
-
-    from weir.twin.comparison import compare_jobs
-    from weir.twin.results import read_results
-
-    if len(folders) < 2:
-        raise refused("DIR", folders[0], "give two or more folders of runs")
-    runs = [read_results(each) for each in folders]
-    names = [each.policy for each in runs]
-    if len(set(names)) < len(names):
-        names = [str(each) for each in folders]
-    return [
-        compare_jobs(runs[0], run, names=(names[0], name), random=np.random.default_rng(draws))
-        for run, name in zip(runs[1:], names[1:], strict=True)
-    ]
-
-
-def _compare_policies(
-    sources: "Sequence[Source]", policies: Sequence[str], settings: tuple[Any, ...], draws: int
-) -> "list[Comparison]":
-    import numpy as np
-
-    from weir.twin.comparison import FEWEST_PAIRS, compare_jobs, compare_pairs
-    from weir.twin.metrics import measure
-    from weir.twin.trial import Trial, prepare
-
-    estimates, tenants, passes, procs, province, changes = settings
-    over_pairs = len(sources) >= FEWEST_PAIRS
-    measured, comparisons = [], []
-    for number, source in enumerate(sources):
-        first = Trial(source, policies[0], estimates, tenants, passes, procs, province, changes)
-        if number:
-            with _bad_lines(source.log) as on_bad:
-                scene = prepare(first, time.perf_counter, on_bad)
-        else:
-            scene = _ready_scene(first)
-        runs = []
-        for policy in policies:
-            trial = Trial(source, policy, estimates, tenants, passes, procs, province, changes)
-            runs.append(_performed(trial, scene, f"{scene.workload.name} {policy}"))
-        if over_pairs:
-            measured.append([measure(each) for each in runs])
-        else:
-            ending = f" on {scene.workload.name}" if len(sources) > 1 else ""
-            comparisons += [
-                compare_jobs(
-                    runs[0],
-                    run,
-                    names=(policies[0] + ending, policy + ending),
-                    random=np.random.default_rng(draws),
-                )
-                for run, policy in zip(runs[1:], policies[1:], strict=True)
-            ]
-    if over_pairs:
-        for place, policy in enumerate(policies[1:], 1):
-            pairs = [(each[0], each[place]) for each in measured]
-            comparisons.append(compare_pairs(pairs, names=(policies[0], policy)))
-    return comparisons
 
 
 def _comparison_json(comparison: "Comparison") -> dict[str, Any]:
