@@ -105,7 +105,9 @@ def _shapes(rows: Rows) -> tuple[Int64s, Int64s, list[Any]]:
     tasks = cells["tasks"][0]
     accelerated = bool(cells["devices_milli"][0].any())  # then accelerators are what the table counts
     # Without tasks, the size alone says what it needs; with them, it is only reported.
-    places, first = combined(np.where(tasks > 0, 0, stated), *(each[0] for each in cells.values()))
+    shaped = tasks > 0
+    keys = (np.where(shaped, each[0], 0) for each in cells.values())
+    places, first = combined(np.where(shaped, -1, np.maximum(stated, 0)), *keys)
     classes, needs = [], np.zeros(len(first), np.int64)
     for place, row in enumerate(first.tolist()):
         values = {
@@ -115,16 +117,23 @@ def _shapes(rows: Rows) -> tuple[Int64s, Int64s, list[Any]]:
         try:
             wish = job_class(values) if tasks[row] > 0 else processors(max(int(stated[row]), 0))
         except ValueError as error:
-            rows.reject(places == place, lambda row, error=error: str(error))  # type: ignore[misc]
+            rows.reject(places == place, _always(str(error)))
             wish = processors(1)
         classes.append(wish)
-        needs[place] = wish.tasks * -(-(wish.devices_milli if accelerated else wish.cores_milli) // 1_000)
+        need = wish.tasks * -(-(wish.devices_milli if accelerated else wish.cores_milli) // 1_000)
+        needs[place] = min(need, _LARGEST)
+        if need > _LARGEST:
+            rows.reject(places == place, _always(f"its tasks together need more than {_LARGEST}"))
     size = np.where(stated == -1, needs[places], stated)
     return (
         np.where((tasks > 0) | (size > 0), size, -1),
         places,
         classes,
     )  # nothing is asked for: -1, which is dropped
+
+
+def _always(reason: str) -> Callable[[int], str]:
+    return lambda row: reason
 
 
 def _said(rows: Rows, key: str) -> int:

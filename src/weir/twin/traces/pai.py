@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from weir.scheduling.inputs import JobClass
 from weir.twin.traces.assembly import Columns
@@ -81,9 +82,9 @@ def read(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str], None]) 
         submit_ms=jobs["submit"].to_numpy(),
         run_ms=jobs["run"].to_numpy(),
         tasks=jobs["instances"].to_numpy(),
-        devices_milli=np.ceil(jobs["devices_milli"].to_numpy()).astype(np.int64),
-        cores_milli=np.ceil(jobs["cores_milli"].to_numpy()).astype(np.int64),
-        memory_bytes=np.ceil(jobs["memory"].to_numpy()).astype(np.int64),
+        devices_milli=_up(jobs["devices_milli"].to_numpy()),
+        cores_milli=_up(jobs["cores_milli"].to_numpy()),
+        memory_bytes=_up(jobs["memory"].to_numpy()),
         names=jobs.select("user", "group"),
         bad=rows.bad,
     )
@@ -103,8 +104,8 @@ def read_simulated(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str
         submit_ms=rows.milliseconds("submit_time"),
         run_ms=rows.milliseconds("duration"),
         tasks=tasks,
-        devices_milli=np.ceil(1_000 * tasks * devices).astype(np.int64),
-        cores_milli=np.ceil(1_000 * tasks * cores).astype(np.int64),
+        devices_milli=_up(1_000 * tasks * devices),
+        cores_milli=_up(1_000 * tasks * cores),
         memory_bytes=np.zeros(len(rows), np.int64),
         names=pl.DataFrame([rows.text("user"), rows.text("group")]),
         bad=0,
@@ -156,6 +157,11 @@ def _columns(
         groups=groups,
         bad=bad,
     )
+
+
+def _up(amounts: NDArray[np.float64]) -> Int64s:
+    """Rounded up; what no machine has counts as 10^15."""
+    return np.ceil(np.minimum(amounts, 1e15)).astype(np.int64)
 
 
 def _job_table(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str], None]) -> pl.DataFrame:

@@ -15,6 +15,8 @@ ACME = ("job_id", "user", "gpu_num", "type", "submit_time", "duration")
 """What of their headers tells the two apart from other tables."""
 
 _GIGABYTE = 10**9
+_MANY = 10**9
+"""Nodes, cores and gigabytes beyond this are no fact about any machine."""
 
 
 def read_helios(source: Source, *, skip_bad: bool, on_bad: Callable[[int, str], None]) -> Columns:
@@ -41,8 +43,8 @@ def _read(
     rows = read_rows(source, required=required)
     submit_ms, origin_s = since_first(rows.moment("submit_time"))
     size = rows.whole("gpu_num", 0)
-    nodes, cores = rows.whole("node_num", 0), rows.whole("cpu_num", 0)
-    memory = np.rint(rows.number("mem_per_pod_GB", 0.0) * _GIGABYTE).astype(np.int64)
+    nodes, cores = rows.whole("node_num", 0, _MANY), rows.whole("cpu_num", 0, _MANY)
+    memory = np.rint(rows.number("mem_per_pod_GB", 0.0, _MANY) * _GIGABYTE).astype(np.int64)
     places, first = combined(size, nodes, cores, memory)
     user, users = rows.names("user")
     group, groups = rows.names(group_by)

@@ -101,3 +101,10 @@ def test_the_simulators_table(tmp_path: Path) -> None:
 def test_the_tables_columns(names: tuple[str, ...]) -> None:
     assert "job_name" == names[0]
     assert len(set(names)) == len(names)
+
+
+def test_numbers_that_no_machine_has(tmp_path: Path) -> None:
+    line = "j1,worker,999999999999,Terminated,1,2,999999999999,999999999999,999999999999,\n"
+    workload = read(tmp_path, "pai_task_table.csv", line)
+    assert [10**12] == workload.size.tolist()
+    assert "plan_gpu is larger than" in refusal(tmp_path, "pai_task_table.csv", line.replace("9,\n", "90,\n"))

@@ -131,6 +131,14 @@ def test_the_least_that_will_do(tmp_path: Path) -> None:
         assert "a table with a column" in refusal(tmp_path, "t.csv", missing, format="csv")
 
 
+def test_without_tasks_the_size_alone_makes_a_class(tmp_path: Path) -> None:
+    workload = read(
+        tmp_path, "t.csv", "submit,run,size,cores_milli,models\n0,5,2,2000,A\n1,5,2,7,B\n2,5,3,1,A\n"
+    )
+    assert (processors(2), processors(3)) == workload.classes
+    assert [0, 0, 1] == workload.job_class.tolist()
+
+
 def test_tasks_without_a_size(tmp_path: Path) -> None:
     text = (
         "submit,run,limit,tasks,devices_milli,cores_milli,tenant\n" + "0,5,9,2,1500,4000,a\n1,5,0,3,0,500,b\n"
@@ -167,6 +175,8 @@ def test_what_is_wrong_is_told_by_row(tmp_path: Path) -> None:
     pl.read_csv(text.encode()).write_parquet(buffer)
     assert "t.parquet row 1: invalid literal" in refusal(tmp_path, "t.parquet", buffer.getvalue())
     assert "Parquet" in refusal(tmp_path, "t.parquet", buffer.getvalue()[:-20])
+    huge = "submit,run,tasks,cores_milli\n0,5,1000000000,1000000000000\n"
+    assert "line 2: its tasks together need more than" in refusal(tmp_path, "t.csv", huge)
     about = "# machine_size: many\nsubmit,run,size\n"
     assert "machine_size: 'many'" in refusal(tmp_path, "t.csv", about)
 
