@@ -137,7 +137,7 @@ class WeirRounds:
             useful += best * unit * devices
         together = (area / np.maximum(useful, 1e-300)).sum()
         alone = remaining / rate.max(axis=1)
-        weight[alone >= together] = weight.max()
+        weight[alone >= together] = 1.01 * weight.max()
         return weight
 
 
