@@ -4,17 +4,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling.tables import NOTHING, Int64s, Table
+from weir.scheduling.tables import NOTHING, Classes, Int64s, Nodes, Pass, Table
 
 BLOCK, BUCKETS = 64, 16
 """As in kernels/line.py."""
 
 JOB = np.dtype(
     [(name, np.int64) for name in ("job", "key", "second", "submitted", "limit", "expected")]
-    + [("need", np.int32), ("line", np.int32)],
+    + [(name, np.int32) for name in ("need", "promised", "tenant", "spare")],
     align=True,
 )
-"""A job. key, second: its place in the order of promises, and of backfilling. need: nodes."""
+"""A job. key, second: its place in the order of promises, and of backfilling. need: how many nodes in a counted pool,
+else its class. promised: the pool that it is promised, or -1."""
 
 _ENTRY = np.dtype(
     [("key", np.int64), ("limit", np.int64), ("slot", np.int32), ("need", np.int32)], align=True
@@ -22,7 +23,7 @@ _ENTRY = np.dtype(
 _BLOCK = np.dtype([(name, np.int32) for name in ("first", "end", "next", "previous", "stale")], align=True)
 _LINE = np.dtype([(name, np.int64) for name in ("head", "tail", "waiting")], align=True)
 _RUN = np.dtype([("end", np.int64), ("slot", np.int32), ("need", np.int32)], align=True)
-_END = np.dtype([("time", np.int64), ("slot", np.int64)], align=True)
+END = np.dtype([("time", np.int64), ("slot", np.int64)], align=True)
 _STEP = np.dtype([("time", np.int64), ("free", np.int64)], align=True)
 
 
@@ -53,6 +54,49 @@ class Profile(NamedTuple):
     step: Table
     promised: Int64s
     state: Int64s
+
+
+PROMISE = np.dtype([(name, np.int64) for name in ("slot", "start", "used", "stale")], align=True)
+"""A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there."""
+
+
+class World(NamedTuple):
+    """Many pools, as one pass over them sees them."""
+
+    pools: Table
+    free: Nodes
+    later: Nodes
+    classes: Classes
+    runs: Table
+    records: Table
+    counters: Int64s
+    work: Pass
+    rates: Int64s
+    score: Int64s
+    promise: Table
+    proven: Table
+    window: Int64s
+    """Of each class, the longest limit with which a job of it might start now."""
+    signal: Int64s
+    run_of: Int64s
+    """Of each job that runs, its run."""
+    touched: Int64s
+    backlog: Any
+    """[pool, (sum of expected ends x amounts, amounts, work that waits, all that it has)], where jobs are bound."""
+
+
+class ProvinceTrace(NamedTuple):
+    """As `Trace`, for many pools."""
+
+    run: Int64s
+    start: Int64s
+    end: Int64s
+    due: Int64s
+    pool: Int64s
+    heap: Table
+    size: Int64s
+    user: Int64s
+    group: Int64s
 
 
 class Trace(NamedTuple):
@@ -96,7 +140,7 @@ def profile_of(jobs: int) -> Profile:
 def trace_of(run_ms: Int64s, user: Int64s, group: Int64s) -> Trace:
     """Nothing has started."""
     jobs = len(run_ms)
-    return Trace(run_ms, np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, _END), user, group)
+    return Trace(run_ms, np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, END), user, group)
 
 
 def scratch_of(jobs: int) -> Table:

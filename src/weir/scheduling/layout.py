@@ -56,6 +56,9 @@ def pools(
         stack=column(stacks[row.stack] for row in rows),
         idle=nodes,
         running=np.full(len(rows), NOTHING),
+        last=np.full(len(rows), NOTHING),
+        free_cores=nodes * column(row.cores_milli_per_node for row in rows),
+        free_devices=nodes * devices * 1_000,
     )
 
 

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,49 +11,11 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolFacts, failed_constraints
 from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
 from weir.scheduling.policy import Order, Policy
+from weir.scheduling.province_simulation import simulate_province
+from weir.scheduling.simulated import NEVER, Expected, Simulated, SimulatedJobs, rates_of
 
-NEVER = -1
 _EVENTS_BETWEEN_NEWS = 1 << 18
 _CHANGING = (Order.WFP3, Order.UNICEF)
-
-
-class Expected(Enum):
-    """What is expected of a job's run, by which it is ordered and scored. Promises are made on estimates alone."""
-
-    ESTIMATE = "user"
-    """The user's estimate."""
-    PREDICTION = "predicted"
-    """A prediction from what the user's and the group's earlier jobs turned out to run."""
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedJobs:
-    """Jobs as columns of equal length, in order of submission; job numbers are the rows. Times in milliseconds.
-
-    `run_ms` is how long each runs at nominal speed and `limit_ms` when it is ended at the latest; neither is below 1,
-    and the run is not above the limit.
-    """
-
-    submitted_ms: Int64s
-    run_ms: Int64s
-    limit_ms: Int64s
-    job_class: Int64s
-    """Index into `classes`."""
-    classes: tuple[JobClass, ...]
-    tenant: Int64s
-    user: Int64s
-    group: Int64s
-    priority: Int64s
-
-
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """When and where each job started; -1 both where it never did. `elapsed_s`: wall time, compiled code warm."""
-
-    start_ms: Int64s
-    end_ms: Int64s
-    pool: Int64s
-    elapsed_s: float
 
 
 def simulate(
@@ -75,7 +36,7 @@ def simulate(
     _check(jobs)
     nodes = _counted(pools, jobs)
     if nodes is None:
-        raise NotImplementedError
+        return simulate_province(pools, links, jobs, policy, expected, pass_per_event, progress)
     return _simulate_counted(pools[0], nodes, links, jobs, policy, expected, pass_per_event, progress)
 
 
@@ -101,10 +62,10 @@ def _simulate_counted(
     table["expected"] = limit_ms
     table["need"] = need[taken]
     predicts = expected is Expected.PREDICTION
-    rule, rates = _rule(policy, predicts), _rates(policy, policy.order)
+    rule, rates = _rule(policy, predicts), rates_of(policy, policy.order)
     order, line = lanes.order_of(count)
     second, second_line = lanes.order_of(count if policy.backfill_order is not None else 0)
-    second_rates = _rates(policy, policy.order if policy.backfill_order is None else policy.backfill_order)
+    second_rates = rates_of(policy, policy.order if policy.backfill_order is None else policy.backfill_order)
     clock_kernel = kernel("clock")
     clock_kernel.keys(rates, second_rates, table)
     room = lanes.count_of(nodes, count)
@@ -191,10 +152,6 @@ def _rule(policy: Policy, predicts: bool) -> Int64s:
         ],
         np.int64,
     )
-
-
-def _rates(policy: Policy, order: Order) -> Int64s:
-    return np.array([order, policy.patience_milli, policy.size_weight_milli, policy.least_run_ms], np.int64)
 
 
 __all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "simulate"]

@@ -75,6 +75,14 @@ def fitting_devices(pool, free, later, both, node, devices):  # type: ignore[no-
     return found, opens
 
 
+@folded
+def may_fit(pool, need):  # type: ignore[no-untyped-def]
+    """Whether the pool has as much free, all nodes together, as a gang needs."""
+    return need.tasks * need.cores <= pool.free_cores and (
+        pool.shares != 0 or need.tasks * need.devices <= pool.free_devices
+    )
+
+
 @inner
 def choose(pools, classes, free, later, both, work, place, job_class):  # type: ignore[no-untyped-def]
     """Nodes for a whole gang, into `work.choice` in order of node; returns how many nodes, 0 if it does not fit."""
@@ -106,6 +114,32 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
     while wanted > 0:
         node = work.key[used] & NODE_MASK
         fits, _ = fitting(pool, free, later, both, node, need, wanted)
+        work.choice[used] = (node << TASK_BITS) | fits
+        wanted -= fits
+        used += 1
+    work.choice[:used].sort()
+    return used
+
+
+@inner
+def choose_later(pools, classes, free, later, work, place, job_class):  # type: ignore[no-untyped-def]
+    """`choose` of what will be free later: nodes without room now come first, for those that have it may serve others
+    until then, and beyond then if they are not among the proven ones."""
+    pool = pools[place]
+    need = classes.row[job_class]
+    wanted = need.tasks
+    count = 0
+    for node in range(pool.nodes):
+        fits, key = fitting(pool, later, later, False, node, need, wanted)
+        if fits > 0:
+            now = fitting(pool, free, free, False, node, need, 1)[0]
+            work.key[count] = key | (now << 62)
+            count += 1
+    work.key[:count].sort()
+    used = 0
+    while wanted > 0:
+        node = work.key[used] & NODE_MASK
+        fits, _ = fitting(pool, later, later, False, node, need, wanted)
         work.choice[used] = (node << TASK_BITS) | fits
         wanted -= fits
         used += 1
@@ -173,9 +207,14 @@ def change_node(pool, table, need, node, tasks, sharing):  # type: ignore[no-unt
 @inner
 def occupy(pool, free, need, node, tasks, sharing):  # type: ignore[no-untyped-def]
     """`change_node` for what is free now, keeping the pool's count of idle nodes."""
-    before = free.node[pool.first_node + node].tasks
+    row = free.node[pool.first_node + node]
+    before = row.tasks
+    cores = max(0, row.cores)
+    devices = max(0, row.devices)
     change_node(pool, free, need, node, tasks, sharing)
     if node < pool.nodes:
+        pool.free_cores += max(0, row.cores) - cores
+        pool.free_devices += max(0, row.devices) - devices
         if before == 0 and tasks > 0:
             pool.idle -= 1
         elif before > 0 and before + tasks == 0:

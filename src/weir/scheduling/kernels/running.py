@@ -38,15 +38,27 @@ def new_run(pools, runs, counters, job, job_class, place, end):  # type: ignore[
 
 @inner
 def link(pools, runs, run, place):  # type: ignore[no-untyped-def]
-    """Put a run before the others of its pool."""
+    """Put a run among the others of its pool, which are in the order of their latest ends, then of job numbers."""
     runs[run].next = -1
     runs[run].previous = -1
     if place >= 0:
-        after = pools[place].running
+        before = pools[place].last
+        end = runs[run].end
+        while before >= 0 and (
+            runs[before].end > end or (runs[before].end == end and runs[before].job > runs[run].job)
+        ):
+            before = runs[before].previous
+        after = runs[before].next if before >= 0 else pools[place].running
+        runs[run].previous = before
         runs[run].next = after
+        if before >= 0:
+            runs[before].next = run
+        else:
+            pools[place].running = run
         if after >= 0:
             runs[after].previous = run
-        pools[place].running = run
+        else:
+            pools[place].last = run
 
 
 @entry
@@ -104,6 +116,8 @@ def release(pools, classes, free, runs, records, counters, run):  # type: ignore
         pools[place].running = after
     if after >= 0:
         runs[after].previous = before
+    elif place >= 0:
+        pools[place].last = before
     runs[run].job = -1
     runs[run].next = counters[FREE_RUN]
     counters[FREE_RUN] = run

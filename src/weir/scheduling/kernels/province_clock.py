@@ -1,0 +1,200 @@
+"""Simulated time for many pools: ends, then arrivals, then one pass."""
+
+import numpy as np
+
+from weir.scheduling.kernels.clock import ENDS, FAR, NEXT, pop, push
+from weir.scheduling.kernels.compiled import entry, folded, inner
+from weir.scheduling.kernels.line import insert
+from weir.scheduling.kernels.prediction import began, learn, predict
+from weir.scheduling.kernels.priority import key_of
+from weir.scheduling.kernels.room import choose, may_fit
+from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.turn import ONLY
+from weir.scheduling.kernels.world import (
+    ALWAYS,
+    REOPENED,
+    WANTED,
+    arrive,
+    end,
+    go_over,
+    is_short_of_rows,
+    speed_at,
+)
+
+NOW, DONE, PENDING = 2, 3, 4
+OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
+SCORE, EARLIEST, CHEAPEST, NEAREST = 0, 1, 2, 3
+DEPTH, RACES, SCALES, PREDICTS, PLACEMENT, IN_ORDER = 0, 1, 2, 3, 4, 5
+NEVER = 2**62
+
+
+@inner
+def expect(rule, rates, slots, history, trace, slot, now):  # type: ignore[no-untyped-def]
+    """What is expected of a job's run, at nominal speed, and so its place in the order."""
+    if rule[PREDICTS] != 0:
+        slots[slot].expected = predict(
+            history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, now
+        )
+    slots[slot].key = key_of(rates, slots[slot].submitted, slots[slot].expected, trace.size[slot], now)
+
+
+@inner
+def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
+    """Where a job is given to one pool when it comes: from then on its class is that of jobs bound to that pool."""
+    count = len(world.pools)
+    base = np.int64(slots[slot].need) * count
+    best = -1
+    least = np.int64(NEVER)
+    second = np.int64(NEVER)
+    for place in range(count):
+        job_class = base + place
+        if world.classes.failed[job_class, place] != 0 or world.pools[place].open == 0:
+            continue
+        _, move, money, _, _ = terms(
+            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
+        )
+        backlog = np.int64(0)
+        if world.promise[place].slot >= 0 or not has_room(world, place, job_class):
+            work = world.backlog[place, 0] - now * world.backlog[place, 1] + world.backlog[place, 2]
+            backlog = max(0, work) // max(1, world.backlog[place, 3])
+        if rule[PLACEMENT] == CHEAPEST:
+            first = money
+        elif rule[PLACEMENT] == NEAREST:
+            first = move
+        else:
+            first = backlog
+        if first < least or (first == least and backlog < second):
+            best = place
+            least = first
+            second = backlog
+    slots[slot].need = base + max(0, best)
+    if best >= 0:
+        world.backlog[best, 2] += expected_work(world, trace, slots, slot, best)
+
+
+@folded
+def has_room(world, place, job_class):  # type: ignore[no-untyped-def]
+    """Whether a job of a class would fit now."""
+    return (
+        choose(world.pools, world.classes, world.free, world.later, False, world.work, place, job_class) > 0
+    )
+
+
+@folded
+def expected_work(world, trace, slots, slot, place):  # type: ignore[no-untyped-def]
+    """Node-milliseconds, in whatever the pool has least of, that a job is expected to take there."""
+    run = slots[slot].expected * 1_000_000 // speed_at(world, place, slots[slot].need)
+    return run * amount(world, slots[slot].need, place)
+
+
+@folded
+def amount(world, job_class, place):  # type: ignore[no-untyped-def]
+    """How much of a pool a job holds: thousandths of devices where it has any, else of cores."""
+    need = world.classes.row[job_class]
+    if need.devices > 0:
+        return need.tasks * need.devices
+    return max(1, need.tasks * need.cores)
+
+
+@inner
+def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore[no-untyped-def]
+    """A job has started: its end is to come."""
+    run = world.run_of[slot]
+    place = np.int64(world.runs[run].pool)
+    job_class = slots[slot].need
+    speed = speed_at(world, place, job_class)
+    lasts = (trace.run[slot] * 1_000_000 + speed - 1) // speed
+    lasts = min(lasts, world.runs[run].end - now)
+    trace.start[slot] = now
+    trace.end[slot] = now + lasts
+    trace.pool[slot] = place
+    push(trace.heap, clock[ENDS], now + lasts, slot)
+    clock[ENDS] += 1
+    if rule[PREDICTS] != 0:
+        began(history, trace.user[slot], trace.size[slot], slots[slot].limit, now)
+    if rule[PLACEMENT] != SCORE:
+        held = amount(world, job_class, place)
+        work = expected_work(world, trace, slots, slot, place)
+        trace.due[slot] = now + work // held
+        world.backlog[place, 0] += trace.due[slot] * held
+        world.backlog[place, 1] += held
+        world.backlog[place, 2] -= work
+
+
+@inner
+def finish(rule, slots, world, history, trace, slot):  # type: ignore[no-untyped-def]
+    """A job has ended."""
+    place = trace.pool[slot]
+    if rule[PLACEMENT] != SCORE:
+        held = amount(world, slots[slot].need, place)
+        world.backlog[place, 0] -= trace.due[slot] * held
+        world.backlog[place, 1] -= held
+    end(rule, slots, world, slot)
+    if rule[PREDICTS] != 0:
+        learn(
+            history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, trace.run[slot],
+            trace.start[slot],
+        )  # fmt: skip
+
+
+@entry
+def run(  # type: ignore[no-untyped-def]
+    rule, rates, slots, order, lines, world, history, trace, clock, started, single, until, budget
+):
+    """Let at most so many events happen, none of them at or after `until`.
+
+    OVER when all is done up to then, MORE_TIME when the budget is spent, MORE_ROOM when rows for placements ran out:
+    enlarge them, and call again. single: one pass after each event.
+    """
+    jobs = len(slots)
+    events = 0
+    while events < budget:
+        arrival = slots[clock[NEXT]].submitted if clock[NEXT] < jobs else FAR
+        ending = trace.heap[0].time if clock[ENDS] > 0 else FAR
+        now = min(arrival, ending)
+        if clock[PENDING] != 0:
+            now = clock[NOW]
+        elif now >= until:
+            return OVER
+        freed = clock[PENDING] != 0
+        if clock[PENDING] == 0:
+            clock[NOW] = now
+            while clock[ENDS] > 0 and trace.heap[0].time == now:
+                slot = np.int64(trace.heap[0].slot)
+                pop(trace.heap, clock[ENDS])
+                clock[ENDS] -= 1
+                finish(rule, slots, world, history, trace, slot)
+                clock[DONE] += 1
+                events += 1
+                freed = True
+                if single:
+                    break
+            if arrival == now and not (single and freed):
+                only = single or clock[NEXT] + 1 == jobs or slots[clock[NEXT] + 1].submitted > now
+                while clock[NEXT] < jobs and slots[clock[NEXT]].submitted == now:
+                    slot = clock[NEXT]
+                    expect(rule, rates, slots, history, trace, slot, now)
+                    if rule[PLACEMENT] != SCORE:
+                        fix(rule, slots, world, trace, slot, now)
+                    if only and not freed and not is_short_of_rows(world, slots[slot].need):
+                        world.signal[REOPENED] = 0
+                        if arrive(rule, slots, order, lines, world, slot, now):
+                            begin(rule, slots, world, history, trace, clock, slot, now)
+                    else:
+                        insert(order, lines, slots, ONLY, slot, slots[slot].key, slots[slot].need)
+                        world.window[slots[slot].need] = ALWAYS
+                        world.signal[REOPENED] = 1
+                    clock[NEXT] += 1
+                    events += 1
+                    if single:
+                        break
+        clock[PENDING] = 0
+        if lines[ONLY].waiting == 0 or (not freed and world.signal[REOPENED] == 0):
+            continue
+        starts = go_over(rule, slots, order, lines, world, started, now)
+        for i in range(starts):
+            begin(rule, slots, world, history, trace, clock, started[i], now)
+        if world.signal[WANTED] != 0:
+            clock[PENDING] = 1
+            return MORE_ROOM
+    return MORE_TIME

@@ -1,0 +1,173 @@
+"""The core in simulated time over many pools."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from weir.scheduling import lanes, prediction
+from weir.scheduling.compilation import kernel
+from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.scheduling.policy import Placement, Policy
+from weir.scheduling.simulated import Expected, Simulated, SimulatedJobs, rates_of
+from weir.scheduling.state import State
+from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter
+
+_EVENTS_BETWEEN_NEWS = 1 << 15
+_FAR = 2**62
+
+
+class ProvinceRun:
+    """A workload on its way through a province."""
+
+    def __init__(
+        self,
+        pools: Sequence[PoolRow],
+        links: Sequence[LinkRow],
+        jobs: SimulatedJobs,
+        policy: Policy,
+        expected: Expected,
+        pass_per_event: bool,
+    ) -> None:
+        self._jobs, self._policy = jobs, policy
+        self._single = pass_per_event
+        self._state = state = State.empty(policy)
+        state.set_pools(pools, links)
+        numbers = np.array([state.class_number(job_class) for job_class in jobs.classes], np.int64)
+        count = len(jobs.run_ms)
+        classes = state.classes._replace(kept=np.zeros((0, 0), np.uint8))
+        if policy.placement in (Placement.EARLIEST, Placement.CHEAPEST, Placement.NEAREST):
+            classes = _bound(classes, len(pools))
+        job_class = numbers[jobs.job_class] if count else np.zeros(0, np.int64)
+        size = np.array(
+            [job.tasks * max(1, -(-job.devices_milli // 1_000)) for job in jobs.classes], np.int64
+        )
+        table = np.zeros(count, lanes.JOB)
+        table["job"] = np.arange(count)
+        table["submitted"] = jobs.submitted_ms
+        table["limit"] = jobs.limit_ms
+        table["expected"] = jobs.limit_ms
+        table["need"] = job_class
+        table["promised"] = NOTHING
+        self._table = table
+        self._order, self._line = lanes.order_of(count)
+        predicts = expected is Expected.PREDICTION
+        people = [int(column.max(initial=0)) + 1 if predicts else 0 for column in (jobs.user, jobs.group)]
+        self._history = prediction.empty(*people)
+        self._rule = np.array(
+            [
+                policy.depth,
+                policy.placement is Placement.RACE,
+                1,
+                predicts,
+                _FIXED.get(policy.placement, 0),
+                0,
+            ],
+            np.int64,
+        )
+        self._rates = rates_of(policy, policy.order)
+        column = np.full(count, NOTHING, np.int64)
+        self._trace = lanes.ProvinceTrace(
+            run=np.ascontiguousarray(jobs.run_ms),
+            start=column,
+            end=column.copy(),
+            due=column.copy(),
+            pool=column.copy(),
+            heap=np.empty(count + 1, lanes.END),
+            size=np.ascontiguousarray(size[jobs.job_class]) if count else column,
+            user=np.ascontiguousarray(jobs.user),
+            group=np.ascontiguousarray(jobs.group),
+        )
+        self._clock, self._started = np.zeros(5, np.int64), np.empty(count + 1, np.int64)
+        places = len(pools)
+        capacity = state.pools["nodes"] * np.where(
+            state.pools["devices_per_node"] > 0,
+            state.pools["devices_per_node"] * 1_000,
+            [row.cores_milli_per_node for row in state.rows],
+        )
+        backlog = np.zeros((places, 4), np.int64)
+        backlog[:, 3] = capacity
+        promise = np.zeros(places, lanes.PROMISE)
+        promise["slot"] = NOTHING
+        nodes = len(state.free.node)
+        self._world = lanes.World(
+            pools=state.pools,
+            free=state.free,
+            later=state.later,
+            classes=classes,
+            runs=state.runs,
+            records=state.records,
+            counters=state.counters,
+            work=state.work,
+            rates=state.rates,
+            score=np.zeros(places, np.int64),
+            promise=promise,
+            proven=np.zeros(nodes, RESERVED_NODE),
+            window=np.full(len(classes.row), _FAR, np.int64),
+            signal=np.zeros(2, np.int64),
+            run_of=np.full(count, NOTHING, np.int64),
+            touched=np.zeros(max(1, nodes), np.int64),
+            backlog=backlog,
+        )
+
+    def go_on(self, until_ms: int, progress: Callable[[int, int], None]) -> None:
+        """Let everything happen that happens before an instant."""
+        clock = kernel("province_clock")
+        jobs = len(self._jobs.run_ms)
+        said = clock.MORE_TIME
+        while said != clock.OVER:
+            said = clock.run(
+                self._rule, self._rates, self._table, self._order, self._line, self._world, self._history,
+                self._trace, self._clock, self._started, self._single, until_ms, _EVENTS_BETWEEN_NEWS,
+            )  # fmt: skip
+            if said == clock.MORE_ROOM:
+                self._enlarge(int(self._world.signal[1]))
+                self._world.signal[1] = 0
+            progress(int(self._clock[3]), jobs)
+
+    def outcome(self, elapsed_s: float) -> Simulated:
+        """What has become of the jobs so far."""
+        return Simulated(self._trace.start, self._trace.end, self._trace.pool, elapsed_s)
+
+    def _enlarge(self, records: int) -> None:
+        state = self._state
+        if state.counters[Counter.FREE_RUNS] < 256:
+            state.make_runs(max(1_024, len(state.runs)))
+        if state.counters[Counter.FREE_RECORDS] < records + 256:
+            state.make_records(max(1_024, records, len(state.records)))
+        self._world = self._world._replace(runs=state.runs, records=state.records)
+
+
+def simulate_province(
+    pools: Sequence[PoolRow],
+    links: Sequence[LinkRow],
+    jobs: SimulatedJobs,
+    policy: Policy,
+    expected: Expected,
+    pass_per_event: bool,
+    progress: Callable[[int, int], None],
+) -> Simulated:
+    """`simulate`, over any pools."""
+    run = ProvinceRun(pools, links, jobs, policy, expected, pass_per_event)
+    begun = time.perf_counter()
+    run.go_on(_FAR, progress)
+    return run.outcome(time.perf_counter() - begun)
+
+
+_FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}
+
+
+def _bound(classes: Classes, pools: int) -> Classes:
+    """For each class and pool a class of its own, for jobs that were given to that pool: row class x pools + pool."""
+    rows = len(classes.row)
+    failed = np.ones((rows, pools, pools), np.uint8)
+    each = np.arange(pools)
+    failed[:, each, each] = classes.failed
+    return classes._replace(
+        row=np.repeat(classes.row, pools),
+        failed=failed.reshape(rows * pools, pools),
+        blocked=np.zeros((rows * pools, pools), np.uint8),
+    )
+
+
+__all__ = ["ProvinceRun", "simulate_province"]

@@ -1,0 +1,58 @@
+"""What a simulation is told and what it answers."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from weir.scheduling.inputs import Int64s, JobClass
+from weir.scheduling.policy import Order, Policy
+
+NEVER = -1
+
+
+class Expected(Enum):
+    """What is expected of a job's run, by which it is ordered and scored. Promises are made on estimates alone."""
+
+    ESTIMATE = "user"
+    """The user's estimate."""
+    PREDICTION = "predicted"
+    """A prediction from what the user's and the group's earlier jobs turned out to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedJobs:
+    """Jobs as columns of equal length, in order of submission; job numbers are the rows. Times in milliseconds.
+
+    `run_ms` is how long each runs at nominal speed and `limit_ms` when it is ended at the latest; neither is below 1,
+    and the run is not above the limit.
+    """
+
+    submitted_ms: Int64s
+    run_ms: Int64s
+    limit_ms: Int64s
+    job_class: Int64s
+    """Index into `classes`."""
+    classes: tuple[JobClass, ...]
+    tenant: Int64s
+    user: Int64s
+    group: Int64s
+    priority: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """When and where each job started; -1 both where it never did. `elapsed_s`: wall time, compiled code warm."""
+
+    start_ms: Int64s
+    end_ms: Int64s
+    pool: Int64s
+    elapsed_s: float
+
+
+def rates_of(policy: Policy, order: Order) -> Int64s:
+    """The parameters of an order, as kernels/priority.py reads them."""
+    return np.array([order, policy.patience_milli, policy.size_weight_milli, policy.least_run_ms], np.int64)
+
+
+__all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "rates_of"]
