@@ -240,11 +240,26 @@ def _distributions(left: Axes, right: Axes, curves: Sequence[tuple[str, Float64s
     lowest = 1.0
     for (name, values), colour in zip(curves, (FIRST, SECOND), strict=False):
         count = len(values)
+        # What lies at or below `least` is one point there, not a line up the edge of the plot.
+        below = int(np.searchsorted(values, least, "right"))
         body = _thinned(count)
-        left.step(np.maximum(values[body], least), (body + 1) / count, where="post", color=colour, label=name)
+        body = body[body >= below]
+        left.step(
+            np.append(least, values[body]),
+            np.append(below, body + 1) / count,
+            where="post",
+            color=colour,
+            label=name,
+        )
         tail = count - 1 - _thinned_by_log(count)[::-1]
-        above = (count - tail) / count
-        right.step(np.maximum(values[tail], least), above, where="pre", color=colour, label=name)
+        tail = tail[tail >= below]
+        right.step(
+            np.append(least, values[tail]),
+            np.append(count - below, count - tail) / count,
+            where="pre",
+            color=colour,
+            label=name,
+        )
         lowest = min(lowest, 1 / count)
     left.set_ylim(0, 1.01)
     percent(left)
