@@ -238,6 +238,7 @@ def _slowdowns(run: Results) -> Float64s:
 
 def _distributions(left: Axes, right: Axes, curves: Sequence[tuple[str, Float64s]], *, least: float) -> None:
     lowest = 1.0
+    rightmost = 2 * max(least, *(float(values[-1]) for _, values in curves))
     for (name, values), colour in zip(curves, (FIRST, SECOND), strict=False):
         count = len(values)
         # What lies at or below `least` is one point there, not a line up the edge of the plot.
@@ -245,26 +246,22 @@ def _distributions(left: Axes, right: Axes, curves: Sequence[tuple[str, Float64s
         body = _thinned(count)
         body = body[body >= below]
         left.step(
-            np.append(least, values[body]),
-            np.append(below, body + 1) / count,
+            np.concatenate([[least], values[body], [rightmost]]),
+            np.concatenate([[below], body + 1, [count]]) / count,
             where="post",
             color=colour,
             label=name,
         )
         tail = count - 1 - _thinned_by_log(count)[::-1]
         tail = tail[tail >= below]
-        right.step(
-            np.append(least, values[tail]),
-            np.append(count - below, count - tail) / count,
-            where="pre",
-            color=colour,
-            label=name,
-        )
+        if len(tail):
+            above = np.append(count - below, count - tail) / count
+            right.step(np.append(least, values[tail]), above, where="pre", color=colour, label=name)
         lowest = min(lowest, 1 / count)
     left.set_ylim(0, 1.01)
     percent(left)
-    right.set_yscale("log")
     right.set_ylim(lowest * 0.8, 1.2)
+    right.set_yscale("log")
     percent(right)
     if len(curves) > 1:
         left.legend(loc="lower right")
