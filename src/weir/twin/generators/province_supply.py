@@ -30,7 +30,7 @@ class Supply:
     """By key."""
     links: tuple[LinkRow, ...]
     homes: tuple[str, ...]
-    """For each city, the centre that keeps its data: its first one that is not at the edge, if it has such a one."""
+    """For each city with a centre, the one that keeps its data: the first that is not at the edge, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,8 @@ def _homes(parameters: ProvinceParameters, centres: Sequence[_Centre]) -> tuple[
     homes = []
     for city in range(parameters.cities):
         here = [centre for centre in centres if centre.city == city]
-        homes.append(min(here, key=lambda centre: (centre.kind == "edge", centre.id)).id)
+        if here:
+            homes.append(min(here, key=lambda centre: (centre.kind == "edge", centre.id)).id)
     return tuple(homes)
 
 

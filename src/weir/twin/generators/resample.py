@@ -148,10 +148,7 @@ def _by_user(rng: np.random.Generator, source: Workload, wanted: _Wanted) -> _Dr
         copy += 1
         if done == before:
             raise refused("span_ms", wanted.span_ms, "no job falls into so short a time; give a longer one")
-        if sum(map(len, rows)) > MOST_JOBS:
-            raise refused(
-                "load", wanted.load, f"that would be more than {MOST_JOBS} jobs; give less load or time"
-            )
+        _check_count(sum(map(len, rows)), done, goal, wanted)
     return _Drawn(np.concatenate(rows), np.concatenate(copies), np.concatenate(times))
 
 
@@ -185,11 +182,18 @@ def _by_week(rng: np.random.Generator, source: Workload, wanted: _Wanted) -> _Dr
             copies.append(np.full(len(inside), copy, np.int64))
             done += float(area[mine[inside]].sum())
         copy += 1
-        if sum(map(len, rows)) > MOST_JOBS:
-            raise refused(
-                "load", wanted.load, f"that would be more than {MOST_JOBS} jobs; give less load or time"
-            )
+        if not done:
+            raise refused("workload", source.name, "no job of it that falls into the time runs; give another")
+        _check_count(sum(map(len, rows)), done, goal, wanted)
     return _Drawn(np.concatenate(rows), np.concatenate(copies), np.concatenate(times))
+
+
+def _check_count(jobs: int, done: float, goal: float, wanted: _Wanted) -> None:
+    """Refuse at once what would not end at any reasonable number of jobs."""
+    if jobs * max(1.0, goal / done) > MOST_JOBS:
+        raise refused(
+            "load", wanted.load, f"that would be more than {MOST_JOBS} jobs; give less load or time"
+        )
 
 
 def _until(rows: Int64s, area: Floats, left: float) -> Int64s:

@@ -117,6 +117,12 @@ def test_impossible_numbers_are_named(asked: dict[str, Any], field: str) -> None
         resample(SOURCE, 1, **asked)
 
 
+def test_what_would_never_end_is_refused_at_once() -> None:
+    few = SOURCE.rows(slice(0, 5))
+    with pytest.raises(ProblemError, match="50000000 jobs"):
+        resample(replace(few, run_ms=few.run_ms * 0 + 1_000), 1, load=2.0, machine_size=10**6, span_ms=10**12)
+
+
 def test_a_workload_without_machine_or_time_is_refused() -> None:
     with pytest.raises(ProblemError, match="machine_size"):
         resample(replace(SOURCE, machine_size=0), 1)
