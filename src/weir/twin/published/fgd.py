@@ -147,13 +147,16 @@ def place(
     shapes, shape_of = distinct_shapes(pods)
     outlook = outlook_of(nodes, pods, known) if policy == "foresight" else NO_OUTLOOK
     alike, _ = combined(nodes.cores_milli, nodes.memory_mib, nodes.gpus, nodes.model)
+    machines = (nodes.cores_milli, nodes.memory_mib, nodes.gpus, nodes.model, alike)
+    needs = (shapes.cores_milli, shapes.memory_mib, shapes.gpus, shapes.gpu_milli, shapes.models)
+    # One layout of arrays, so that the code is compiled once.
     where, devices = kernel.place(
-        kernel.Machines(nodes.cores_milli, nodes.memory_mib, nodes.gpus, nodes.model, alike),
-        kernel.Shapes(shapes.cores_milli, shapes.memory_mib, shapes.gpus, shapes.gpu_milli, shapes.models),
+        kernel.Machines(*map(np.ascontiguousarray, machines)),
+        kernel.Shapes(*map(np.ascontiguousarray, needs)),
         shape_of[arrivals.pods],
-        arrivals.tie,
+        np.ascontiguousarray(arrivals.tie),
         FGD_POLICIES.index(policy),
-        kernel.Target(*_typical(pods, known)),
+        kernel.Target(*map(np.ascontiguousarray, _typical(pods, known))),
         kernel.Outlook(*outlook),
     )
     demand = pods.demand_milli[arrivals.pods]
