@@ -46,6 +46,10 @@ RL_PUBLISHED: dict[str, dict[bool, tuple[float, ...]]] = {
         False: (297.18, 426.99, 609.77, 157.71, 118.01),
         True: (127.38, 97.39, 175.12, 122.04, 71.95),
     },
+    "Lublin-2": {
+        False: (7842.47, 9523.18, 11265.31, 787.89, 698.34),
+        True: (247.61, 318.35, 379.59, 91.99, 148.25),
+    },
 }
 """Mean bounded slowdown by log and backfill, in the order of RL_POLICIES: the table of the README."""
 
