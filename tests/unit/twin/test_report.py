@@ -15,7 +15,7 @@ from tests.unit.twin.made import first_come, outcome, pool, random_work, workloa
 from weir.model.problem import ProblemError
 from weir.scheduling.inputs import JobClass
 from weir.twin.report import report_html
-from weir.twin.report.window import busiest_window, lanes, rows_within
+from weir.twin.report.window import busiest_window, lanes, rows_within, telling_pools
 from weir.twin.results import Results, results_of
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -163,7 +163,7 @@ def test_a_second_run_in_which_nothing_differs() -> None:
 @given(st.integers(1, 200), st.integers(0, 2**32 - 1))
 def test_no_two_jobs_are_drawn_on_one_processor_at_once(jobs: int, seed: int) -> None:
     results = results_of(first_come(random_work(jobs, seed), 4))
-    window = busiest_window(results, most_jobs=50)
+    window = busiest_window(results, 0, most_jobs=50)
     rows = rows_within(results, window, 0)
     boxes = lanes(
         rows, results.start_ms[rows].tolist(), results.end_ms[rows].tolist(), results.size[rows].tolist()
@@ -184,5 +184,13 @@ def test_no_two_jobs_are_drawn_on_one_processor_at_once(jobs: int, seed: int) ->
 def test_the_window_lies_around_the_longest_queue() -> None:
     rows = [(at * 1_000, 100, 1) for at in range(2_000)] + [(1_000_000 + at, 50, 4) for at in range(200)]
     results = results_of(first_come(workload(sorted(rows)), 4))
-    window = busiest_window(results)
+    window = busiest_window(results, 0)
     assert window.from_ms <= 1_000_200_000 <= window.until_ms
+
+
+def test_pools_whose_jobs_can_be_told_apart_are_drawn_first_then_those_with_the_longest_waits() -> None:
+    rows = [(0, 1_000, 1)] * 200 + [(0, 10, 1), (0, 10, 1), (0, 10, 1)]
+    pools = [pool("a/crowded", nodes=400), pool("b/calm"), pool("c/idle"), pool("d/waited")]
+    starts, where = [9_000] * 200 + [0, 0, 50], [0] * 200 + [1, 1, 3]
+    results = results_of(outcome(workload(rows), starts, pools=pools, where=where))
+    assert [3, 1, 0] == telling_pools(results, 4)

@@ -10,7 +10,6 @@ from weir.twin.comparison import Comparison, compare_jobs, mean_with_interval
 from weir.twin.metrics import Measures, by_tenant, measure
 from weir.twin.report import plots
 from weir.twin.report.style import PAGE
-from weir.twin.report.window import busiest_window
 from weir.twin.results import Results
 from weir.twin.wording import (
     DEFINITIONS,
@@ -65,7 +64,7 @@ def report_html(
         _pools(runs, measures),
         _section(
             "Around the longest queue",
-            plots.gantt(results, busiest_window(results)),
+            plots.gantt(results),
             note="Each box is a job, as long as it ran and as high as it was wide. Which processors it is drawn on "
             "is for the drawing alone.",
         ),

@@ -23,7 +23,7 @@ from weir.twin.report.drawing import (
     percent,
     svg,
 )
-from weir.twin.report.window import Lane, Window, lanes, rows_within
+from weir.twin.report.window import Lane, Window, busiest_window, lanes, rows_within, telling_pools
 from weir.twin.results import Results
 from weir.twin.timeline import edges, mean_amount
 
@@ -31,7 +31,7 @@ Float64s = NDArray[np.float64]
 
 MOST_POINTS = 700
 """Of one curve: more than a screen shows."""
-BINS, FEW_POOLS, MOST_POOLS, GANTT_POOLS = 240, 6, 40, 4
+BINS, FEW_POOLS, MOST_POOLS, GANTT_POOLS = 240, 6, 40, 2
 WAIT_CLASSES = ((0, "started at once"), (3_600_000, "waited up to 1 h"), (86_400_000, "up to 1 d"))
 LONGER = "longer"
 
@@ -75,8 +75,10 @@ def slowdown_distributions(runs: Sequence[tuple[str, Results]]) -> str:
 def utilisation_over_time(runs: Sequence[tuple[str, Results]]) -> str:
     """How much of each pool is occupied over time, and how many jobs wait; a second run is drawn as a line."""
     run = runs[0][1]
-    ends = [each.end_ms[each.started].max() for _, each in runs]
-    marks = edges(int(run.submit_ms.min()), int(max(ends)), BINS)
+    first = int(run.submit_ms.min())
+    own, *longer = (int(each.end_ms[each.started].max()) for _, each in runs)
+    # A second run that drains for very long is cut off, lest it squeeze this one.
+    marks = edges(first, min(max([own, *longer]), first + 3 * (own - first) // 2), BINS)
     shares = pool_shares(run, marks)
     others = dict(pool_shares(runs[1][1], marks)) if len(runs) > 1 else {}
     many = len(shares) > FEW_POOLS
@@ -109,37 +111,34 @@ def utilisation_over_time(runs: Sequence[tuple[str, Results]]) -> str:
     return svg("utilisation", tall * panels + (2.0 if len(runs) > 1 else 1.6), draw)
 
 
-def gantt(run: Results, window: Window) -> str:
-    """Which job ran on how many processors or accelerators when, in the pools that did most of it."""
-    busiest = sorted(
-        (
-            (len(rows), index, rows)
-            for index in range(len(run.pools))
-            if (rows := rows_within(run, window, index))
-        ),
-        key=lambda each: (-each[0], each[1]),
-    )[:GANTT_POOLS]
+def gantt(run: Results) -> str:
+    """Which job ran on how many processors or accelerators when, in the pools that tell most."""
+    drawn = [
+        (pool, window, rows_within(run, window, pool))
+        for pool in telling_pools(run, GANTT_POOLS)
+        for window in (busiest_window(run, pool),)
+    ]
     wait_ms = run.start_ms - run.submit_ms
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots(len(busiest), 1, sharex=True, squeeze=False)[:, 0]
-        for (_, index, rows), each in zip(busiest, axes, strict=True):
-            unit = _unit(run, index)
-            amounts = [int(-(-run_amount // 1_000)) for run_amount in amount_milli(run, unit)[rows]]
+        axes = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
+        for (pool, window, rows), each in zip(drawn, axes, strict=True):
+            unit = _unit(run, pool)
+            amounts = [-(-amount // 1_000) for amount in amount_milli(run, unit)[rows].tolist()]
             boxes = lanes(rows, run.start_ms[rows].tolist(), run.end_ms[rows].tolist(), amounts)
             _boxes(each, run, window, boxes, wait_ms)
-            highest = max(box.high for box in boxes)
-            each.set_ylim(0, max(capacity_milli(run.pools[index], unit) / 1_000, highest))
+            highest = max((box.high for box in boxes), default=1)
+            each.set_ylim(0, max(capacity_milli(run.pools[pool], unit) / 1_000, highest))
             each.grid(visible=False)
             each.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             what = "accelerators" if unit == "device" else "processors"
-            each.set_title(what.capitalize() if len(run.pools) == 1 else f"{run.pools[index].key}: {what}")
-        over_time(axes[-1], window.from_ms, window.until_ms, run.origin_s)
+            each.set_title(what.capitalize() if len(run.pools) == 1 else f"{run.pools[pool].key}: {what}")
+            over_time(each, window.from_ms, window.until_ms, run.origin_s)
         names = [*(name for _, name in WAIT_CLASSES), LONGER]
         handles = [Patch(color=colour, label=name) for colour, name in zip(WAITS, names, strict=True)]
         figure.legend(handles=handles, loc="outside lower left", ncols=4)
 
-    return svg("gantt", 1.0 + (3.4 if len(busiest) == 1 else 2.0 * len(busiest)), draw)
+    return svg("gantt", 1.0 + (3.4 if len(drawn) == 1 else 2.7 * len(drawn)), draw)
 
 
 def by_pool(runs: Sequence[tuple[str, Results]]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weir.twin.metrics import span
+from weir.twin.metrics import exact_sum
 from weir.twin.results import Results
 from weir.twin.timeline import most_at_once
 
@@ -15,6 +15,8 @@ WIDTHS_MS = tuple(
     MINUTE_MS * each for each in (1, 5, 15, 60, 180, 360, 720, 1_440, 2_880, 5_760, 10_080, 20_160, 43_200)
 )
 MOST_JOBS = 500
+LEGIBLE_JOBS = 150
+"""At one instant: more are finer than a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +36,34 @@ class Lane:
     high: int
 
 
-def busiest_window(results: Results, most_jobs: int = MOST_JOBS) -> Window:
-    """The widest window around the longest queue in which at most so many jobs run (at least the narrowest)."""
+def telling_pools(results: Results, most: int) -> list[int]:
+    """The pools whose jobs waited longest in total, first those in which few enough ran at once to be told apart."""
     started = results.started
+    ranked = []
+    for pool in range(len(results.pools)):
+        rows = np.flatnonzero(started & (results.pool == pool))
+        if not len(rows):
+            continue
+        ones = np.ones(len(rows), np.int64)
+        _, at_once = most_at_once(results.start_ms[rows], results.end_ms[rows], ones)
+        waited = exact_sum(results.start_ms[rows] - results.submit_ms[rows])
+        ranked.append((at_once > LEGIBLE_JOBS, -waited, -len(rows), pool))
+    return [each[-1] for each in sorted(ranked)[:most]]
+
+
+def busiest_window(results: Results, pool: int, most_jobs: int = MOST_JOBS) -> Window:
+    """The widest window around the longest queue for a pool in which at most so many jobs run there (at least the
+    narrowest window)."""
+    there = results.started & (results.pool == pool)
     submit_ms, start_ms, end_ms = (
-        each[started] for each in (results.submit_ms, results.start_ms, results.end_ms)
+        each[there] for each in (results.submit_ms, results.start_ms, results.end_ms)
     )
-    first, last = int(submit_ms.min()), int(submit_ms.min()) + span(results)
+    first, last = int(submit_ms.min()), int(end_ms.max())
     waited = start_ms > submit_ms
     ones = np.ones(int(np.count_nonzero(waited)), np.int64)
     peak_ms, _ = most_at_once(submit_ms[waited], start_ms[waited], ones)
     if not len(ones):
-        peak_ms, _ = most_at_once(start_ms, end_ms, results.size[started])
+        peak_ms, _ = most_at_once(start_ms, end_ms, results.size[there])
     chosen = Window(first, min(last, first + WIDTHS_MS[0]))
     for width in WIDTHS_MS:
         begin = max(first, min(peak_ms - width // 2, last - width))
