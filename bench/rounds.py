@@ -120,3 +120,8 @@ def _traces() -> Path:
     if not folder:
         raise RuntimeError("WEIR_TRACES names no folder of traces")
     return Path(folder)
+
+
+if __name__ == "__main__":
+    for figure in measure(1):
+        print(f"{figure.name}: {figure.value:.3f} {figure.unit} ({figure.how})")

@@ -50,8 +50,8 @@ class Case:
     capacity: Int64s
     """[kind] devices."""
     node_devices: Int64s
-    """[kind] devices of one node; options within a node are powers of two, larger ones whole nodes, so that any set
-    of options that fits the capacity also fits the nodes. 1 where devices are not grouped."""
+    """[kind] devices of one node, in which a job takes as few nodes as can be; 1 where only devices count. A policy is
+    not asked to pack: within a node options should be powers of two, and above it whole nodes, which always fit."""
     option_kind: Int64s
     """[option]"""
     option_devices: Int64s

@@ -91,7 +91,8 @@ def read_case(workload: Path, speeds: Path, *, elastic: bool = True) -> Case:
         name=f"sia-{workload.parent.name}-{workload.stem}",
         kinds=KINDS,
         capacity=np.array(NODES, np.int64) * np.array(NODE_DEVICES, np.int64),
-        node_devices=np.array(NODE_DEVICES, np.int64),
+        # The peer hands rigid jobs single devices, wherever they are, and takes their speed as if they were packed.
+        node_devices=np.array(NODE_DEVICES if elastic else [1] * len(KINDS), np.int64),
         option_kind=np.array([kind for kind, _ in options], np.int64),
         option_devices=np.array([size for _, size in options], np.int64),
         profiles=tuple(

@@ -108,8 +108,8 @@ def simulate(
 ) -> RoundsOutcome:
     """Run the case to the end of its last job.
 
-    With `validate` every decision and every round is checked: no kind above its capacity, only options that the job
-    can run on, nobody placed who is not there, and work done only as fast as the rate allows.
+    With `validate` every decision and every round is checked: no kind above its capacity, gangs within nodes, only
+    options that the job can run on, nobody placed who is not there, and work done only as fast as the rate allows.
     Raises ProblemError when `at_most` rounds did not suffice: a policy that starves a job for ever.
     """
     kernel = kernel_of("twin", "rounds")
@@ -177,12 +177,29 @@ def check_decision(case: Case, state: State, wanted: Int64s) -> None:
         case.option_kind[chosen], weights=case.option_devices[chosen], minlength=len(case.kinds)
     )
     assert (used <= case.capacity).all(), f"devices used {used} of {case.capacity}"
+    for kind, node in enumerate(case.node_devices):
+        wide = case.option_devices[chosen[case.option_kind[chosen] == kind]]
+        assert packs(wide, int(node), int(case.capacity[kind])), f"{wide.tolist()} in nodes of {node}"
     assert (case.rate[case.profile[jobs], state.phase[jobs], chosen] > 0).all(), (
         "an option that the job runs on"
     )
     if case.rule.doubling:
         most = np.maximum(2 * state.widest[jobs], 1)
         assert (case.option_devices[chosen] <= most).all(), "at most twice as wide as ever before"
+
+
+def packs(widths: Int64s, node: int, devices: int) -> bool:
+    """Whether jobs so wide fit into nodes of `node` devices, each in as few nodes as can be: largest remainders first,
+    each into the first node with room."""
+    rooms = [node] * (devices // node - int((widths // node).sum()))
+    for rest in sorted((width % node for width in widths.tolist()), reverse=True):
+        if rest == 0:
+            continue
+        place = next((place for place, room in enumerate(rooms) if room >= rest), None)
+        if place is None:
+            return False
+        rooms[place] -= rest
+    return True
 
 
 def check_work(case: Case, state: State, before: Floats) -> None:

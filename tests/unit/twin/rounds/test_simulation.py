@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from tests.unit.twin.rounds.cases import case, phased
 from weir.model.problem import ProblemError
 from weir.twin.rounds import NONE, Case, Rule, State, simulate
+from weir.twin.rounds.simulation import packs
 
 
 class Given:
@@ -103,6 +104,22 @@ def test_validation_refuses_a_leap_in_width() -> None:
     assert 3 < simulate(one, given([0], [1], [2]), validate=True).rounds
     with pytest.raises(AssertionError, match="twice as wide"):
         simulate(one, given([0], [2]), validate=True)
+
+
+@pytest.mark.parametrize(
+    ("widths", "fits"),
+    [
+        ([8, 4, 4], True),
+        ([12, 4], True),
+        ([12, 6], False),
+        ([5, 5], True),
+        ([5, 5, 3], True),
+        ([5, 5, 4], False),
+    ],
+)
+def test_gangs_fit_into_nodes(widths: list[int], fits: bool) -> None:
+    # Two nodes of eight.
+    assert fits is packs(np.array(widths), 8, 16)
 
 
 def test_a_policy_that_runs_nobody_is_refused() -> None:
