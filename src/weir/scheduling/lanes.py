@@ -60,6 +60,9 @@ PROMISE = np.dtype([(name, np.int64) for name in ("slot", "start", "used", "stal
 """A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there."""
 
 
+WAITING = np.dtype([("job_class", np.int64), ("jobs", np.int64)], align=True)
+
+
 class World(NamedTuple):
     """Many pools, as one pass over them sees them."""
 
@@ -77,6 +80,10 @@ class World(NamedTuple):
     proven: Table
     window: Int64s
     """Of each class, the longest limit with which a job of it might start now."""
+    waiting: Table
+    """The classes that have waiting jobs, and how many; `signal[WAITING]` of them."""
+    waiting_at: Int64s
+    """Of each class, its row in `waiting`, or -1."""
     signal: Int64s
     run_of: Int64s
     """Of each job that runs, its run."""

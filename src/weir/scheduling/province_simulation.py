@@ -1,6 +1,5 @@
 """The core in simulated time over many pools."""
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -104,7 +103,9 @@ class ProvinceRun:
             promise=promise,
             proven=np.zeros(nodes, RESERVED_NODE),
             window=np.full(len(classes.row), _FAR, np.int64),
-            signal=np.zeros(2, np.int64),
+            waiting=np.zeros(len(classes.row), lanes.WAITING),
+            waiting_at=np.full(len(classes.row), NOTHING, np.int64),
+            signal=np.zeros(3, np.int64),
             run_of=np.full(count, NOTHING, np.int64),
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,
@@ -146,12 +147,13 @@ def simulate_province(
     expected: Expected,
     pass_per_event: bool,
     progress: Callable[[int, int], None],
+    clock: Callable[[], float],
 ) -> Simulated:
     """`simulate`, over any pools."""
     run = ProvinceRun(pools, links, jobs, policy, expected, pass_per_event)
-    begun = time.perf_counter()
+    begun = clock()
     run.go_on(_FAR, progress)
-    return run.outcome(time.perf_counter() - begun)
+    return run.outcome(clock() - begun)
 
 
 _FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}

@@ -1,6 +1,5 @@
 """The core in simulated time: a whole workload from its first submission to its last end, in compiled code."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -27,17 +26,19 @@ def simulate(
     expected: Expected = Expected.ESTIMATE,
     pass_per_event: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> Simulated:
     """Run the workload through the core. Everything that happens at one time is taken in first, ends before arrivals;
-    then one pass is made; or, with `pass_per_event`, one after each. `progress` is told how many jobs have ended.
+    then one pass is made; or, with `pass_per_event`, one after each. `progress` is told how many jobs have ended;
+    `clock` is read before and after, in seconds.
 
     The same input gives the same result on any machine. Raises ValueError for columns that contradict the above.
     """
     _check(jobs)
     nodes = _counted(pools, jobs)
     if nodes is None:
-        return simulate_province(pools, links, jobs, policy, expected, pass_per_event, progress)
-    return _simulate_counted(pools[0], nodes, links, jobs, policy, expected, pass_per_event, progress)
+        return simulate_province(pools, links, jobs, policy, expected, pass_per_event, progress, clock)
+    return _simulate_counted(pools[0], nodes, links, jobs, policy, expected, pass_per_event, progress, clock)
 
 
 def _simulate_counted(
@@ -49,6 +50,7 @@ def _simulate_counted(
     expected: Expected,
     pass_per_event: bool,
     progress: Callable[[int, int], None],
+    clock: Callable[[], float],
 ) -> Simulated:
     """The lane of a single pool whose nodes are taken whole."""
     need = np.array([job_class.tasks for job_class in jobs.classes], np.int64)[jobs.job_class]
@@ -78,16 +80,16 @@ def _simulate_counted(
         np.ascontiguousarray(jobs.user[taken]),
         np.ascontiguousarray(jobs.group[taken]),
     )
-    clock, started = np.zeros(4, np.int64), np.empty(count + 1, np.int64)
-    begun = time.perf_counter()
+    at, started = np.zeros(4, np.int64), np.empty(count + 1, np.int64)
+    begun = clock()
     over = False
     while not over:
         over = clock_kernel.run(
             rule, rates, second_rates, table, order, line, second, second_line, room, profile, scratch, history,
-            trace, clock, started, pass_per_event, _EVENTS_BETWEEN_NEWS,
+            trace, at, started, pass_per_event, _EVENTS_BETWEEN_NEWS,
         )  # fmt: skip
-        progress(int(clock[clock_kernel.DONE]), count)
-    elapsed_s = time.perf_counter() - begun
+        progress(int(at[clock_kernel.DONE]), count)
+    elapsed_s = clock() - begun
     start_ms = np.full(len(jobs.run_ms), NEVER, np.int64)
     start_ms[taken] = trace.start
     started_at_all = start_ms >= 0

@@ -1,5 +1,6 @@
 """One run of the twin: a workload on a province under a policy."""
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -65,6 +66,7 @@ def run(
         expected=Expected.PREDICTION if estimates == "predicted" else Expected.ESTIMATE,
         pass_per_event=passes == "event",
         progress=progress,
+        clock=time.perf_counter,
     )
     return Outcome(
         workload=workload,

@@ -3,22 +3,24 @@
 import numpy as np
 
 from weir.scheduling.kernels.clock import ENDS, FAR, NEXT, pop, push
-from weir.scheduling.kernels.compiled import entry, folded, inner
-from weir.scheduling.kernels.line import insert
+from weir.scheduling.kernels.compiled import bare
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.prediction import began, learn, predict
 from weir.scheduling.kernels.priority import key_of
-from weir.scheduling.kernels.room import choose, may_fit
+from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
-    ALWAYS,
     REOPENED,
     WANTED,
     arrive,
     end,
     go_over,
     is_short_of_rows,
+    know_nothing,
     speed_at,
+    wait,
 )
 
 NOW, DONE, PENDING = 2, 3, 4
@@ -137,7 +139,7 @@ def finish(rule, slots, world, history, trace, slot):  # type: ignore[no-untyped
         )  # fmt: skip
 
 
-@entry
+@bare
 def run(  # type: ignore[no-untyped-def]
     rule, rates, slots, order, lines, world, history, trace, clock, started, single, until, budget
 ):
@@ -181,8 +183,8 @@ def run(  # type: ignore[no-untyped-def]
                         if arrive(rule, slots, order, lines, world, slot, now):
                             begin(rule, slots, world, history, trace, clock, slot, now)
                     else:
-                        insert(order, lines, slots, ONLY, slot, slots[slot].key, slots[slot].need)
-                        world.window[slots[slot].need] = ALWAYS
+                        know_nothing(world, slots[slot].need)
+                        wait(order, lines, slots, world, slot)
                         world.signal[REOPENED] = 1
                     clock[NEXT] += 1
                     events += 1

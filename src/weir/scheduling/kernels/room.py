@@ -6,7 +6,9 @@ With `both`, only what is free in both counts: that is for jobs which may outlas
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import entry, folded, inner
+from weir.scheduling.kernels.compiled import bare as entry
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.tables import Counter
 
 FREE_RECORD, FREE_RECORDS = Counter.FREE_RECORD, Counter.FREE_RECORDS
@@ -75,6 +77,19 @@ def fitting_devices(pool, free, later, both, node, devices):  # type: ignore[no-
     return found, opens
 
 
+@inner
+def sort_first(values, count):  # type: ignore[no-untyped-def]
+    """Sort the first of some numbers, in place: Shell's sort with Ciura's gaps, which needs no room beside them."""
+    for gap in (1750, 701, 301, 132, 57, 23, 10, 4, 1):
+        for first in range(gap, count):
+            at = first
+            value = values[at]
+            while at >= gap and values[at - gap] > value:
+                values[at] = values[at - gap]
+                at -= gap
+            values[at] = value
+
+
 @folded
 def may_fit(pool, need):  # type: ignore[no-untyped-def]
     """Whether the pool has as much free, all nodes together, as a gang needs."""
@@ -109,7 +124,7 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
             total += fits
     if total < wanted:
         return 0
-    work.key[:count].sort()
+    sort_first(work.key, count)
     used = 0
     while wanted > 0:
         node = work.key[used] & NODE_MASK
@@ -117,7 +132,7 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
         work.choice[used] = (node << TASK_BITS) | fits
         wanted -= fits
         used += 1
-    work.choice[:used].sort()
+    sort_first(work.choice, used)
     return used
 
 
@@ -135,7 +150,7 @@ def choose_later(pools, classes, free, later, work, place, job_class):  # type: 
             now = fitting(pool, free, free, False, node, need, 1)[0]
             work.key[count] = key | (now << 62)
             count += 1
-    work.key[:count].sort()
+    sort_first(work.key, count)
     used = 0
     while wanted > 0:
         node = work.key[used] & NODE_MASK
@@ -143,7 +158,7 @@ def choose_later(pools, classes, free, later, work, place, job_class):  # type: 
         work.choice[used] = (node << TASK_BITS) | fits
         wanted -= fits
         used += 1
-    work.choice[:used].sort()
+    sort_first(work.choice, used)
     return used
 
 

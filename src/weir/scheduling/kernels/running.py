@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import entry, inner
+from weir.scheduling.kernels.compiled import bare_inner, entry, inner
 from weir.scheduling.kernels.room import (
     FREE_RECORD,
     FREE_RECORDS,
@@ -21,7 +21,7 @@ from weir.scheduling.tables import Counter
 FREE_RUN, FREE_RUNS = Counter.FREE_RUN, Counter.FREE_RUNS
 
 
-@inner
+@bare_inner
 def new_run(pools, runs, counters, job, job_class, place, end):  # type: ignore[no-untyped-def]
     """A run without records yet, first of its pool's list."""
     run = counters[FREE_RUN]
@@ -36,7 +36,7 @@ def new_run(pools, runs, counters, job, job_class, place, end):  # type: ignore[
     return run
 
 
-@inner
+@bare_inner
 def link(pools, runs, run, place):  # type: ignore[no-untyped-def]
     """Put a run among the others of its pool, which are in the order of their latest ends, then of job numbers."""
     runs[run].next = -1
@@ -95,7 +95,7 @@ def admit(pools, classes, free, runs, records, counters, job, job_class, place, 
     return run
 
 
-@inner
+@bare_inner
 def release(pools, classes, free, runs, records, counters, run):  # type: ignore[no-untyped-def]
     """Let a placement go: give back what it holds and free its rows."""
     place = runs[run].pool

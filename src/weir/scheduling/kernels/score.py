@@ -7,7 +7,7 @@ amounts (thousandths times tasks) <= 2**37, weights <= 10**5.
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import folded
+from weir.scheduling.kernels.compiled import bare_folded as folded
 
 LONGEST_RUN = 2**38
 LONGEST_MOVE = 2**39

@@ -8,7 +8,8 @@ again (`stale`) once somebody would be kept from starting by it, or its holder i
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import folded, inner
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import BLOCK, insert, remove_at
 from weir.scheduling.kernels.room import (
     FREE_RECORDS,
@@ -30,7 +31,7 @@ ALWAYS, NONE = 2**62, -1
 NEVER = 2**62
 NOBODY = -1
 DEPTH, RACES, SCALES = 0, 1, 2
-REOPENED, WANTED = 0, 1
+REOPENED, WANTED, WAITING = 0, 1, 2
 NOMINAL = 1_000_000
 
 
@@ -57,14 +58,51 @@ def time_at(rule, world, place, job_class, time):  # type: ignore[no-untyped-def
 def reopen(world, place):  # type: ignore[no-untyped-def]
     """A pool's promise is free: whoever may use that pool is to be looked at again, for room or for the promise."""
     world.signal[REOPENED] = 1
-    for job_class in range(len(world.window)):
+    for i in range(world.signal[WAITING]):
+        job_class = world.waiting[i].job_class
         if world.classes.failed[job_class, place] == 0:
             world.window[job_class] = ALWAYS
 
 
 @inner
-def score_of(rule, world, slots, slot):  # type: ignore[no-untyped-def]
-    """The score of every pool for a job, NEVER where it cannot go."""
+def wait(order, lines, slots, world, slot):  # type: ignore[no-untyped-def]
+    """A job comes to wait, among those of its class that do."""
+    job_class = slots[slot].need
+    at = world.waiting_at[job_class]
+    if at < 0:
+        at = world.signal[WAITING]
+        world.signal[WAITING] += 1
+        world.waiting_at[job_class] = at
+        world.waiting[at].job_class = job_class
+        world.waiting[at].jobs = 0
+    world.waiting[at].jobs += 1
+    insert(order, lines, slots, ONLY, slot, slots[slot].key, job_class)
+
+
+@inner
+def wait_no_more(world, job_class):  # type: ignore[no-untyped-def]
+    """A job of a class has left the line. What is known of a class ends with its last waiting job."""
+    at = world.waiting_at[job_class]
+    world.waiting[at].jobs -= 1
+    if world.waiting[at].jobs == 0:
+        last = world.signal[WAITING] - 1
+        world.signal[WAITING] = last
+        world.waiting[at] = world.waiting[last]
+        world.waiting_at[world.waiting[at].job_class] = at
+        world.waiting_at[job_class] = -1
+
+
+@inner
+def know_nothing(world, job_class):  # type: ignore[no-untyped-def]
+    """Of a class without waiting jobs nothing is kept up to date; so start anew when one comes."""
+    world.window[job_class] = ALWAYS
+    if world.waiting_at[job_class] < 0:
+        world.classes.blocked[job_class, :] = 0
+
+
+@inner
+def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
+    """Fill `world.score` with what every pool scores for a job, NEVER where it cannot go."""
     score = world.score
     job_class = slots[slot].need
     expected = slots[slot].expected
@@ -73,7 +111,6 @@ def score_of(rule, world, slots, slot):  # type: ignore[no-untyped-def]
         score[place] = NEVER
         if failed[job_class, place] == 0:
             score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[4]
-    return score
 
 
 @inner
@@ -101,6 +138,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
                     started[starts] = slot
                     starts += 1
                     at = remove_at(order, lines, ONLY, block, at)
+                    wait_no_more(world, slots[slot].need)
                 else:
                     at += 1
             block = after
@@ -124,9 +162,10 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
 
     True if it starts; it is then not in the line.
     """
+    know_nothing(world, slots[slot].need)
     if examine(rule, slots, world, slot, now):
         return True
-    insert(order, lines, slots, ONLY, slot, slots[slot].key, slots[slot].need)
+    wait(order, lines, slots, world, slot)
     return False
 
 
@@ -135,7 +174,8 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     """Start a job where it can start best, or see to its promise. True if it starts."""
     job_class = slots[slot].need
     limit = slots[slot].limit
-    score = score_of(rule, world, slots, slot)
+    score_of(world, slots, slot)
+    score = world.score
     blocked = world.classes.blocked
     window = np.int64(NONE)
     while True:
@@ -251,7 +291,8 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
 
     Where jobs race, each pool promises to the first that wants it.
     """
-    score = score_of(rule, world, slots, slot)
+    score_of(world, slots, slot)
+    score = world.score
     best = -1
     least = NEVER
     for place in range(len(world.pools)):
@@ -351,7 +392,8 @@ def end(rule, slots, world, slot):  # type: ignore[no-untyped-def]
     world.run_of[slot] = -1
     pool = world.pools[place]
     blocked = world.classes.blocked
-    for job_class in range(len(world.window)):
+    for i in range(world.signal[WAITING]):
+        job_class = world.waiting[i].job_class
         if world.classes.failed[job_class, place] != 0:
             continue
         need = world.classes.row[job_class]
@@ -359,10 +401,10 @@ def end(rule, slots, world, slot):  # type: ignore[no-untyped-def]
             if not may_fit(pool, need):
                 continue
             fits = need.tasks > 1
-            for i in range(freed):
+            for j in range(freed):
                 if fits:
                     break
-                node = world.touched[i]
+                node = world.touched[j]
                 fits = (
                     node < pool.nodes and fitting(pool, world.free, world.free, False, node, need, 1)[0] > 0
                 )
