@@ -416,12 +416,13 @@ def _first_error(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _known_policies(names: Sequence[str]) -> None:
-    from weir.scheduling.policies import ABOUT
+    from weir.twin.trial import known_policies
 
+    known = known_policies()
     if "help" in names:
-        show_table(("POLICY", "WHAT IT IS"), list(ABOUT.items()), empty="none")
+        show_table(("POLICY", "WHAT IT IS"), list(known.items()), empty="none")
         raise typer.Exit
-    _known("--policy", names, tuple(ABOUT))
+    _known("--policy", names, tuple(known))
 
 
 def _known(option: str, values: Sequence[str], accepted: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """A trial: everything that decides one run, as a value that can be written down, repeated and sent to a process."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 from weir.model.problem import refused
 from weir.scheduling import warm_up
 from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.scheduling.policies import ABOUT
 from weir.twin.change import parse_change
 from weir.twin.changed import PoolEvent, apply_changes
 from weir.twin.metrics import capacity_milli
 from weir.twin.province import load_province, single_pool
+from weir.twin.published.rl_run import RL_RUNS, rl_run
 from weir.twin.results import Results, peak_rss_bytes, results_of
 from weir.twin.run import run
 from weir.twin.traces import read_trace
@@ -92,6 +95,8 @@ def prepare(
 
 def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | None = None) -> Results:
     """Run it. `progress` is told how many of how many jobs have ended. Raises ProblemError."""
+    if trial.policy in RL_RUNS:
+        return _performed_as_rlscheduler(trial, scene)
     more: dict[str, Any] = {} if progress is None else {"progress": progress}
     if scene.events:
         more["events"] = scene.events
@@ -109,6 +114,12 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
     return results_of(outcome, peak_rss_bytes=peak_rss_bytes(), notes=scene.notes)
 
 
+def known_policies() -> dict[str, str]:
+    """Every policy by its name, with what it is: Weir's own, then RLScheduler's under its own rule."""
+    theirs = dict.fromkeys(RL_RUNS, "RLScheduler's heuristic of that name, under its own decision rule")
+    return {**ABOUT, **theirs}
+
+
 def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None) -> None:
     """Make compiled code ready for a trial like this, so that no measured time holds compiling or loading it.
 
@@ -120,6 +131,24 @@ def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None
         log.write_text("1 0 -1 2 1 -1 -1 1 3 -1 1 1 1 -1 -1 -1 -1 -1\n" * 3, encoding="ascii")
         few = Trial(Source(log=log), trial.policy, trial.estimates, trial.tenants, trial.passes, processors=1)
         perform(few, prepare(few, lambda: 0.0))
+
+
+def _performed_as_rlscheduler(trial: Trial, scene: Scene) -> Results:
+    if scene.events:
+        raise refused(
+            "--change", trial.policy, "nothing happens to the pool under RLScheduler's rule; leave it out"
+        )
+    if trial.tenants != "none":
+        raise refused("--tenants", trial.tenants, "RLScheduler's rule knows one queue alone; give none")
+    outcome = rl_run(
+        scene.workload,
+        scene.pools,
+        policy=trial.policy,
+        clock=time.perf_counter,
+        estimates=trial.estimates,
+    )
+    outcome = replace(outcome, read_s=scene.read_s)
+    return results_of(outcome, peak_rss_bytes=peak_rss_bytes(), notes=scene.notes)
 
 
 def _read(trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None]) -> Scene:

@@ -200,6 +200,15 @@ def test_the_formats_are_listed_and_a_trace_is_described(twin: Twin) -> None:
 
 def test_policies_are_listed(twin: Twin) -> None:
     assert "easy" in twin("run", "--policy", "help")
+    assert "rl-sjf-backfill" in twin("run", "--policy", "help")
+
+
+def test_rlscheduler_s_policies_run_under_its_own_rule(twin: Twin) -> None:
+    first = twin.json("run", "log.swf", "--policy", "rl-fcfs")
+    assert "event" == first["passes"]
+    ours = twin.json("run", "log.swf", "--policy", "fcfs", "--passes", "event")
+    assert ours["mean_wait_s"] == first["mean_wait_s"]
+    assert "one queue alone" in twin.refused("run", "log.swf", "--policy", "rl-sjf", "--tenants", "user")
 
 
 def test_bad_lines_are_left_out_only_when_asked_for(twin: Twin) -> None:
