@@ -6,6 +6,7 @@ import numpy as np
 
 from weir.scheduling.tables import NOTHING, Classes, Int64s, Nodes, Pass, Table
 
+NOWHERE = -2
 BLOCK, BUCKETS = 64, 16
 """As in kernels/line.py."""
 
@@ -104,6 +105,12 @@ class ProvinceTrace(NamedTuple):
     size: Int64s
     user: Int64s
     group: Int64s
+    first: Int64s
+    """Of each user, one of his waiting jobs, and from there on:"""
+    following: Int64s
+    preceding: Int64s
+    asked: Int64s
+    """When each user's waiting jobs were last predicted anew."""
 
 
 class Trace(NamedTuple):
@@ -114,6 +121,12 @@ class Trace(NamedTuple):
     heap: Table
     user: Int64s
     group: Int64s
+    first: Int64s
+    """Of each user, one of his waiting jobs, and from there on:"""
+    following: Int64s
+    preceding: Int64s
+    asked: Int64s
+    """When each user's waiting jobs were last predicted anew."""
 
 
 def order_of(jobs: int) -> tuple[Order, Table]:
@@ -147,7 +160,15 @@ def profile_of(jobs: int) -> Profile:
 def trace_of(run_ms: Int64s, user: Int64s, group: Int64s) -> Trace:
     """Nothing has started."""
     jobs = len(run_ms)
-    return Trace(run_ms, np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, END), user, group)
+    return Trace(
+        run_ms, np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, END), user, group, *waiting_of(user)
+    )
+
+
+def waiting_of(user: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Nobody has a waiting job: first, following, preceding, asked."""
+    nobody = np.full(int(user.max(initial=0)) + 1, NOTHING, np.int64)
+    return nobody, np.full(len(user), NOTHING, np.int64), np.full(len(user), NOWHERE, np.int64), nobody.copy()
 
 
 def scratch_of(jobs: int) -> Table:

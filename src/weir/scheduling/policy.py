@@ -7,7 +7,7 @@ LARGEST_PRICE = 2**40
 """Micro-yuan: no constant may be larger, so that no score can overflow 64 bits (see kernels/score.py)."""
 ALL = 2**31
 """A depth beyond any queue: every waiting job is promised a start."""
-LONGEST_STRETCH = 10**9
+LONGEST_MS = 2**35
 
 
 class Order(IntEnum):
@@ -25,8 +25,9 @@ class Order(IntEnum):
     """(wait / expected run)^3 x nodes, the largest first: Tang et al., CLUSTER 2009."""
     UNICEF = 5
     """wait / (log2(nodes) x expected run), the largest first: as in Zhang et al., SC'20."""
-    SLOWDOWN = 6
-    """The instant at which it will have been slowed down `patience` times over, so that nobody waits for ever."""
+    PATIENCE = 6
+    """When its patience ends: submission + patience x (expected run / 1 h)^a x (share of the pool)^b, so that short
+    and small jobs go ahead, and nobody is overtaken by jobs that came later than his own patience allows."""
 
 
 class Placement(IntEnum):
@@ -59,12 +60,18 @@ class Policy:
     carbon_micro_yuan_per_kg: int = 100_000
     """What one kilogram of CO2 is worth, at weight 1000."""
     order: Order = Order.SUBMITTED
-    patience_milli: int = 1_000
-    """SLOWDOWN: after how many times its expected run a job's turn has come, in thousandths."""
-    size_weight_milli: int = 0
-    """SLOWDOWN: by how much each doubling of nodes stretches that, in thousandths."""
+    patience_ms: int = 180_000_000
+    """PATIENCE: of a job that is expected to run an hour on a whole pool."""
+    run_power_milli: int = 200
+    """PATIENCE: the power of the expected run, in thousandths."""
+    size_power_milli: int = 100
+    """PATIENCE: the power of the share of the pool that it takes, in thousandths."""
     least_run_ms: int = 10_000
-    """SLOWDOWN: what is expected to run shorter counts as this."""
+    """PATIENCE: what is expected to run shorter counts as this."""
+    gate_ms: int = 0
+    """So long a job that would take the whole pool waits before it is promised a start: draining a pool is dear."""
+    gate_power: int = 4
+    """For smaller jobs, that times the share of the pool to this power."""
     backfill_order: Order | None = None
     """In which order jobs are backfilled, where it is not that of promises."""
     depth: int = 1
@@ -79,9 +86,12 @@ class Policy:
         for name, most in (
             ("time_micro_yuan_per_hour", LARGEST_PRICE),
             ("carbon_micro_yuan_per_kg", LARGEST_PRICE),
-            ("patience_milli", LONGEST_STRETCH),
-            ("size_weight_milli", 10**6),
-            ("least_run_ms", LONGEST_STRETCH),
+            ("patience_ms", LONGEST_MS),
+            ("run_power_milli", 2_000),
+            ("size_power_milli", 2_000),
+            ("least_run_ms", LONGEST_MS),
+            ("gate_ms", LONGEST_MS),
+            ("gate_power", 16),
             ("depth", ALL),
         ):
             value = getattr(self, name)

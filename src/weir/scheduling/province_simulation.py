@@ -64,7 +64,7 @@ class ProvinceRun:
             ],
             np.int64,
         )
-        self._rates = rates_of(policy, policy.order)
+        self._rates = rates_of(policy, policy.order, int(state.pools["nodes"].max(initial=1)))
         column = np.full(count, NOTHING, np.int64)
         self._trace = lanes.ProvinceTrace(
             run=np.ascontiguousarray(jobs.run_ms),
@@ -76,6 +76,9 @@ class ProvinceRun:
             size=np.ascontiguousarray(size[jobs.job_class]) if count else column,
             user=np.ascontiguousarray(jobs.user),
             group=np.ascontiguousarray(jobs.group),
+            **dict(
+                zip(("first", "following", "preceding", "asked"), lanes.waiting_of(jobs.user), strict=True)
+            ),
         )
         self._clock, self._started = np.zeros(5, np.int64), np.empty(count + 1, np.int64)
         places = len(pools)

@@ -50,9 +50,21 @@ class Simulated:
     elapsed_s: float
 
 
-def rates_of(policy: Policy, order: Order) -> Int64s:
-    """The parameters of an order, as kernels/priority.py reads them."""
-    return np.array([order, policy.patience_milli, policy.size_weight_milli, policy.least_run_ms], np.int64)
+def rates_of(policy: Policy, order: Order, whole: int) -> Int64s:
+    """The parameters of an order where the largest pool has so many nodes, as kernels/priority.py reads them."""
+    return np.array(
+        [
+            order,
+            max(1, policy.patience_ms),
+            policy.run_power_milli,
+            policy.size_power_milli,
+            max(1, policy.least_run_ms),
+            max(1, whole),
+            policy.gate_ms,
+            policy.gate_power,
+        ],
+        np.int64,
+    )
 
 
 __all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "rates_of"]

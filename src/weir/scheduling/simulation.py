@@ -64,10 +64,12 @@ def _simulate_counted(
     table["expected"] = limit_ms
     table["need"] = need[taken]
     predicts = expected is Expected.PREDICTION
-    rule, rates = _rule(policy, predicts), rates_of(policy, policy.order)
+    rule, rates = _rule(policy, predicts), rates_of(policy, policy.order, nodes)
     order, line = lanes.order_of(count)
     second, second_line = lanes.order_of(count if policy.backfill_order is not None else 0)
-    second_rates = rates_of(policy, policy.order if policy.backfill_order is None else policy.backfill_order)
+    second_rates = rates_of(
+        policy, policy.order if policy.backfill_order is None else policy.backfill_order, nodes
+    )
     clock_kernel = kernel("clock")
     clock_kernel.keys(rates, second_rates, table)
     room = lanes.count_of(nodes, count)

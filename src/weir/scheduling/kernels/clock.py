@@ -6,7 +6,7 @@ from weir.scheduling.kernels.compiled import bare
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.counted import give_back, take
-from weir.scheduling.kernels.line import insert
+from weir.scheduling.kernels.line import insert, remove
 from weir.scheduling.kernels.prediction import began, learn, predict
 from weir.scheduling.kernels.priority import key_of
 from weir.scheduling.kernels.turn import ONLY, PREDICTS, SECOND, go_over, starts_at_once
@@ -14,6 +14,9 @@ from weir.scheduling.kernels.turn import ONLY, PREDICTS, SECOND, go_over, starts
 NEXT, ENDS, NOW, DONE = 0, 1, 2, 3
 PLACES = 4
 FAR = 2**62
+ASKED_EVERY_MS = 60_000
+NOWHERE = -2
+"""What precedes a job that does not wait."""
 
 
 @folded
@@ -66,23 +69,92 @@ def keys(rates, second_rates, slots):  # type: ignore[no-untyped-def]
 
 
 @folded
-def wait(rule, slots, order, lines, second, second_lines, slot):  # type: ignore[no-untyped-def]
-    """A job comes to wait, in both orders."""
+def wait(rule, slots, order, lines, second, second_lines, trace, slot):  # type: ignore[no-untyped-def]
+    """A job comes to wait, in both orders and among those of its user."""
     need = np.int64(slots[slot].need)
     insert(order, lines, slots, ONLY, slot, slots[slot].key, need)
     if rule[SECOND] != 0:
         insert(second, second_lines, slots, ONLY, slot, slots[slot].second, need)
+    if rule[PREDICTS] != 0:
+        join(trace, slot)
+
+
+@inner
+def join(trace, slot):  # type: ignore[no-untyped-def]
+    """A job waits, among others of its user."""
+    user = trace.user[slot]
+    after = trace.first[user]
+    trace.following[slot] = after
+    trace.preceding[slot] = -1
+    if after >= 0:
+        trace.preceding[after] = slot
+    trace.first[user] = slot
+
+
+@inner
+def leave(trace, slot):  # type: ignore[no-untyped-def]
+    """A job waits no more; nothing happens where it never did."""
+    before = trace.preceding[slot]
+    if before == NOWHERE:
+        return
+    after = trace.following[slot]
+    if before >= 0:
+        trace.following[before] = after
+    else:
+        trace.first[trace.user[slot]] = after
+    if after >= 0:
+        trace.preceding[after] = before
+    trace.preceding[slot] = NOWHERE
 
 
 @inner
 def expect(rates, second_rates, slots, history, trace, slot, now):  # type: ignore[no-untyped-def]
-    """Predict a job's run time from what has ended before it came."""
+    """Predict a job's run time from what has ended so far, and see where that puts it in the orders."""
     need = np.int64(slots[slot].need)
-    limit = slots[slot].limit
-    expected = predict(history, trace.user[slot], trace.group[slot], need, limit, now)
+    expected = predict(history, trace.user[slot], trace.group[slot], need, slots[slot].limit, now)
+    put_in_order(rates, second_rates, slots, slot, expected, now)
+
+
+@folded
+def put_in_order(rates, second_rates, slots, slot, expected, now):  # type: ignore[no-untyped-def]
+    """Note what is expected of a job, and the keys that this gives it."""
+    need = np.int64(slots[slot].need)
+    submitted = slots[slot].submitted
     slots[slot].expected = expected
-    slots[slot].key = key_of(rates, now, expected, need, now)
-    slots[slot].second = key_of(second_rates, now, expected, need, now)
+    slots[slot].key = key_of(rates, submitted, expected, need, now)
+    slots[slot].second = key_of(second_rates, submitted, expected, need, now)
+
+
+@inner
+def expect_again(  # type: ignore[no-untyped-def]
+    rule, rates, second_rates, slots, order, lines, second, second_lines, history, trace, user, now
+):
+    """A user's job has ended: that may tell how long those will run that he has waiting.
+
+    Asked once a minute at most; what changes by less than an eighth stays as it is. Both save most of the work for
+    users with thousands of waiting jobs, and little is lost by it.
+    """
+    if now - trace.asked[user] < ASKED_EVERY_MS:
+        return
+    trace.asked[user] = now
+    slot = trace.first[user]
+    while slot >= 0:
+        key = slots[slot].key
+        other = slots[slot].second
+        need = np.int64(slots[slot].need)
+        before = slots[slot].expected
+        expected = predict(history, user, trace.group[slot], need, slots[slot].limit, now)
+        if abs(expected - before) * 8 < before:
+            slot = trace.following[slot]
+            continue
+        put_in_order(rates, second_rates, slots, slot, expected, now)
+        if slots[slot].key != key:
+            remove(order, lines, ONLY, slot)
+            insert(order, lines, slots, ONLY, slot, slots[slot].key, need)
+        if rule[SECOND] != 0 and slots[slot].second != other:
+            remove(second, second_lines, ONLY, slot)
+            insert(second, second_lines, slots, ONLY, slot, slots[slot].second, need)
+        slot = trace.following[slot]
 
 
 @folded
@@ -90,6 +162,7 @@ def begin(rule, slots, history, trace, clock, slot, now):  # type: ignore[no-unt
     """A job has started: its end is to come."""
     trace.start[slot] = now
     if rule[PREDICTS] != 0:
+        leave(trace, slot)
         began(history, trace.user[slot], np.int64(slots[slot].need), slots[slot].limit, now)
     push(trace.heap, clock[ENDS], now + trace.run[slot], slot)
     clock[ENDS] += 1
@@ -123,6 +196,10 @@ def run(  # type: ignore[no-untyped-def]
                     history, trace.user[slot], trace.group[slot], np.int64(slots[slot].need), slots[slot].limit,
                     trace.run[slot], trace.start[slot],
                 )  # fmt: skip
+                expect_again(
+                    rule, rates, second_rates, slots, order, lines, second, second_lines, history, trace,
+                    trace.user[slot], now,
+                )  # fmt: skip
             clock[DONE] += 1
             events += 1
             freed = True
@@ -146,7 +223,7 @@ def run(  # type: ignore[no-untyped-def]
                 slot = clock[NEXT]
                 clock[NEXT] += 1
                 events += 1
-                wait(rule, slots, order, lines, second, second_lines, slot)
+                wait(rule, slots, order, lines, second, second_lines, trace, slot)
                 if single:
                     break
                 if rule[PREDICTS] != 0 and clock[NEXT] < jobs and slots[clock[NEXT]].submitted == now:

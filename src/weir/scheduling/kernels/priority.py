@@ -7,12 +7,14 @@ quotients of floats, which every CPU rounds alike; logarithms are by repeated sq
 import numpy as np
 
 from weir.scheduling.kernels.compiled import bare_inner as inner
+from weir.scheduling.kernels.prediction import exponential, logarithm
 
-SUBMITTED, SHORTEST, SMALLEST_AREA, F1, WFP3, UNICEF, SLOWDOWN = 0, 1, 2, 3, 4, 5, 6
-KIND, PATIENCE, SIZE_WEIGHT, LEAST = 0, 1, 2, 3
-PARAMETERS = 4
+SUBMITTED, SHORTEST, SMALLEST_AREA, F1, WFP3, UNICEF, PATIENCE = 0, 1, 2, 3, 4, 5, 6
+KIND, PATIENCE_MS, RUN_POWER, SIZE_POWER, LEAST, WHOLE, GATE_MS, GATE_POWER = 0, 1, 2, 3, 4, 5, 6, 7
 LARGEST = 2**62
-LOG10_OF_2 = 0.30102999566398120
+LONGEST_POWER = 45 << 16
+LOG_HOUR = 1_427_345
+"""Of an hour in milliseconds, as `logarithm` gives it."""
 _FRACTION = 24
 
 
@@ -58,8 +60,17 @@ def key_of(rates, submitted, expected, need, now):  # type: ignore[no-untyped-de
             return -LARGEST
         scale = np.float64(log2(need)) * np.float64(max(1, expected))
         return -np.int64(min(4e18, wait / scale * 1e15))
-    # The instant at which it will have been slowed down so many times; larger jobs count as longer ones.
-    stretch = np.int64(rates[PATIENCE]) * max(rates[LEAST], expected) // 1_000
-    if rates[SIZE_WEIGHT] != 0:
-        stretch += stretch * ((rates[SIZE_WEIGHT] * log2(need)) >> _FRACTION) // 1_000
-    return submitted + stretch
+    # Its patience: longer for jobs that run longer than an hour, and shorter for those that take little of a pool.
+    power = logarithm(rates[PATIENCE_MS])
+    power += rates[RUN_POWER] * (logarithm(max(rates[LEAST], expected)) - LOG_HOUR) // 1_000
+    power += rates[SIZE_POWER] * (logarithm(need) - logarithm(rates[WHOLE])) // 1_000
+    return submitted + exponential(min(max(power, 0), LONGEST_POWER))
+
+
+@inner
+def gate(rates, need):  # type: ignore[no-untyped-def]
+    """How long a job waits before it is promised a start: (share of the pool) ** GATE_POWER of GATE_MS."""
+    left = np.int64(rates[GATE_MS])
+    for _ in range(rates[GATE_POWER]):
+        left = left * min(need, rates[WHOLE]) // rates[WHOLE]
+    return left
