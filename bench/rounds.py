@@ -30,6 +30,10 @@ SEEDS = (0, 1, 2)
 PUBLISHED_MAKESPAN_H = (161.164, 161.164, 161.164, 161.291, 169.422, 194.994, 244.231)
 """Gavel's makespan policy on 36:36:36 by COUNTS, the mean of its seeds (its makespan.ipynb)."""
 
+SIA_PAIRS = (("sia", "weir", True), ("sia-oracle", "weir", True), ("gavel", "weir-given", False))
+"""Their policy, ours, and whether jobs are elastic. `sia-oracle` knows all measured speeds from the start; Gavel's
+policy there reads each job's remaining steps, so ours may too."""
+
 
 def measure(seed: int) -> Sequence[Figure]:
     """Reproduction, comparison and speed; `seed` is the bootstrap's alone, the cases are the peers' own."""
@@ -80,7 +84,7 @@ def _sia(peers: dict[tuple[str, str], dict[str, float]], random: np.random.Gener
         with tarfile.open(_traces() / "gpu" / "sia-workloads.tar.gz") as archive:
             archive.extractall(name, filter="data")
         files = sorted(Path(name).glob("saturn/workload-*.csv"))
-        for policy, ours, elastic in (("sia", "weir", True), ("gavel", "weir-given", False)):
+        for policy, ours, elastic in SIA_PAIRS:
             pairs = []
             for file in files:
                 case: Case = sia_experiments.read_case(file, Path(speeds), elastic=elastic)
