@@ -12,11 +12,11 @@ BLOCK, BUCKETS = 64, 16
 
 JOB = np.dtype(
     [(name, np.int64) for name in ("job", "key", "second", "submitted", "limit", "expected")]
-    + [(name, np.int32) for name in ("need", "promised", "tenant", "spare")],
+    + [(name, np.int32) for name in ("need", "promised", "tenant", "size")],
     align=True,
 )
 """A job. key, second: its place in the order of promises, and of backfilling. need: how many nodes in a counted pool,
-else its class. promised: the pool that it is promised, or -1."""
+else its class. promised: the pool that it is promised, or -1. size: devices, or nodes where it uses none."""
 
 _ENTRY = np.dtype(
     [("key", np.int64), ("limit", np.int64), ("slot", np.int32), ("need", np.int32)], align=True
@@ -58,7 +58,8 @@ class Profile(NamedTuple):
 
 
 PROMISE = np.dtype([(name, np.int64) for name in ("slot", "start", "used", "stale")], align=True)
-"""A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there."""
+"""A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there. A start
+of 2**62 keeps the pool's promise for a job that has not waited long enough to be given it, and binds nobody."""
 
 
 WAITING = np.dtype([("job_class", np.int64), ("jobs", np.int64)], align=True)
@@ -76,6 +77,8 @@ class World(NamedTuple):
     counters: Int64s
     work: Pass
     rates: Int64s
+    turn: Int64s
+    """The order's parameters, see kernels/priority.py."""
     score: Int64s
     promise: Table
     proven: Table

@@ -8,7 +8,7 @@ from weir.scheduling import lanes, prediction
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policy import Placement, Policy
-from weir.scheduling.simulated import Expected, Simulated, SimulatedJobs, rates_of
+from weir.scheduling.simulated import CHANGING, Expected, PoolChange, Simulated, SimulatedJobs, rates_of
 from weir.scheduling.state import State
 from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter
 
@@ -48,6 +48,7 @@ class ProvinceRun:
         table["expected"] = jobs.limit_ms
         table["need"] = job_class
         table["promised"] = NOTHING
+        table["size"] = size[jobs.job_class] if count else 0
         self._table = table
         self._order, self._line = lanes.order_of(count)
         predicts = expected is Expected.PREDICTION
@@ -64,7 +65,8 @@ class ProvinceRun:
             ],
             np.int64,
         )
-        self._rates = rates_of(policy, policy.order, int(state.pools["nodes"].max(initial=1)))
+        wholes = state.pools["nodes"] * np.maximum(1, state.pools["devices_per_node"])
+        self._rates = rates_of(policy, policy.order, int(wholes.max(initial=1)))
         column = np.full(count, NOTHING, np.int64)
         self._trace = lanes.ProvinceTrace(
             run=np.ascontiguousarray(jobs.run_ms),
@@ -102,6 +104,7 @@ class ProvinceRun:
             counters=state.counters,
             work=state.work,
             rates=state.rates,
+            turn=self._rates,
             score=np.zeros(places, np.int64),
             promise=promise,
             proven=np.zeros(nodes, RESERVED_NODE),
@@ -127,7 +130,25 @@ class ProvinceRun:
             if said == clock.MORE_ROOM:
                 self._enlarge(int(self._world.signal[1]))
                 self._world.signal[1] = 0
-            progress(int(self._clock[3]), jobs)
+            progress(int(self._clock[clock.DONE]), jobs)
+
+    def change(self, change: PoolChange) -> None:
+        """Close or open a pool at the instant up to which everything has happened. KeyError for an unknown pool."""
+        clock = kernel("province_clock")
+        place = self._state.pool_places[change.pool]
+        self._world.pools["open"][place] = not change.closed_because
+        clock.unsettle(self._table, self._world, place)
+        if change.lost:
+            lost = clock.lose(
+                self._rule, self._table, self._order, self._line, self._world, self._history, self._trace,
+                self._started, place,
+            )  # fmt: skip
+            running = self._trace.heap[: self._clock[clock.ENDS]]
+            kept = running[~np.isin(running["slot"], self._started[:lost])]
+            # What is sorted is a heap.
+            self._trace.heap[: len(kept)] = np.sort(kept, order=["time", "slot"])
+            self._clock[clock.ENDS] = len(kept)
+        self._clock[clock.NOW], self._clock[clock.PENDING] = change.at_ms, 1
 
     def outcome(self, elapsed_s: float) -> Simulated:
         """What has become of the jobs so far."""
@@ -149,14 +170,27 @@ def simulate_province(
     policy: Policy,
     expected: Expected,
     pass_per_event: bool,
+    changes: Sequence[PoolChange],
     progress: Callable[[int, int], None],
     clock: Callable[[], float],
 ) -> Simulated:
     """`simulate`, over any pools."""
     run = ProvinceRun(pools, links, jobs, policy, expected, pass_per_event)
     begun = clock()
+    for change in sorted(changes, key=lambda change: (change.at_ms, change.pool)):
+        run.go_on(change.at_ms, progress)
+        run.change(change)
     run.go_on(_FAR, progress)
     return run.outcome(clock() - begun)
+
+
+def check_province(policy: Policy) -> None:
+    """Raise ValueError for what only a single pool of whole nodes can be asked to do."""
+    if policy.depth > 1 or policy.backfill_order is not None or policy.blocking or policy.order in CHANGING:
+        raise ValueError(
+            f"policy {policy.name} is for one pool whose jobs take whole nodes; for others choose one that promises at "
+            "most one start a pool, backfills in its own order and does not reorder jobs while they wait"
+        )
 
 
 _FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}

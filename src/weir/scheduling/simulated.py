@@ -9,6 +9,8 @@ from weir.scheduling.inputs import Int64s, JobClass
 from weir.scheduling.policy import Order, Policy
 
 NEVER = -1
+CHANGING = (Order.WFP3, Order.UNICEF)
+"""Orders in which the keys of jobs change as they wait."""
 
 
 class Expected(Enum):
@@ -41,6 +43,18 @@ class SimulatedJobs:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolChange:
+    """From an instant on, a pool starts nothing for the reason given, or is open again where there is none."""
+
+    at_ms: int
+    pool: str
+    """Its key."""
+    closed_because: str = ""
+    lost: bool = False
+    """What runs there at that instant is lost, and waits anew from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
     """When and where each job started; -1 both where it never did. `elapsed_s`: wall time, compiled code warm."""
 
@@ -67,4 +81,4 @@ def rates_of(policy: Policy, order: Order, whole: int) -> Int64s:
     )
 
 
-__all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "rates_of"]
+__all__ = ["CHANGING", "NEVER", "Expected", "PoolChange", "Simulated", "SimulatedJobs", "rates_of"]

@@ -10,11 +10,18 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolFacts, failed_constraints
 from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
 from weir.scheduling.policy import Order, Policy
-from weir.scheduling.province_simulation import simulate_province
-from weir.scheduling.simulated import NEVER, Expected, Simulated, SimulatedJobs, rates_of
+from weir.scheduling.province_simulation import check_province, simulate_province
+from weir.scheduling.simulated import (
+    CHANGING,
+    NEVER,
+    Expected,
+    PoolChange,
+    Simulated,
+    SimulatedJobs,
+    rates_of,
+)
 
 _EVENTS_BETWEEN_NEWS = 1 << 18
-_CHANGING = (Order.WFP3, Order.UNICEF)
 
 
 def simulate(
@@ -25,19 +32,24 @@ def simulate(
     *,
     expected: Expected = Expected.ESTIMATE,
     pass_per_event: bool = False,
+    changes: Sequence[PoolChange] = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> Simulated:
     """Run the workload through the core. Everything that happens at one time is taken in first, ends before arrivals;
-    then one pass is made; or, with `pass_per_event`, one after each. `progress` is told how many jobs have ended;
+    then one pass is made; or, with `pass_per_event`, one after each. `changes` to pools happen before anything else of
+    their instant. `progress` is told how many jobs have ended;
     `clock` is read before and after, in seconds.
 
     The same input gives the same result on any machine. Raises ValueError for columns that contradict the above.
     """
     _check(jobs)
-    nodes = _counted(pools, jobs)
+    nodes = None if changes else _counted(pools, jobs)
     if nodes is None:
-        return simulate_province(pools, links, jobs, policy, expected, pass_per_event, progress, clock)
+        check_province(policy)
+        return simulate_province(
+            pools, links, jobs, policy, expected, pass_per_event, changes, progress, clock
+        )
     return _simulate_counted(pools[0], nodes, links, jobs, policy, expected, pass_per_event, progress, clock)
 
 
@@ -74,7 +86,7 @@ def _simulate_counted(
     clock_kernel.keys(rates, second_rates, table)
     room = lanes.count_of(nodes, count)
     profile = lanes.profile_of(count if policy.depth > 1 else 0)
-    scratch = lanes.scratch_of(count if policy.order in _CHANGING else 0)
+    scratch = lanes.scratch_of(count if policy.order in CHANGING else 0)
     people = [int(column.max(initial=0)) + 1 if predicts else 0 for column in (jobs.user, jobs.group)]
     history = prediction.empty(*people)
     trace = lanes.trace_of(
@@ -151,7 +163,7 @@ def _rule(policy: Policy, predicts: bool) -> Int64s:
             policy.committed,
             policy.order is Order.SUBMITTED,
             policy.backfill_order is not None,
-            policy.order in _CHANGING,
+            policy.order in CHANGING,
             predicts,
         ],
         np.int64,

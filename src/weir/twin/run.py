@@ -8,7 +8,10 @@ import numpy as np
 from weir.model.problem import refused
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policies import NAMED
-from weir.scheduling.simulation import Expected, SimulatedJobs, simulate
+from weir.scheduling.province_simulation import check_province
+from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
+from weir.scheduling.simulation import simulate
+from weir.twin.changed import PoolEvent
 from weir.twin.outcome import Outcome
 from weir.twin.workload import Workload
 
@@ -27,6 +30,7 @@ def run(
     tenants: str = "none",
     passes: str = "second",
     links: Sequence[LinkRow] = (),
+    events: Sequence[PoolEvent] = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Outcome:
     """Simulate the workload and say what became of it.
@@ -42,6 +46,11 @@ def run(
     _check("estimates", estimates, ESTIMATES)
     _check("tenants", tenants, TENANTS)
     _check("passes", passes, PASSES)
+    if len(pools) > 1 or events:
+        try:
+            check_province(NAMED[policy])
+        except ValueError as error:
+            raise refused("policy", policy, str(error)) from None
     submitted = workload.submit_ms
     if passes == "second":
         submitted = -(-submitted // SECOND_MS) * SECOND_MS
@@ -65,6 +74,7 @@ def run(
         NAMED[policy],
         expected=Expected.PREDICTION if estimates == "predicted" else Expected.ESTIMATE,
         pass_per_event=passes == "event",
+        changes=[PoolChange(event.at_ms, event.pool, event.closed_because, event.lost) for event in events],
         progress=progress,
         clock=time.perf_counter,
     )

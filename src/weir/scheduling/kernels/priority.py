@@ -68,9 +68,9 @@ def key_of(rates, submitted, expected, need, now):  # type: ignore[no-untyped-de
 
 
 @inner
-def gate(rates, need):  # type: ignore[no-untyped-def]
-    """How long a job waits before it is promised a start: (share of the pool) ** GATE_POWER of GATE_MS."""
+def gate(rates, size, whole):  # type: ignore[no-untyped-def]
+    """How long a job waits before it is promised a start: (its share of the pool) ** GATE_POWER of GATE_MS."""
     left = np.int64(rates[GATE_MS])
     for _ in range(rates[GATE_POWER]):
-        left = left * min(need, rates[WHOLE]) // rates[WHOLE]
+        left = left * min(size, whole) // whole
     return left

@@ -2,17 +2,20 @@
 
 import numpy as np
 
-from weir.scheduling.kernels.clock import ENDS, FAR, NEXT, pop, push
+from weir.scheduling.kernels.clock import ASKED_EVERY_MS, ENDS, FAR, NEXT, join, leave, pop, push
 from weir.scheduling.kernels.compiled import bare
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
-from weir.scheduling.kernels.prediction import began, learn, predict
+from weir.scheduling.kernels.line import insert, remove
+from weir.scheduling.kernels.prediction import began, learn, left, predict
 from weir.scheduling.kernels.priority import key_of
 from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
+    ALWAYS,
     REOPENED,
+    WAITING,
     WANTED,
     arrive,
     end,
@@ -21,6 +24,7 @@ from weir.scheduling.kernels.world import (
     know_nothing,
     speed_at,
     wait,
+    withdraw,
 )
 
 NOW, DONE, PENDING = 2, 3, 4
@@ -38,6 +42,38 @@ def expect(rule, rates, slots, history, trace, slot, now):  # type: ignore[no-un
             history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, now
         )
     slots[slot].key = key_of(rates, slots[slot].submitted, slots[slot].expected, trace.size[slot], now)
+
+
+@inner
+def expect_again(rule, rates, slots, order, lines, world, history, trace, user, now):  # type: ignore[no-untyped-def]
+    """A user's job has ended: that may tell how long those will run that he has waiting. As for a counted pool."""
+    if now - trace.asked[user] < ASKED_EVERY_MS:
+        return
+    trace.asked[user] = now
+    slot = trace.first[user]
+    while slot >= 0:
+        before = slots[slot].expected
+        size = trace.size[slot]
+        expected = predict(history, user, trace.group[slot], size, slots[slot].limit, now)
+        if abs(expected - before) * 8 >= before:
+            slots[slot].expected = expected
+            key = key_of(rates, slots[slot].submitted, expected, size, now)
+            if key != slots[slot].key:
+                remove(order, lines, ONLY, slot)
+                slots[slot].key = key
+                insert(order, lines, slots, ONLY, slot, key, slots[slot].need)
+            world.window[slots[slot].need] = ALWAYS
+            if slots[slot].promised >= 0:
+                withdraw(rule, slots, world, slot)
+        slot = trace.following[slot]
+
+
+@inner
+def come_to_wait(rule, slots, order, lines, world, trace, slot):  # type: ignore[no-untyped-def]
+    """A job waits, in the line and among those of its user."""
+    wait(order, lines, slots, world, slot)
+    if rule[PREDICTS] != 0:
+        join(trace, slot)
 
 
 @inner
@@ -113,6 +149,7 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
     push(trace.heap, clock[ENDS], now + lasts, slot)
     clock[ENDS] += 1
     if rule[PREDICTS] != 0:
+        leave(trace, slot)
         began(history, trace.user[slot], trace.size[slot], slots[slot].limit, now)
     if rule[PLACEMENT] != SCORE:
         held = amount(world, job_class, place)
@@ -124,7 +161,7 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
 
 
 @inner
-def finish(rule, slots, world, history, trace, slot):  # type: ignore[no-untyped-def]
+def finish(rule, rates, slots, order, lines, world, history, trace, slot, now):  # type: ignore[no-untyped-def]
     """A job has ended."""
     place = trace.pool[slot]
     if rule[PLACEMENT] != SCORE:
@@ -137,6 +174,7 @@ def finish(rule, slots, world, history, trace, slot):  # type: ignore[no-untyped
             history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, trace.run[slot],
             trace.start[slot],
         )  # fmt: skip
+        expect_again(rule, rates, slots, order, lines, world, history, trace, trace.user[slot], now)
 
 
 @bare
@@ -165,7 +203,7 @@ def run(  # type: ignore[no-untyped-def]
                 slot = np.int64(trace.heap[0].slot)
                 pop(trace.heap, clock[ENDS])
                 clock[ENDS] -= 1
-                finish(rule, slots, world, history, trace, slot)
+                finish(rule, rates, slots, order, lines, world, history, trace, slot, now)
                 clock[DONE] += 1
                 events += 1
                 freed = True
@@ -182,9 +220,11 @@ def run(  # type: ignore[no-untyped-def]
                         world.signal[REOPENED] = 0
                         if arrive(rule, slots, order, lines, world, slot, now):
                             begin(rule, slots, world, history, trace, clock, slot, now)
+                        elif rule[PREDICTS] != 0:
+                            join(trace, slot)
                     else:
                         know_nothing(world, slots[slot].need)
-                        wait(order, lines, slots, world, slot)
+                        come_to_wait(rule, slots, order, lines, world, trace, slot)
                         world.signal[REOPENED] = 1
                     clock[NEXT] += 1
                     events += 1
@@ -200,3 +240,39 @@ def run(  # type: ignore[no-untyped-def]
             clock[PENDING] = 1
             return MORE_ROOM
     return MORE_TIME
+
+
+@bare
+def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
+    """A pool was closed or opened: nothing is known any more of who might start where, and its promise is void."""
+    holder = world.promise[place].slot
+    if holder >= 0:
+        slots[holder].promised = -1
+        world.promise[place].slot = -1
+    for i in range(world.signal[WAITING]):
+        job_class = world.waiting[i].job_class
+        world.classes.blocked[job_class, place] = 0
+        world.window[job_class] = ALWAYS
+    world.signal[REOPENED] = 1
+
+
+@bare
+def lose(rule, slots, order, lines, world, history, trace, lost, place):  # type: ignore[no-untyped-def]
+    """What runs in a pool is lost: its jobs wait again. Returns how many; their ends stay listed."""
+    count = 0
+    run = world.pools[place].running
+    while run >= 0:
+        lost[count] = world.runs[run].job
+        count += 1
+        run = world.runs[run].next
+    for i in range(count):
+        slot = lost[i]
+        if rule[PREDICTS] != 0:
+            left(history, trace.user[slot], trace.size[slot], slots[slot].limit, trace.start[slot])
+        end(rule, slots, world, slot)
+        trace.start[slot] = -1
+        trace.end[slot] = -1
+        trace.pool[slot] = -1
+        know_nothing(world, slots[slot].need)
+        come_to_wait(rule, slots, order, lines, world, trace, slot)
+    return count

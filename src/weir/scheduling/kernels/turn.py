@@ -15,7 +15,7 @@ from weir.scheduling.kernels.counted import (
     unpromised,
 )
 from weir.scheduling.kernels.line import BLOCK, BUCKETS, bucket_of, refresh, remove, remove_at, resort
-from weir.scheduling.kernels.priority import GATE_MS, gate, key_of
+from weir.scheduling.kernels.priority import GATE_MS, WHOLE, gate, key_of
 from weir.scheduling.kernels.profile import earliest, fits_now, occupy, unwind
 
 DEPTH, BLOCKING, COMMITS, IN_ORDER, SECOND, CHANGING, PREDICTS = 0, 1, 2, 3, 4, 5, 6
@@ -68,7 +68,9 @@ def go_over(rule, rates, slots, order, lines, second, second_lines, count, profi
         return promise_many(
             rule, slots, order, lines, second, second_lines, count, profile, started, starts, now
         )
-    if rates[GATE_MS] != 0 and now - slots[slot].submitted < gate(rates, np.int64(slots[slot].need)):
+    if rates[GATE_MS] != 0 and now - slots[slot].submitted < gate(
+        rates, np.int64(slots[slot].need), rates[WHOLE]
+    ):
         return backfill(rule, order, lines, second, second_lines, count, started, starts, now, ALWAYS, ALL)
     promise(count, slot, np.int64(slots[slot].need), now)
     if lines[ONLY].waiting == 1 or count.state[FREE] == 0:

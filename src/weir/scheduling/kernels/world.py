@@ -11,6 +11,7 @@ import numpy as np
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import BLOCK, insert, remove_at
+from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import (
     FREE_RECORDS,
     TASK_BITS,
@@ -120,6 +121,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
     When rows for placements run out, it stops with `signal[WANTED]`: enlarge them and go over the rest.
     """
     starts = 0
+    open_gates(rule, slots, world, now)
     world.signal[REOPENED] = 1
     while world.signal[REOPENED] != 0:
         world.signal[REOPENED] = 0
@@ -162,6 +164,7 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
 
     True if it starts; it is then not in the line.
     """
+    open_gates(rule, slots, world, now)
     know_nothing(world, slots[slot].need)
     if examine(rule, slots, world, slot, now):
         return True
@@ -277,6 +280,9 @@ def withdraw(rule, slots, world, slot):  # type: ignore[no-untyped-def]
 def renew(rule, slots, world, place, now):  # type: ignore[no-untyped-def]
     """Make a pool's promise anew for the same job, by what runs there now."""
     slot = np.int64(world.promise[place].slot)
+    if is_gated(slots, world, slot, place, now):
+        world.promise[place].stale = 0
+        return
     world.promise[place].slot = NOBODY
     if not prove(rule, slots, world, slot, place, now):
         slots[slot].promised = NOBODY
@@ -322,8 +328,37 @@ def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
         world.signal[REOPENED] = 1
         world.promise[place].slot = NOBODY
         reopen(world, place)
-    if prove(rule, slots, world, slot, place, now):
+    if is_gated(slots, world, slot, place, now):
+        world.promise[place].slot = slot
+        world.promise[place].start = ALWAYS
+        world.promise[place].stale = 0
         slots[slot].promised = place
+    elif prove(rule, slots, world, slot, place, now):
+        slots[slot].promised = place
+
+
+@folded
+def is_gated(slots, world, slot, place, now):  # type: ignore[no-untyped-def]
+    """Whether a job has not yet waited long enough to be promised a pool, for as much of it as it takes."""
+    if world.turn[GATE_MS] == 0:
+        return False
+    whole = world.pools[place].nodes * max(1, world.pools[place].devices_per_node)
+    return now - slots[slot].submitted < gate(world.turn, np.int64(slots[slot].size), max(1, whole))
+
+
+@inner
+def open_gates(rule, slots, world, now):  # type: ignore[no-untyped-def]
+    """Give promises to those that have waited long enough by now."""
+    if world.turn[GATE_MS] == 0:
+        return
+    for place in range(len(world.pools)):
+        slot = np.int64(world.promise[place].slot)
+        if (
+            slot >= 0
+            and world.promise[place].start == ALWAYS
+            and not is_gated(slots, world, slot, place, now)
+        ):
+            renew(rule, slots, world, place, now)
 
 
 @inner
