@@ -22,6 +22,7 @@ DEPTH, BLOCKING, COMMITS, IN_ORDER, SECOND, CHANGING, PREDICTS = 0, 1, 2, 3, 4, 
 ONLY = 0
 """The one line that a counted pool has."""
 ALWAYS, ALL = 2**62, 2**31 - 1
+UNKNOWN = -1
 
 
 @inner
@@ -43,7 +44,7 @@ def go_over(rule, rates, slots, order, lines, second, second_lines, count, profi
         count.state[COMMITTED] = -1
         starts = start(rule, order, lines, second, second_lines, count, started, starts, now, slots, slot)
     if rule[DEPTH] == 0 and rule[BLOCKING] == 0:
-        return backfill(rule, order, lines, second, second_lines, count, started, starts, now, ALWAYS, ALL)
+        return backfill(rule, order, lines, second, second_lines, count, started, starts, now, slots)
     while lines[ONLY].head >= 0:
         block = np.int64(lines[ONLY].head)
         at = block * BLOCK + order.block[block].first
@@ -71,14 +72,13 @@ def go_over(rule, rates, slots, order, lines, second, second_lines, count, profi
     if rates[GATE_MS] != 0 and now - slots[slot].submitted < gate(
         rates, np.int64(slots[slot].need), rates[WHOLE]
     ):
-        return backfill(rule, order, lines, second, second_lines, count, started, starts, now, ALWAYS, ALL)
-    promise(count, slot, np.int64(slots[slot].need), now)
+        return backfill(rule, order, lines, second, second_lines, count, started, starts, now, slots)
+    # When that is, is worked out once somebody else could start: mostly nobody could.
+    count.state[PROMISED] = slot
+    count.state[SHADOW] = UNKNOWN
     if lines[ONLY].waiting == 1 or count.state[FREE] == 0:
         return starts
-    window = count.state[SHADOW] - now
-    return backfill(
-        rule, order, lines, second, second_lines, count, started, starts, now, window, count.state[EXTRA]
-    )
+    return backfill(rule, order, lines, second, second_lines, count, started, starts, now, slots)
 
 
 @inner
@@ -124,6 +124,9 @@ def starts_at_once(rule, slots, lines, count, now, slot):  # type: ignore[no-unt
         return -1
     if need > count.state[FREE]:
         return 0
+    if count.state[SHADOW] == UNKNOWN:
+        promised = count.state[PROMISED]
+        promise(count, promised, np.int64(slots[promised].need), now)
     if now + slots[slot].limit > count.state[SHADOW]:
         if need > count.state[EXTRA]:
             return 0
@@ -140,8 +143,8 @@ def ahead(slots, one, other):  # type: ignore[no-untyped-def]
 
 
 @inner
-def backfill(rule, order, lines, second, second_lines, count, started, starts, now, window, extra):  # type: ignore[no-untyped-def]
-    """Start, in order, each job that fits now and either ends within the window or leaves the promise its room."""
+def backfill(rule, order, lines, second, second_lines, count, started, starts, now, slots):  # type: ignore[no-untyped-def]
+    """Start, in order, each job that fits now and either ends before the promised start or leaves that its room."""
     along = order
     along_lines = lines
     if rule[SECOND] != 0:
@@ -149,7 +152,10 @@ def backfill(rule, order, lines, second, second_lines, count, started, starts, n
         along_lines = second_lines
     free = count.state[FREE]
     promised = count.state[PROMISED]
-    bucket = bucket_of(window)
+    window = np.int64(ALWAYS)
+    extra = np.int64(ALL)
+    bucket = BUCKETS - 1
+    known = promised < 0
     block = np.int64(along_lines[ONLY].head)
     while block >= 0 and free > 0:
         after = np.int64(along.block[block].next)
@@ -164,6 +170,13 @@ def backfill(rule, order, lines, second, second_lines, count, started, starts, n
                 need = np.int64(along.entry[at].need)
                 limit = along.entry[at].limit
                 if need <= free and (limit <= window or need <= extra) and along.entry[at].slot != promised:
+                    if not known:
+                        known = True
+                        promise(count, promised, np.int64(slots[promised].need), now)
+                        window = count.state[SHADOW] - now
+                        extra = count.state[EXTRA]
+                        bucket = bucket_of(window)
+                        continue
                     slot = np.int64(along.entry[at].slot)
                     free -= need
                     if limit > window:
@@ -179,7 +192,7 @@ def backfill(rule, order, lines, second, second_lines, count, started, starts, n
             if found == starts and along.block[block].stale != 0 and along_lines[ONLY].waiting > BLOCK:
                 refresh(along, block)
         block = after
-    if promised >= 0:
+    if promised >= 0 and known:
         count.state[EXTRA] = extra
     return starts
 

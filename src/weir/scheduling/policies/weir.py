@@ -7,4 +7,11 @@ on a grid over public logs and on generated loads, and bench/quality.py reports 
 
 from weir.scheduling.policy import Order, Policy
 
-POLICY = Policy("weir", order=Order.PATIENCE, gate_ms=86_400_000)
+POLICY = Policy(
+    "weir",
+    order=Order.PATIENCE,
+    patience_ms=36 * 3_600_000,
+    run_power_milli=300,
+    size_power_milli=50,
+    gate_ms=24 * 3_600_000,
+)
