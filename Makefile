@@ -18,6 +18,9 @@ env: ## make .venv from requirements.lock (the rest does it when needed)
 demo: env ## run a province on this machine, and real work on it
 	@$(BIN)/weir demo $(ARGS)
 
+# A folder of real traces, to test on these too: docs/reference/traces.md.
+WEIR_TRACES ?=
+test: export WEIR_TRACES := $(WEIR_TRACES)
 test: env ## run every test, with coverage
 	@$(BIN)/python -m pytest --cov $(ARGS)
 

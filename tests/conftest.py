@@ -10,7 +10,7 @@ from weir.scheduling import warm_up
 HERE = Path(__file__).parent
 
 # Cheap and telling first: a broken unit should not wait behind a system test.
-ORDER = ("unit", "contract", "system")
+ORDER = ("unit", "contract", "system", "traces")
 
 # A slow machine is no failure (pytest-timeout catches what hangs); what fails in CI can be replayed at home.
 hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
