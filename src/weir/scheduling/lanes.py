@@ -6,6 +6,10 @@ import numpy as np
 
 from weir.scheduling.tables import NOTHING, Classes, Int64s, Nodes, Pass, Table
 
+HALF_LIFE_MS = 7 * 86_400_000
+"""Of what a tenant has used."""
+SHARE_MS = 6 * 3_600_000
+"""By how much a tenant's jobs stand back for each doubling of what he used over the average."""
 NOWHERE = -2
 BLOCK, BUCKETS = 64, 16
 """As in kernels/line.py."""
@@ -113,7 +117,11 @@ class ProvinceTrace(NamedTuple):
     following: Int64s
     preceding: Int64s
     asked: Int64s
-    """When each user's waiting jobs were last predicted anew."""
+    """When each user's waiting jobs were last put in order anew."""
+    tenant: Int64s
+    used: Int64s
+    """What each tenant has used lately, see kernels/shares.py."""
+    share: Int64s
 
 
 class Trace(NamedTuple):
@@ -129,7 +137,11 @@ class Trace(NamedTuple):
     following: Int64s
     preceding: Int64s
     asked: Int64s
-    """When each user's waiting jobs were last predicted anew."""
+    """When each user's waiting jobs were last put in order anew."""
+    tenant: Int64s
+    used: Int64s
+    """What each tenant has used lately, see kernels/shares.py."""
+    share: Int64s
 
 
 def order_of(jobs: int) -> tuple[Order, Table]:
@@ -160,12 +172,18 @@ def profile_of(jobs: int) -> Profile:
     return Profile(np.empty(4 * jobs + 8, _STEP), np.full(jobs, NOTHING, np.int64), np.zeros(1, np.int64))
 
 
-def trace_of(run_ms: Int64s, user: Int64s, group: Int64s) -> Trace:
-    """Nothing has started."""
+def trace_of(run_ms: Int64s, user: Int64s, group: Int64s, tenant: Int64s | None = None) -> Trace:
+    """Nothing has started, and nobody has used anything."""
     jobs = len(run_ms)
-    return Trace(
-        run_ms, np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, END), user, group, *waiting_of(user)
-    )
+    tenants = np.zeros(jobs, np.int64) if tenant is None else tenant
+    start, heap = np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, END)
+    return Trace(run_ms, start, heap, user, group, *waiting_of(user), tenants, *shares_of(tenants))
+
+
+def shares_of(tenant: Int64s) -> tuple[Int64s, Int64s]:
+    """Nobody has used anything: used, share."""
+    share = np.array([0, 0, 0, HALF_LIFE_MS, SHARE_MS], np.int64)
+    return np.zeros(int(tenant.max(initial=0)) + 1, np.int64), share
 
 
 def waiting_of(user: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:

@@ -72,6 +72,8 @@ class Policy:
     """So long a job that would take the whole pool waits before it is promised a start: draining a pool is dear."""
     gate_power: int = 4
     """For smaller jobs, that times the share of the pool to this power."""
+    fair: bool = False
+    """Tenants who lately used more than the average stand back, the more they used."""
     backfill_order: Order | None = None
     """In which order jobs are backfilled, where it is not that of promises."""
     depth: int = 1

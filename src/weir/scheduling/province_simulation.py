@@ -52,6 +52,7 @@ class ProvinceRun:
         self._table = table
         self._order, self._line = lanes.order_of(count)
         predicts = expected is Expected.PREDICTION
+        fair = policy.fair and bool(jobs.tenant.any())
         people = [int(column.max(initial=0)) + 1 if predicts else 0 for column in (jobs.user, jobs.group)]
         self._history = prediction.empty(*people)
         self._rule = np.array(
@@ -61,7 +62,7 @@ class ProvinceRun:
                 1,
                 predicts,
                 _FIXED.get(policy.placement, 0),
-                0,
+                fair,
             ],
             np.int64,
         )
@@ -81,6 +82,8 @@ class ProvinceRun:
             **dict(
                 zip(("first", "following", "preceding", "asked"), lanes.waiting_of(jobs.user), strict=True)
             ),
+            tenant=np.ascontiguousarray(jobs.tenant),
+            **dict(zip(("used", "share"), lanes.shares_of(jobs.tenant), strict=True)),
         )
         self._clock, self._started = np.zeros(5, np.int64), np.empty(count + 1, np.int64)
         places = len(pools)

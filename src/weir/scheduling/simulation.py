@@ -74,9 +74,10 @@ def _simulate_counted(
     table["submitted"] = jobs.submitted_ms[taken]
     table["limit"] = limit_ms
     table["expected"] = limit_ms
-    table["need"] = need[taken]
+    table["need"] = table["size"] = need[taken]
     predicts = expected is Expected.PREDICTION
-    rule, rates = _rule(policy, predicts), rates_of(policy, policy.order, nodes)
+    fair = policy.fair and bool(jobs.tenant.any())
+    rule, rates = _rule(policy, predicts, fair), rates_of(policy, policy.order, nodes)
     order, line = lanes.order_of(count)
     second, second_line = lanes.order_of(count if policy.backfill_order is not None else 0)
     second_rates = rates_of(
@@ -89,10 +90,9 @@ def _simulate_counted(
     scratch = lanes.scratch_of(count if policy.order in CHANGING else 0)
     people = [int(column.max(initial=0)) + 1 if predicts else 0 for column in (jobs.user, jobs.group)]
     history = prediction.empty(*people)
+    columns = (jobs.user, jobs.group, jobs.tenant)
     trace = lanes.trace_of(
-        np.ascontiguousarray(run_ms),
-        np.ascontiguousarray(jobs.user[taken]),
-        np.ascontiguousarray(jobs.group[taken]),
+        np.ascontiguousarray(run_ms), *(np.ascontiguousarray(column[taken]) for column in columns)
     )
     at, started = np.zeros(4, np.int64), np.empty(count + 1, np.int64)
     begun = clock()
@@ -154,7 +154,7 @@ def _one_task(job_class: JobClass) -> JobClass:
     return replace(job_class, tasks=1, data=())
 
 
-def _rule(policy: Policy, predicts: bool) -> Int64s:
+def _rule(policy: Policy, predicts: bool, fair: bool = False) -> Int64s:
     """As kernels/turn.py reads it."""
     return np.array(
         [
@@ -165,6 +165,7 @@ def _rule(policy: Policy, predicts: bool) -> Int64s:
             policy.backfill_order is not None,
             policy.order in CHANGING,
             predicts,
+            fair,
         ],
         np.int64,
     )

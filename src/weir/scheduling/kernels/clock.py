@@ -9,7 +9,8 @@ from weir.scheduling.kernels.counted import give_back, take
 from weir.scheduling.kernels.line import insert, remove
 from weir.scheduling.kernels.prediction import began, learn, predict
 from weir.scheduling.kernels.priority import key_of
-from weir.scheduling.kernels.turn import ONLY, PREDICTS, SECOND, go_over, starts_at_once
+from weir.scheduling.kernels.shares import charge, put_off
+from weir.scheduling.kernels.turn import FAIR, ONLY, PREDICTS, SECOND, go_over, starts_at_once
 
 NEXT, ENDS, NOW, DONE = 0, 1, 2, 3
 PLACES = 4
@@ -75,7 +76,7 @@ def wait(rule, slots, order, lines, second, second_lines, trace, slot):  # type:
     insert(order, lines, slots, ONLY, slot, slots[slot].key, need)
     if rule[SECOND] != 0:
         insert(second, second_lines, slots, ONLY, slot, slots[slot].second, need)
-    if rule[PREDICTS] != 0:
+    if rule[PREDICTS] != 0 or rule[FAIR] != 0:
         join(trace, slot)
 
 
@@ -108,21 +109,24 @@ def leave(trace, slot):  # type: ignore[no-untyped-def]
 
 
 @inner
-def expect(rates, second_rates, slots, history, trace, slot, now):  # type: ignore[no-untyped-def]
-    """Predict a job's run time from what has ended so far, and see where that puts it in the orders."""
-    need = np.int64(slots[slot].need)
-    expected = predict(history, trace.user[slot], trace.group[slot], need, slots[slot].limit, now)
-    put_in_order(rates, second_rates, slots, slot, expected, now)
+def expected_of(rule, slots, history, trace, slot, now):  # type: ignore[no-untyped-def]
+    """How long a job is expected to run, by what has ended so far."""
+    if rule[PREDICTS] == 0:
+        return slots[slot].expected
+    size = np.int64(slots[slot].size)
+    return predict(history, trace.user[slot], trace.group[slot], size, slots[slot].limit, now)
 
 
-@folded
-def put_in_order(rates, second_rates, slots, slot, expected, now):  # type: ignore[no-untyped-def]
-    """Note what is expected of a job, and the keys that this gives it."""
-    need = np.int64(slots[slot].need)
+@inner
+def put_in_order(rule, rates, second_rates, slots, trace, slot, expected, now):  # type: ignore[no-untyped-def]
+    """Note what is expected of a job, and the keys that this and its tenant's share give it."""
+    size = np.int64(slots[slot].size)
     submitted = slots[slot].submitted
     slots[slot].expected = expected
-    slots[slot].key = key_of(rates, submitted, expected, need, now)
-    slots[slot].second = key_of(second_rates, submitted, expected, need, now)
+    slots[slot].key = key_of(rates, submitted, expected, size, now)
+    slots[slot].second = key_of(second_rates, submitted, expected, size, now)
+    if rule[FAIR] != 0:
+        slots[slot].key += put_off(trace, trace.tenant[slot])
 
 
 @inner
@@ -143,11 +147,11 @@ def expect_again(  # type: ignore[no-untyped-def]
         other = slots[slot].second
         need = np.int64(slots[slot].need)
         before = slots[slot].expected
-        expected = predict(history, user, trace.group[slot], need, slots[slot].limit, now)
-        if abs(expected - before) * 8 < before:
+        expected = expected_of(rule, slots, history, trace, slot, now)
+        if rule[FAIR] == 0 and abs(expected - before) * 8 < before:
             slot = trace.following[slot]
             continue
-        put_in_order(rates, second_rates, slots, slot, expected, now)
+        put_in_order(rule, rates, second_rates, slots, trace, slot, expected, now)
         if slots[slot].key != key:
             remove(order, lines, ONLY, slot)
             insert(order, lines, slots, ONLY, slot, slots[slot].key, need)
@@ -161,8 +165,11 @@ def expect_again(  # type: ignore[no-untyped-def]
 def begin(rule, slots, history, trace, clock, slot, now):  # type: ignore[no-untyped-def]
     """A job has started: its end is to come."""
     trace.start[slot] = now
-    if rule[PREDICTS] != 0:
+    if rule[PREDICTS] != 0 or rule[FAIR] != 0:
         leave(trace, slot)
+    if rule[FAIR] != 0:
+        charge(trace, trace.tenant[slot], slots[slot].limit // 1_000 * slots[slot].size, now)
+    if rule[PREDICTS] != 0:
         began(history, trace.user[slot], np.int64(slots[slot].need), slots[slot].limit, now)
     push(trace.heap, clock[ENDS], now + trace.run[slot], slot)
     clock[ENDS] += 1
@@ -196,6 +203,10 @@ def run(  # type: ignore[no-untyped-def]
                     history, trace.user[slot], trace.group[slot], np.int64(slots[slot].need), slots[slot].limit,
                     trace.run[slot], trace.start[slot],
                 )  # fmt: skip
+            if rule[FAIR] != 0:
+                unused = (slots[slot].limit - trace.run[slot]) // 1_000 * slots[slot].size
+                charge(trace, trace.tenant[slot], -unused, trace.start[slot])
+            if rule[PREDICTS] != 0 or rule[FAIR] != 0:
                 expect_again(
                     rule, rates, second_rates, slots, order, lines, second, second_lines, history, trace,
                     trace.user[slot], now,
@@ -209,8 +220,9 @@ def run(  # type: ignore[no-untyped-def]
         if arrival == now and not (single and freed):
             slot = clock[NEXT]
             only = single or slot + 1 == jobs or slots[slot + 1].submitted > now
-            if rule[PREDICTS] != 0:
-                expect(rates, second_rates, slots, history, trace, slot, now)
+            if rule[PREDICTS] != 0 or rule[FAIR] != 0:
+                expected = expected_of(rule, slots, history, trace, slot, now)
+                put_in_order(rule, rates, second_rates, slots, trace, slot, expected, now)
             if only and not freed:
                 starts = starts_at_once(rule, slots, lines, count, now, slot)
             if starts == 1:
@@ -226,8 +238,10 @@ def run(  # type: ignore[no-untyped-def]
                 wait(rule, slots, order, lines, second, second_lines, trace, slot)
                 if single:
                     break
-                if rule[PREDICTS] != 0 and clock[NEXT] < jobs and slots[clock[NEXT]].submitted == now:
-                    expect(rates, second_rates, slots, history, trace, clock[NEXT], now)
+                slot = clock[NEXT]
+                if (rule[PREDICTS] != 0 or rule[FAIR] != 0) and slot < jobs and slots[slot].submitted == now:
+                    expected = expected_of(rule, slots, history, trace, slot, now)
+                    put_in_order(rule, rates, second_rates, slots, trace, slot, expected, now)
         if starts == 0 or lines[ONLY].waiting == 0:
             continue
         starts = go_over(

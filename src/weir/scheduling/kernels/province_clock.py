@@ -11,6 +11,7 @@ from weir.scheduling.kernels.prediction import began, learn, left, predict
 from weir.scheduling.kernels.priority import key_of
 from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.shares import charge, put_off
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
     ALWAYS,
@@ -30,7 +31,7 @@ from weir.scheduling.kernels.world import (
 NOW, DONE, PENDING = 2, 3, 4
 OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
 SCORE, EARLIEST, CHEAPEST, NEAREST = 0, 1, 2, 3
-DEPTH, RACES, SCALES, PREDICTS, PLACEMENT, IN_ORDER = 0, 1, 2, 3, 4, 5
+DEPTH, RACES, SCALES, PREDICTS, PLACEMENT, FAIR = 0, 1, 2, 3, 4, 5
 NEVER = 2**62
 
 
@@ -41,7 +42,16 @@ def expect(rule, rates, slots, history, trace, slot, now):  # type: ignore[no-un
         slots[slot].expected = predict(
             history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, now
         )
-    slots[slot].key = key_of(rates, slots[slot].submitted, slots[slot].expected, trace.size[slot], now)
+    slots[slot].key = place_in_order(rule, rates, slots, trace, slot, slots[slot].expected, now)
+
+
+@inner
+def place_in_order(rule, rates, slots, trace, slot, expected, now):  # type: ignore[no-untyped-def]
+    """The key that a job has by what is expected of it and by its tenant's share."""
+    key = key_of(rates, slots[slot].submitted, expected, trace.size[slot], now)
+    if rule[FAIR] != 0:
+        key += put_off(trace, trace.tenant[slot])
+    return key
 
 
 @inner
@@ -53,11 +63,12 @@ def expect_again(rule, rates, slots, order, lines, world, history, trace, user, 
     slot = trace.first[user]
     while slot >= 0:
         before = slots[slot].expected
-        size = trace.size[slot]
-        expected = predict(history, user, trace.group[slot], size, slots[slot].limit, now)
-        if abs(expected - before) * 8 >= before:
+        expected = before
+        if rule[PREDICTS] != 0:
+            expected = predict(history, user, trace.group[slot], trace.size[slot], slots[slot].limit, now)
+        if rule[FAIR] != 0 or abs(expected - before) * 8 >= before:
             slots[slot].expected = expected
-            key = key_of(rates, slots[slot].submitted, expected, size, now)
+            key = place_in_order(rule, rates, slots, trace, slot, expected, now)
             if key != slots[slot].key:
                 remove(order, lines, ONLY, slot)
                 slots[slot].key = key
@@ -72,7 +83,7 @@ def expect_again(rule, rates, slots, order, lines, world, history, trace, user, 
 def come_to_wait(rule, slots, order, lines, world, trace, slot):  # type: ignore[no-untyped-def]
     """A job waits, in the line and among those of its user."""
     wait(order, lines, slots, world, slot)
-    if rule[PREDICTS] != 0:
+    if rule[PREDICTS] != 0 or rule[FAIR] != 0:
         join(trace, slot)
 
 
@@ -148,8 +159,11 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
     trace.pool[slot] = place
     push(trace.heap, clock[ENDS], now + lasts, slot)
     clock[ENDS] += 1
-    if rule[PREDICTS] != 0:
+    if rule[PREDICTS] != 0 or rule[FAIR] != 0:
         leave(trace, slot)
+    if rule[FAIR] != 0:
+        charge(trace, trace.tenant[slot], slots[slot].limit // 1_000 * slots[slot].size, now)
+    if rule[PREDICTS] != 0:
         began(history, trace.user[slot], trace.size[slot], slots[slot].limit, now)
     if rule[PLACEMENT] != SCORE:
         held = amount(world, job_class, place)
@@ -174,6 +188,10 @@ def finish(rule, rates, slots, order, lines, world, history, trace, slot, now): 
             history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, trace.run[slot],
             trace.start[slot],
         )  # fmt: skip
+    if rule[FAIR] != 0:
+        unused = (slots[slot].limit - trace.run[slot]) // 1_000 * slots[slot].size
+        charge(trace, trace.tenant[slot], -unused, trace.start[slot])
+    if rule[PREDICTS] != 0 or rule[FAIR] != 0:
         expect_again(rule, rates, slots, order, lines, world, history, trace, trace.user[slot], now)
 
 
@@ -220,7 +238,7 @@ def run(  # type: ignore[no-untyped-def]
                         world.signal[REOPENED] = 0
                         if arrive(rule, slots, order, lines, world, slot, now):
                             begin(rule, slots, world, history, trace, clock, slot, now)
-                        elif rule[PREDICTS] != 0:
+                        elif rule[PREDICTS] != 0 or rule[FAIR] != 0:
                             join(trace, slot)
                     else:
                         know_nothing(world, slots[slot].need)

@@ -18,7 +18,7 @@ from weir.scheduling.kernels.line import BLOCK, BUCKETS, bucket_of, refresh, rem
 from weir.scheduling.kernels.priority import GATE_MS, WHOLE, gate, key_of
 from weir.scheduling.kernels.profile import earliest, fits_now, occupy, unwind
 
-DEPTH, BLOCKING, COMMITS, IN_ORDER, SECOND, CHANGING, PREDICTS = 0, 1, 2, 3, 4, 5, 6
+DEPTH, BLOCKING, COMMITS, IN_ORDER, SECOND, CHANGING, PREDICTS, FAIR = 0, 1, 2, 3, 4, 5, 6, 7
 ONLY = 0
 """The one line that a counted pool has."""
 ALWAYS, ALL = 2**62, 2**31 - 1

@@ -1,8 +1,9 @@
 """`weir`: the default. Jobs go by when their patience ends, which grows slowly with their expected run and size.
 
 Short and small jobs go ahead, yet a job is overtaken only by jobs that came within its own patience. A job that would
-take nearly all of a pool waits a while before the pool is drained for it. The constants are frozen: they were chosen
-on a grid over public logs and on generated loads, and bench/quality.py reports what they are worth.
+take nearly all of a pool waits a while before the pool is drained for it. Where there are several tenants, those who
+lately used more than the average stand back. The constants are frozen: they were chosen on a grid with each reported
+log left out in turn, and `python -m bench quality` reports what they are worth.
 """
 
 from weir.scheduling.policy import Order, Policy
@@ -14,4 +15,5 @@ POLICY = Policy(
     run_power_milli=300,
     size_power_milli=50,
     gate_ms=24 * 3_600_000,
+    fair=True,
 )
