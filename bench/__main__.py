@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,11 @@ from bench import (
     kill,
     latency,
     live_array,
+    prediction,
+    published,
+    rounds,
     simulation,
+    speed,
     submission,
     take_over,
     throughput,
@@ -34,22 +39,35 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "take-over": take_over.measure,
     "simulation": simulation.measure,
     "kill": kill.measure,
+    "prediction": prediction.measure,
+    "speed": speed.measure,
+    "published": published.measure,
+    "rounds": rounds.measure,
 }
+ON_REQUEST = ("published", "rounds")
+"""Measured only when named: they take minutes, and say how good the core is, not how fast."""
+NEED_TRACES = ("published", "rounds")
 
 
 def main() -> int:
     """Run the measurements that were asked for, or all."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("only", nargs="*", metavar="NAME", help="measure only these")
+    parser.add_argument(
+        "only", nargs="*", metavar="NAME", help="measure only these (without any: all but those on request)"
+    )
     parser.add_argument("--list", action="store_true", help="name the measurements")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.list:
-        print("\n".join(MEASUREMENTS))
+        print("\n".join(f"{name} (on request)" if name in ON_REQUEST else name for name in MEASUREMENTS))
         return 0
     unknown = [name for name in options.only if name not in MEASUREMENTS]
     if unknown:
         parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
+    chosen = options.only or [name for name in MEASUREMENTS if name not in ON_REQUEST]
+    traceless = [name for name in chosen if name in NEED_TRACES and not os.environ.get("WEIR_TRACES")]
+    if traceless:
+        parser.error(f"{traceless[0]} needs recorded work: name the folder of traces in WEIR_TRACES")
 
     about = {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -58,7 +76,7 @@ def main() -> int:
     }
     about.update(machine())
     figures: list[Figure] = []
-    for name in options.only or MEASUREMENTS:
+    for name in chosen:
         began = time.monotonic()
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         figures += MEASUREMENTS[name](options.seed)
@@ -67,7 +85,7 @@ def main() -> int:
     table, kept = _table(figures)
     print(table)
     RESULTS.mkdir(exist_ok=True)
-    stem = "all" if not options.only else "-".join(sorted(options.only))
+    stem = "all" if not options.only else "only-" + "-".join(sorted(options.only))
     rows = [{"name": f.name, "value": f.value, "unit": f.unit, "how": f.how} for f in figures]
     document = {**about, "figures": rows}
     (RESULTS / f"{stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
