@@ -19,7 +19,17 @@ from types import ModuleType
 from typing import Any
 
 _ROOMS = ("scheduling", "units")
-_KERNELS = ("queue", "room", "running", "cycle", "question", "clock", "prediction", "province_clock")
+_KERNELS = (
+    "coming",
+    "queue",
+    "room",
+    "running",
+    "cycle",
+    "question",
+    "clock",
+    "prediction",
+    "province_clock",
+)
 
 
 @cache

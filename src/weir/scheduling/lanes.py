@@ -28,7 +28,6 @@ _ENTRY = np.dtype(
 _BLOCK = np.dtype([(name, np.int32) for name in ("first", "end", "next", "previous", "stale")], align=True)
 _LINE = np.dtype([(name, np.int64) for name in ("head", "tail", "waiting")], align=True)
 _RUN = np.dtype([("end", np.int64), ("slot", np.int32), ("need", np.int32)], align=True)
-END = np.dtype([("time", np.int64), ("slot", np.int64)], align=True)
 _STEP = np.dtype([("time", np.int64), ("free", np.int64)], align=True)
 
 
@@ -108,7 +107,8 @@ class ProvinceTrace(NamedTuple):
     end: Int64s
     due: Int64s
     pool: Int64s
-    heap: Table
+    heap: Int64s
+    """The ends to come, see kernels/coming.py."""
     size: Int64s
     user: Int64s
     group: Int64s
@@ -129,7 +129,8 @@ class Trace(NamedTuple):
 
     run: Int64s
     start: Int64s
-    heap: Table
+    heap: Int64s
+    """The ends to come, see kernels/coming.py."""
     user: Int64s
     group: Int64s
     first: Int64s
@@ -176,7 +177,7 @@ def trace_of(run_ms: Int64s, user: Int64s, group: Int64s, tenant: Int64s | None 
     """Nothing has started, and nobody has used anything."""
     jobs = len(run_ms)
     tenants = np.zeros(jobs, np.int64) if tenant is None else tenant
-    start, heap = np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, END)
+    start, heap = np.full(jobs, NOTHING, np.int64), np.empty(jobs + 1, np.int64)
     return Trace(run_ms, start, heap, user, group, *waiting_of(user), tenants, *shares_of(tenants))
 
 

@@ -75,7 +75,7 @@ class ProvinceRun:
             end=column.copy(),
             due=column.copy(),
             pool=column.copy(),
-            heap=np.empty(count + 1, lanes.END),
+            heap=np.empty(count + 1, np.int64),
             size=np.ascontiguousarray(size[jobs.job_class]) if count else column,
             user=np.ascontiguousarray(jobs.user),
             group=np.ascontiguousarray(jobs.group),
@@ -147,9 +147,9 @@ class ProvinceRun:
                 self._started, place,
             )  # fmt: skip
             running = self._trace.heap[: self._clock[clock.ENDS]]
-            kept = running[~np.isin(running["slot"], self._started[:lost])]
+            kept = running[~np.isin(running & kernel("coming").SLOT_MASK, self._started[:lost])]
             # What is sorted is a heap.
-            self._trace.heap[: len(kept)] = np.sort(kept, order=["time", "slot"])
+            self._trace.heap[: len(kept)] = np.sort(kept)
             self._clock[clock.ENDS] = len(kept)
         self._clock[clock.NOW], self._clock[clock.PENDING] = change.at_ms, 1
 

@@ -21,6 +21,9 @@ from weir.scheduling.simulated import (
     rates_of,
 )
 
+MOST_JOBS = 1 << 22
+LATEST_MS = 1 << 40
+"""As kernels/coming.py holds them: 34 years of simulated time, and as much again for what then waits."""
 _EVENTS_BETWEEN_NEWS = 1 << 18
 
 
@@ -125,6 +128,14 @@ def _check(jobs: SimulatedJobs) -> None:
             raise ValueError(f"{name}: the columns of simulated jobs are int64 and of equal length")
     if not len(jobs.run_ms):
         return
+    if (
+        len(jobs.run_ms) > MOST_JOBS
+        or int(jobs.submitted_ms[0]) < 0
+        or int(jobs.submitted_ms[-1]) >= LATEST_MS
+    ):
+        raise ValueError(
+            f"submitted_ms: a simulation takes at most {MOST_JOBS} jobs, submitted between 0 and {LATEST_MS} ms"
+        )
     if bool((np.diff(jobs.submitted_ms) < 0).any()):
         raise ValueError("submitted_ms: jobs come in order of submission")
     if int(jobs.run_ms.min()) < 1 or bool((jobs.run_ms > jobs.limit_ms).any()):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.coming import pop, push, slot_of, time_of
 from weir.scheduling.kernels.compiled import bare
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
@@ -18,44 +19,6 @@ FAR = 2**62
 ASKED_EVERY_MS = 60_000
 NOWHERE = -2
 """What precedes a job that does not wait."""
-
-
-@folded
-def push(heap, size, time, slot):  # type: ignore[no-untyped-def]
-    """Put an end among the coming ones; by time, then slot."""
-    at = size
-    while at > 0:
-        above = (at - 1) >> 1
-        if heap[above].time < time or (heap[above].time == time and heap[above].slot < slot):
-            break
-        heap[at] = heap[above]
-        at = above
-    heap[at].time = time
-    heap[at].slot = slot
-
-
-@folded
-def pop(heap, size):  # type: ignore[no-untyped-def]
-    """Take the first of the coming ends away; `size` is how many there were."""
-    last = size - 1
-    time = heap[last].time
-    slot = heap[last].slot
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= last:
-            break
-        if child + 1 < last and (
-            heap[child + 1].time < heap[child].time
-            or (heap[child + 1].time == heap[child].time and heap[child + 1].slot < heap[child].slot)
-        ):
-            child += 1
-        if time < heap[child].time or (time == heap[child].time and slot <= heap[child].slot):
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at].time = time
-    heap[at].slot = slot
 
 
 @bare
@@ -188,13 +151,13 @@ def run(  # type: ignore[no-untyped-def]
     events = 0
     while events < budget:
         arrival = slots[clock[NEXT]].submitted if clock[NEXT] < jobs else FAR
-        end = trace.heap[0].time if clock[ENDS] > 0 else FAR
+        end = time_of(trace.heap[0]) if clock[ENDS] > 0 else FAR
         now = min(arrival, end)
         if now == FAR:
             return True
         freed = False
-        while clock[ENDS] > 0 and trace.heap[0].time == now:
-            slot = np.int64(trace.heap[0].slot)
+        while clock[ENDS] > 0 and time_of(trace.heap[0]) == now:
+            slot = slot_of(trace.heap[0])
             pop(trace.heap, clock[ENDS])
             clock[ENDS] -= 1
             give_back(count, slot, trace.start[slot] + slots[slot].limit)

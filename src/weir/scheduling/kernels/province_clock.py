@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from weir.scheduling.kernels.clock import ASKED_EVERY_MS, ENDS, FAR, NEXT, join, leave, pop, push
+from weir.scheduling.kernels.clock import ASKED_EVERY_MS, ENDS, FAR, NEXT, join, leave
+from weir.scheduling.kernels.coming import pop, push, slot_of, time_of
 from weir.scheduling.kernels.compiled import bare
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
@@ -208,7 +209,7 @@ def run(  # type: ignore[no-untyped-def]
     events = 0
     while events < budget:
         arrival = slots[clock[NEXT]].submitted if clock[NEXT] < jobs else FAR
-        ending = trace.heap[0].time if clock[ENDS] > 0 else FAR
+        ending = time_of(trace.heap[0]) if clock[ENDS] > 0 else FAR
         now = min(arrival, ending)
         if clock[PENDING] != 0:
             now = clock[NOW]
@@ -217,8 +218,8 @@ def run(  # type: ignore[no-untyped-def]
         freed = clock[PENDING] != 0
         if clock[PENDING] == 0:
             clock[NOW] = now
-            while clock[ENDS] > 0 and trace.heap[0].time == now:
-                slot = np.int64(trace.heap[0].slot)
+            while clock[ENDS] > 0 and time_of(trace.heap[0]) == now:
+                slot = slot_of(trace.heap[0])
                 pop(trace.heap, clock[ENDS])
                 clock[ENDS] -= 1
                 finish(rule, rates, slots, order, lines, world, history, trace, slot, now)

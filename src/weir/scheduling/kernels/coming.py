@@ -1,0 +1,59 @@
+"""The ends that are to come, as a heap of single numbers: an end's time, and in the lowest bits whose it is."""
+
+from weir.scheduling.kernels.compiled import bare_folded as folded
+
+SLOT_BITS = 22
+SLOT_MASK = 2**SLOT_BITS - 1
+"""So many jobs at most; times then go up to 2**41 ms, that is, to 2039 where they count from 1970."""
+
+
+@folded
+def time_of(end):  # type: ignore[no-untyped-def]
+    """When an end comes."""
+    return end >> SLOT_BITS
+
+
+@folded
+def slot_of(end):  # type: ignore[no-untyped-def]
+    """Whose end it is."""
+    return end & SLOT_MASK
+
+
+@folded
+def push(heap, size, time, slot):  # type: ignore[no-untyped-def]
+    """Put an end among the coming ones; `size` is how many there were."""
+    end = (time << SLOT_BITS) | slot
+    at = size
+    while at > 0:
+        above = (at - 1) >> 1
+        if heap[above] < end:
+            break
+        heap[at] = heap[above]
+        at = above
+    heap[at] = end
+
+
+@folded
+def pop(heap, size):  # type: ignore[no-untyped-def]
+    """Take the first of the coming ends away; `size` is how many there were.
+
+    The gap goes down to a leaf along the lesser children, and the last end goes up from there: it mostly stays low.
+    """
+    last = size - 1
+    end = heap[last]
+    at = 0
+    child = 1
+    while child < last:
+        other = child + 1
+        if other < last:
+            child += 1 if heap[other] < heap[child] else 0
+        heap[at] = heap[child]
+        at = child
+        child = 2 * at + 1
+    while at > 0:
+        above = (at - 1) >> 1
+        if heap[above] < end:
+            break
+        heap[at] = heap[above]
+        at = above
+    heap[at] = end
