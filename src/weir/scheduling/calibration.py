@@ -1,11 +1,12 @@
-"""What forecasts are worth, learnt from how earlier ones turned out: adaptive conformal calibration.
+"""What forecasts are worth, learnt from how earlier ones turned out: online conformal calibration.
 
 Of each stratum and level it keeps an offset, in octaves of the time still to wait. A job that starts tells of the
-forecasts that were issued for it: where the quantile of level p was too early the offset rises by p steps, else it
-falls by 1 - p. So in the long run the share of jobs that start before it is p, whatever the futures lack and however
-late the news comes: I. Gibbs and E. Candès, Adaptive conformal inference under distribution shift, NeurIPS 2021; with
-quantile tracking on the scale of the forecast as in A. Angelopoulos, E. Candès and R. Tibshirani, Conformal PID
-control for time series prediction, NeurIPS 2023.
+forecasts that were issued for it: where the quantile of level p, moved by the offset as it is now, would have been too
+early, the offset rises by p steps, else it falls by 1 - p. So in the long run the share of jobs that start before it
+is p, whatever the futures lack: I. Gibbs and E. Candès, Adaptive conformal inference under distribution shift,
+NeurIPS 2021, as quantile tracking (A. Angelopoulos, E. Candès and R. Tibshirani, Conformal PID control for time series
+prediction, NeurIPS 2023). News comes late and in bursts, as all jobs of one backlog start; judging it by the present
+offset, rather than by what was issued, keeps a thousand late answers from moving an offset a thousand times too far.
 """
 
 from typing import NamedTuple
@@ -54,15 +55,17 @@ def calibrated(calibration: Calibration, stratum: Int64s, raw_ms: Int64s) -> Int
     return shifted_ms
 
 
-def learnt(calibration: Calibration, stratum: Int64s, issued_ms: Int64s, waited_ms: Int64s) -> Calibration:
+def learnt(calibration: Calibration, stratum: Int64s, raw_ms: Int64s, waited_ms: Int64s) -> Calibration:
     """The calibration after jobs have started, told in a stated order (say by start, then job).
 
-    issued_ms: [forecast, level] the time still to wait as it was issued; waited_ms: [forecast] what it came to.
+    stratum, raw_ms: [forecast], [forecast, level] as the forecast was issued with; waited_ms: [forecast] how long it
+    then was until the start. Tell of each job the forecasts that were issued at submission and at about half and nine
+    tenths of its wait, known once it starts: then those that have waited long are calibrated too.
     """
     offset, told = calibration.offset.copy(), calibration.told.copy()
     levels = np.array(LEVELS_MILLI, np.int64)
     kernel_of("scheduling", "forecast").correct(
-        offset, told, levels, stratum, np.ascontiguousarray(issued_ms), waited_ms
+        offset, told, levels, stratum, np.ascontiguousarray(raw_ms), waited_ms
     )
     return Calibration(offset, told)
 

@@ -25,6 +25,8 @@ Int32s = NDArray[np.int32]
 FUTURES = 64
 FIRST = 10_000
 """So many waiting jobs, the first in order, are followed through futures; the rest are told by class and position."""
+ON_REQUEST = 500
+"""So many are followed when one job is asked about and there is no time for more."""
 DAY_MS = 86_400_000
 DAYS = 14
 """So many past days may happen again."""
@@ -35,6 +37,8 @@ _HORIZON_DAYS = 28
 _LEAST_ARRIVALS = 4_096
 _RUNNING_LUCK, _ARRIVED_LUCK = 1 << 40, 1 << 41
 """Above any job's number, so that no two draws have the same."""
+_LEANING = 1
+"""Eighths."""
 _SMALL_CLASS = 32
 _FRACTION = 12
 
@@ -112,7 +116,8 @@ class Forecast:
     start_ms: Int64s
     """[job, level] with the levels of `calibration.LEVELS_MILLI`: 2.5, 10, 25, 50, 75, 90 and 97.5 %."""
     stratum: Int64s
-    """What `calibration.learnt` is told of it when the job starts."""
+    raw_ms: Int64s
+    """[job, level] the time left before calibration. `calibration.learnt` is told both when the job starts."""
     followed: NDArray[np.bool_]
     """Whether the job was followed through futures; otherwise it is told by its class and position."""
 
@@ -146,13 +151,17 @@ def forecast(
     seed: int,
     futures: int = FUTURES,
     asked: Int64s | None = None,
+    first: int = FIRST,
 ) -> Forecast:
     """The ranges of the jobs of these numbers (by default of all that wait, in the order of `waiting`).
+
+    first: how many are followed through futures; with `ON_REQUEST` of them an answer about one job takes well under
+    500 ms however many wait.
 
     The same input gives the same answer on any machine. Raises ValueError that names what is wrong: a column of the
     wrong kind, a job that the pool can never hold, more running than there is room, a number that does not wait.
     """
-    _check(present, past, futures)
+    _check(present, past, futures, first)
     waiting, now = present.waiting, present.now_ms
     order = _in_order(present)
     if asked is None:
@@ -165,20 +174,23 @@ def forecast(
             raise ValueError("asked: not all of these jobs wait")
     position = np.empty(len(waiting.job), np.int64)
     position[order] = np.arange(len(order))
-    followed = position[rows] < FIRST
+    followed = position[rows] < first
     raw_ms = np.zeros((len(rows), len(LEVELS_MILLI)), np.int64)
     whole_head = asked is None or not bool(followed.all())
-    wanted = order[:FIRST] if whole_head else rows
+    wanted = order[:first] if whole_head else rows
     if len(rows):
-        left_ms = starts(present, past, seed, futures, wanted) - now
+        left_ms = starts(present, past, seed, futures, wanted, first) - now
+        told_ms = leaned(
+            quantiles(left_ms), starts(present, past, seed, 1, wanted, first, on_limits=True) - now
+        )
         if whole_head:
-            raw_ms[followed] = quantiles(left_ms)[position[rows[followed]]]
+            raw_ms[followed] = told_ms[position[rows[followed]]]
             raw_ms[~followed] = _tail(present, order, left_ms, position[rows[~followed]])
         else:
-            raw_ms[:] = quantiles(left_ms)
+            raw_ms = told_ms
     stratum = strata_of(raw_ms, now - waiting.submitted_ms[rows])
     moved_ms = calibrated(calibration, stratum, raw_ms)
-    return Forecast(now, futures, waiting.job[rows], now + moved_ms, stratum, followed)
+    return Forecast(now, futures, waiting.job[rows], now + moved_ms, stratum, raw_ms, followed)
 
 
 def reserved(present: Present, past: Past) -> Int64s:
@@ -186,7 +198,7 @@ def reserved(present: Present, past: Past) -> Int64s:
 
     A column over `waiting`; -1 beyond the first.
     """
-    _check(present, past, 1)
+    _check(present, past, 1, 1)
     first = _in_order(present)[:FIRST]
     answer = np.full(len(present.waiting.job), -1, np.int64)
     answer[first] = starts(present, past, 0, 1, first, on_limits=True)[:, 0]
@@ -194,14 +206,22 @@ def reserved(present: Present, past: Past) -> Int64s:
 
 
 def starts(
-    present: Present, past: Past, seed: int, futures: int, rows: Int64s, *, on_limits: bool = False
+    present: Present,
+    past: Past,
+    seed: int,
+    futures: int,
+    rows: Int64s,
+    first: int = FIRST,
+    *,
+    on_limits: bool = False,
 ) -> Int64s:
-    """[row, future] when these rows of `waiting`, all among the first `FIRST` in order, start in each future, in ms.
+    """[row, future] when these rows of `waiting`, all among the first in order, start in each future, in ms.
 
+    first: how many of those that wait are in the futures at all.
     on_limits: everything runs to its limit and nothing else comes. The input is not checked.
     """
     waiting, running, arrivals, now = present.waiting, present.running, present.arrivals, present.now_ms
-    in_order = _in_order(present)[:FIRST]
+    in_order = _in_order(present)[:first]
     by_end = np.lexsort((running.placed_ms, running.placed_ms + running.limit_ms))
     count, runs = len(in_order), len(by_end)
     days, day_of = (0, np.zeros(1, np.int64)) if on_limits else _past_days(arrivals, now)
@@ -248,6 +268,16 @@ def quantiles(left_ms: Int64s) -> Int64s:
     high = np.minimum(low + 1, futures - 1)
     step = ordered[:, high] - ordered[:, low]
     return np.ascontiguousarray(ordered[:, low] + step * (place % 1_000) // 1_000)
+
+
+def leaned(raw_ms: Int64s, reserved_ms: Int64s) -> Int64s:
+    """[row, level] time still to wait, moved an eighth of the way to what is reserved on limits: [row, 1].
+
+    What runs longest is what futures know least of, and a reservation on limits knows the longest it can take.
+    """
+    moved_ms = raw_ms.copy()
+    _kernel().lean(moved_ms, np.ascontiguousarray(reserved_ms[:, 0]), _LEANING)
+    return moved_ms
 
 
 def _lived(
@@ -368,9 +398,9 @@ def _tail(present: Present, order: Int64s, left_ms: Int64s, position: Int64s) ->
     return answer
 
 
-def _check(present: Present, past: Past, futures: int) -> None:
-    if futures < 1:
-        raise ValueError(f"futures: {futures} is not 1 or more")
+def _check(present: Present, past: Past, futures: int, first: int) -> None:
+    if min(futures, first) < 1:
+        raise ValueError(f"futures, first: {futures} and {first} are not 1 or more")
     for table in (present.running, present.waiting, present.arrivals):
         name = type(table).__name__.lower()
         columns = {each.name: getattr(table, each.name) for each in fields(table)}
@@ -396,6 +426,7 @@ def _check(present: Present, past: Past, futures: int) -> None:
 __all__ = [
     "FIRST",
     "FUTURES",
+    "ON_REQUEST",
     "Arrivals",
     "Forecast",
     "Past",
@@ -403,6 +434,7 @@ __all__ = [
     "Running",
     "Waiting",
     "forecast",
+    "leaned",
     "no_past",
     "quantiles",
     "remember",

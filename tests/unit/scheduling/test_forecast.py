@@ -127,16 +127,14 @@ def test_arrivals_that_overtake_make_it_later() -> None:
     assert busy.start_ms[0, 3] > calm.start_ms[0, 3] + HOUR
 
 
-def test_the_tail_is_told_by_class_and_position(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tail_is_told_by_class_and_position() -> None:
     queue = waiting(*((1 + i % 8, HOUR) for i in range(400)))
     now = present(BUSY, queue)
     whole = fc.forecast(now, taught(), cal.uncalibrated(), seed=1)
-    monkeypatch.setattr(fc, "FIRST", 200)
-    found = fc.forecast(now, taught(), cal.uncalibrated(), seed=1)
+    found = fc.forecast(now, taught(), cal.uncalibrated(), seed=1, first=200)
     assert found.followed.tolist() == [True] * 200 + [False] * 200
-    assert fc.forecast(now, taught(), cal.uncalibrated(), seed=1, asked=column([350])).start_ms.tolist() == [
-        found.start_ms[349].tolist()
-    ]
+    alone = fc.forecast(now, taught(), cal.uncalibrated(), seed=1, asked=column([350]), first=200)
+    assert alone.start_ms.tolist() == [found.start_ms[349].tolist()]
     left, true = found.start_ms[200:, 3] - NOW, whole.start_ms[200:, 3] - NOW
     assert (np.abs(left - true) < true // 4).mean() > 0.8
 
@@ -162,7 +160,7 @@ def test_wrong_input_is_named() -> None:
             fc.forecast(wrong, past, cal.uncalibrated(), seed=1)
     with pytest.raises(ValueError, match="asked: not all"):
         fc.forecast(good, past, cal.uncalibrated(), seed=1, asked=column([2]))
-    with pytest.raises(ValueError, match="futures: 0"):
+    with pytest.raises(ValueError, match="futures, first: 0 and"):
         fc.forecast(good, past, cal.uncalibrated(), seed=1, futures=0)
 
 
@@ -187,11 +185,11 @@ def test_calibrated_ranges_hold_as_often_as_they_say(bias: int, delay: int, seed
         issued[i] = cal.calibrated(state, stratum[i : i + 1], raw[i : i + 1])[0]
         if i >= delay:
             row = slice(i - delay, i - delay + 1)
-            state = cal.learnt(state, stratum[row], issued[row], true[row])
+            state = cal.learnt(state, stratum[row], raw[row], true[row])
     last = slice(count // 3, count)
     for low, high, share in ((0, 6, 0.95), (1, 5, 0.8), (2, 4, 0.5)):
         held = (true[last] >= issued[last, low]) & (true[last] <= issued[last, high])
-        assert abs(held.mean() - share) < 0.03
+        assert abs(held.mean() - share) < 0.05
 
 
 def test_learning_changes_nothing_in_place() -> None:

@@ -22,14 +22,14 @@ _ENOUGH = 16
 """Arrivals that are drawn ahead, and events that happen between two looks at who has started."""
 _RECENCY = 7
 """Each earlier job of a user weighs so many eighths of the one after it."""
-_OTHERS = 1 << 14
+_OTHERS = 1 << 17
 """What all jobs of others weigh, against 2**19 for the last job of the user if it was exactly alike."""
 _UNKNOWN = 1 << 10
 """What weighs that it may run for anything from now to its limit."""
 _AT_LIMIT = 8
 """So near to its limit, as logarithms, a run was ended by it."""
 _WHETHER_TOGETHER, _TOGETHER, _ALONE, _NOISE, _WHICH_DAY = 1, 2, 3, 4, 5
-"""What is drawn. One half of a user's jobs share their luck in a future, the others each have their own."""
+"""What is drawn. Three of four jobs of a user share their luck in a future, the others each have their own."""
 
 SOON_MS = 60_000
 FARTHEST = 6 * OCTAVE
@@ -146,7 +146,7 @@ def draw(past, seed, first, user, need, limit_ms, elapsed_ms, luck, run_ms):  # 
             weights[at] = total
         for row in range(len(run_ms)):
             future = first + row
-            if chance(seed, future, luck[i], _WHETHER_TOGETHER) & 1 == 0:
+            if chance(seed, future, luck[i], _WHETHER_TOGETHER) & 3 != 0:
                 number = chance(seed, future, user[i], _TOGETHER)
             else:
                 number = chance(seed, future, luck[i], _ALONE)
@@ -283,6 +283,16 @@ def as_logarithm(time_ms):  # type: ignore[no-untyped-def]
 
 
 @entry
+def lean(raw_ms, reserved_ms, eighths):  # type: ignore[no-untyped-def]
+    """Move each quantile, as logarithms, so many eighths of the way to what is reserved on limits."""
+    for i in range(len(reserved_ms)):
+        towards = as_logarithm(reserved_ms[i]) * eighths
+        for level in range(raw_ms.shape[1]):
+            value = (as_logarithm(raw_ms[i, level]) * (8 - eighths) + towards) >> 3
+            raw_ms[i, level] = max(np.int64(0), exponential(value) - SOON_MS)
+
+
+@entry
 def shift(offset, stratum, raw_ms, shifted_ms):  # type: ignore[no-untyped-def]
     """Move each quantile by its stratum's offset, and put those that crossed back in order."""
     levels = raw_ms.shape[1]
@@ -298,19 +308,18 @@ def shift(offset, stratum, raw_ms, shifted_ms):  # type: ignore[no-untyped-def]
 
 
 @entry
-def correct(offset, told, levels_milli, stratum, issued_ms, waited_ms):  # type: ignore[no-untyped-def]
-    """Each forecast moves its stratum's offsets: up where a job started after what was issued, else down."""
+def correct(offset, told, levels_milli, stratum, raw_ms, waited_ms):  # type: ignore[no-untyped-def]
+    """Each forecast moves its stratum's offsets: up where they would put the start too early now, else down."""
     for i in range(len(stratum)):
         row = stratum[i]
         told[row] += 1
         root = 1
-        while (root + 1) * (root + 1) <= told[row]:
+        while root < _SLOWEST and (root + 1) * (root + 1) <= told[row]:
             root += 1
-            if root >= _SLOWEST:
-                break
         step = OCTAVE // (2 * root)
+        waited = as_logarithm(waited_ms[i])
         for level in range(len(levels_milli)):
-            held = 1_000 if waited_ms[i] <= issued_ms[i, level] else 0
+            held = 1_000 if waited <= as_logarithm(raw_ms[i, level]) + offset[row, level] else 0
             moved_to = offset[row, level] + step * (levels_milli[level] - held) // 1_000
             offset[row, level] = max(-FARTHEST, min(FARTHEST, moved_to))
 
