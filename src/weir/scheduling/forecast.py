@@ -25,7 +25,7 @@ Int32s = NDArray[np.int32]
 FUTURES = 64
 FIRST = 10_000
 """So many waiting jobs, the first in order, are followed through futures; the rest are told by class and position."""
-ON_REQUEST = 500
+ON_REQUEST = 1_000
 """So many are followed when one job is asked about and there is no time for more."""
 DAY_MS = 86_400_000
 DAYS = 14
@@ -41,6 +41,8 @@ _LEANING = 1
 """Eighths."""
 _SMALL_CLASS = 32
 _FRACTION = 12
+_LONGEST_MS, _SLOWEST = 1 << 40, 1 << 20
+"""Bounds of the tail's work (35 years) and of the time for each part of it (256 times as long): nothing overflows."""
 
 
 class Past(NamedTuple):
@@ -381,12 +383,12 @@ def _tail(present: Present, order: Int64s, left_ms: Int64s, position: Int64s) ->
     Work is counted in ms of the whole pool; jobs are of one class that need and expect the same within an octave.
     """
     waiting = present.waiting
-    need, expected = waiting.need[order], np.maximum(1, waiting.expected_ms[order])
-    ahead = np.cumsum(-(-need * expected // present.nodes)).astype(np.int64)
+    need, expected = waiting.need[order], np.clip(waiting.expected_ms[order], 1, _LONGEST_MS)
+    ahead = np.minimum(np.cumsum(-(-need * expected // present.nodes)), _LONGEST_MS)
     octave = [np.frexp(column.astype(np.float64))[1].astype(np.int64) for column in (need, expected)]
     kind = octave[0] * 64 + octave[1]
     head = len(left_ms)
-    pace = np.maximum(0, left_ms << _FRACTION) // ahead[:head, None]
+    pace = np.clip((left_ms << _FRACTION) // ahead[:head, None], 0, _SLOWEST)
     everyone = quantiles(pace.reshape(1, -1))[0]
     answer = np.empty((len(position), len(LEVELS_MILLI)), np.int64)
     for each in np.unique(kind[position]):

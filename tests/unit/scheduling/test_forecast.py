@@ -74,6 +74,12 @@ def test_a_job_waits_for_what_runs_as_long_as_such_jobs_ran() -> None:
     assert found.as_of_ms == NOW
 
 
+def test_what_has_outlived_its_limit_ends_at_any_moment() -> None:
+    late = running((8, 2 * HOUR, HOUR))
+    found = fc.forecast(present(late, waiting((8, HOUR))), taught(), cal.uncalibrated(), seed=1)
+    assert (found.start_ms[0] <= NOW + MINUTE).all()
+
+
 def test_ranges_lie_within_each_other() -> None:
     queue = waiting(*((1 + i % 8, HOUR * (1 + i % 3)) for i in range(40)))
     found = fc.forecast(present(BUSY, queue, arrivals(900)), taught(), cal.uncalibrated(), seed=1)
