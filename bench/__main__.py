@@ -17,6 +17,8 @@ from bench import (
     live_array,
     prediction,
     published,
+    quality,
+    quality_province,
     rounds,
     simulation,
     speed,
@@ -41,10 +43,12 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "kill": kill.measure,
     "prediction": prediction.measure,
     "speed": speed.measure,
+    "quality": quality.measure,
+    "quality-province": quality_province.measure,
     "published": published.measure,
     "rounds": rounds.measure,
 }
-ON_REQUEST = ("published", "rounds")
+ON_REQUEST = ("quality", "quality-province", "published", "rounds")
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""
 NEED_TRACES = ("published", "rounds")
 

@@ -46,10 +46,11 @@ def read_log(path: Path, size: int | None = None, *, name: str = "", limit: int 
 
 
 def counted(work: Workload) -> Workload:
-    """The same jobs, each of so many tasks of one processor, whatever else the trace says of them."""
+    """The same jobs, each of so many tasks of one processor, whatever else the trace says; the first comes at 0."""
     sizes, job_class = np.unique(work.size, return_inverse=True)
     return replace(
         work,
+        submit_ms=work.submit_ms - work.submit_ms[:1],
         job_class=job_class.astype(np.int64),
         classes=tuple(processors(count) for count in sizes.tolist()),
     )
