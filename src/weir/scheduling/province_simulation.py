@@ -32,6 +32,9 @@ class ProvinceRun:
         self._single = pass_per_event
         self._state = state = State.empty(policy)
         state.set_pools(pools, links)
+        by_key = sorted(range(len(pools)), key=lambda place: pools[place].key)
+        # The core has the pools in the order of their keys; the last row is for jobs that are in none.
+        self._given = np.array([*by_key, NOTHING], np.int64)
         numbers = np.array([state.class_number(job_class) for job_class in jobs.classes], np.int64)
         count = len(jobs.run_ms)
         classes = state.classes._replace(kept=np.zeros((0, 0), np.uint8))
@@ -155,7 +158,7 @@ class ProvinceRun:
 
     def outcome(self, elapsed_s: float) -> Simulated:
         """What has become of the jobs so far."""
-        return Simulated(self._trace.start, self._trace.end, self._trace.pool, elapsed_s)
+        return Simulated(self._trace.start, self._trace.end, self._given[self._trace.pool], elapsed_s)
 
     def _enlarge(self, records: int) -> None:
         state = self._state

@@ -144,7 +144,7 @@ def _check(jobs: SimulatedJobs) -> None:
 
 def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
     """How many nodes the only pool has, if every job that fits it takes nodes whole; else None."""
-    if len(pools) != 1 or pools[0].closed_because or not jobs.classes:
+    if len(pools) != 1 or pools[0].closed_because:
         return None
     pool = pools[0]
     shape = {(c.devices_milli, c.cores_milli, c.memory_bytes) for c in jobs.classes}

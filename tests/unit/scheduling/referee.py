@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.unit.scheduling.workloads import sizes_of
 from weir.scheduling import Simulated, SimulatedJobs
-from weir.scheduling.inputs import PoolRow
+from weir.scheduling.inputs import JobClass, PoolRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,23 @@ def check_province(workload: SimulatedJobs, found: Simulated, pools: Sequence[Po
         for _, change in sorted(events):
             used = [one + other for one, other in zip(used, change, strict=True)]
             assert all(0 <= each <= row.nodes * most for each, most in zip(used, has, strict=True))
+
+
+def fits(row: PoolRow, need: JobClass) -> bool:
+    """Whether a pool's empty nodes hold all tasks of a class that only asks for devices, cores and memory."""
+    if need.devices_milli % 1_000 and not row.shares:
+        return False
+    most = [need.tasks]
+    if need.devices_milli:
+        a_device = 1_000 // need.devices_milli
+        most.append(
+            a_device * row.devices_per_node
+            if a_device
+            else 1_000 * row.devices_per_node // need.devices_milli
+        )
+    most.append(row.cores_milli_per_node // need.cores_milli)
+    most.append(row.memory_bytes_per_node // need.memory_bytes)
+    return row.nodes * min(most) >= need.tasks
 
 
 def instants(workload: SimulatedJobs, found: Simulated, nodes: int) -> list[Seen]:

@@ -68,10 +68,10 @@ def earliest(profile, now, need, limit):  # type: ignore[no-untyped-def]
     """The first instant from now on at which so many nodes are free for so long."""
     begin = now
     for step in range(find(profile, now), profile.state[USED]):
+        if profile.step[step].time >= begin + limit:
+            break
         if profile.step[step].free < need:
             begin = profile.step[step + 1].time if step + 1 < profile.state[USED] else begin
-        elif profile.step[step].time >= begin + limit:
-            break
     return begin
 
 

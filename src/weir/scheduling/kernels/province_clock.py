@@ -104,7 +104,9 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
             world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
         )
         backlog = np.int64(0)
-        if world.promise[place].slot >= 0 or not has_room(world, place, job_class):
+        # Those that were given to it at this very instant wait too, though none is promised anything yet.
+        waits = world.promise[place].slot >= 0 or world.backlog[place, 2] > 0
+        if waits or not has_room(world, place, job_class):
             work = world.backlog[place, 0] - now * world.backlog[place, 1] + world.backlog[place, 2]
             backlog = max(0, work) // max(1, world.backlog[place, 3])
         if rule[PLACEMENT] == CHEAPEST:
@@ -117,9 +119,27 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
             best = place
             least = first
             second = backlog
+    if best < 0:
+        best = eligible(world, base)
     slots[slot].need = base + max(0, best)
     if best >= 0:
-        world.backlog[best, 2] += expected_work(world, trace, slots, slot, best)
+        queue_up(world, trace, slots, slot, best)
+
+
+@inner
+def eligible(world, base):  # type: ignore[no-untyped-def]
+    """The first pool that a job fits, though it is closed now; -1 if there is none."""
+    for place in range(len(world.pools)):
+        if world.classes.failed[base + place, place] == 0:
+            return place
+    return -1
+
+
+@inner
+def queue_up(world, trace, slots, slot, place):  # type: ignore[no-untyped-def]
+    """Count a job's work among what waits at the pool that it is given to; until it starts, `due` says how much."""
+    trace.due[slot] = expected_work(world, trace, slots, slot, place)
+    world.backlog[place, 2] += trace.due[slot]
 
 
 @folded
@@ -168,21 +188,26 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
         began(history, trace.user[slot], trace.size[slot], slots[slot].limit, now)
     if rule[PLACEMENT] != SCORE:
         held = amount(world, job_class, place)
-        work = expected_work(world, trace, slots, slot, place)
-        trace.due[slot] = now + work // held
+        world.backlog[place, 2] -= trace.due[slot]
+        trace.due[slot] = now + expected_work(world, trace, slots, slot, place) // held
         world.backlog[place, 0] += trace.due[slot] * held
         world.backlog[place, 1] += held
-        world.backlog[place, 2] -= work
+
+
+@inner
+def count_no_more(world, slots, trace, slot):  # type: ignore[no-untyped-def]
+    """A job runs no longer, so it is not among what runs in its pool."""
+    place = trace.pool[slot]
+    held = amount(world, slots[slot].need, place)
+    world.backlog[place, 0] -= trace.due[slot] * held
+    world.backlog[place, 1] -= held
 
 
 @inner
 def finish(rule, rates, slots, order, lines, world, history, trace, slot, now):  # type: ignore[no-untyped-def]
     """A job has ended."""
-    place = trace.pool[slot]
     if rule[PLACEMENT] != SCORE:
-        held = amount(world, slots[slot].need, place)
-        world.backlog[place, 0] -= trace.due[slot] * held
-        world.backlog[place, 1] -= held
+        count_no_more(world, slots, trace, slot)
     end(rule, slots, world, slot)
     if rule[PREDICTS] != 0:
         learn(
@@ -288,6 +313,9 @@ def lose(rule, slots, order, lines, world, history, trace, lost, place):  # type
         slot = lost[i]
         if rule[PREDICTS] != 0:
             left(history, trace.user[slot], trace.size[slot], slots[slot].limit, trace.start[slot])
+        if rule[PLACEMENT] != SCORE:
+            count_no_more(world, slots, trace, slot)
+            queue_up(world, trace, slots, slot, place)
         end(rule, slots, world, slot)
         trace.start[slot] = -1
         trace.end[slot] = -1

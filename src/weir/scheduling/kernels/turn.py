@@ -45,7 +45,8 @@ def go_over(rule, rates, slots, order, lines, second, second_lines, count, profi
         starts = start(rule, order, lines, second, second_lines, count, started, starts, now, slots, slot)
     if rule[DEPTH] == 0 and rule[BLOCKING] == 0:
         return backfill(rule, order, lines, second, second_lines, count, started, starts, now, slots)
-    while lines[ONLY].head >= 0:
+    # Where others have promises too, the first in order must not start at their cost.
+    while rule[DEPTH] <= 1 and lines[ONLY].head >= 0:
         block = np.int64(lines[ONLY].head)
         at = block * BLOCK + order.block[block].first
         need = np.int64(order.entry[at].need)
