@@ -22,14 +22,14 @@ _ENOUGH = 16
 """Arrivals that are drawn ahead, and events that happen between two looks at who has started."""
 _RECENCY = 7
 """Each earlier job of a user weighs so many eighths of the one after it."""
-_OTHERS = 1 << 17
+_OTHERS = 1 << 14
 """What all jobs of others weigh, against 2**19 for the last job of the user if it was exactly alike."""
 _UNKNOWN = 1 << 10
 """What weighs that it may run for anything from now to its limit."""
 _AT_LIMIT = 8
 """So near to its limit, as logarithms, a run was ended by it."""
 _WHETHER_TOGETHER, _TOGETHER, _ALONE, _NOISE, _WHICH_DAY = 1, 2, 3, 4, 5
-"""What is drawn. Three of four jobs of a user share their luck in a future, the others each have their own."""
+"""What is drawn. One half of a user's jobs share their luck in a future, the others each have their own."""
 
 SOON_MS = 60_000
 FARTHEST = 6 * OCTAVE
@@ -146,7 +146,7 @@ def draw(past, seed, first, user, need, limit_ms, elapsed_ms, luck, run_ms):  # 
             weights[at] = total
         for row in range(len(run_ms)):
             future = first + row
-            if chance(seed, future, luck[i], _WHETHER_TOGETHER) & 3 != 0:
+            if chance(seed, future, luck[i], _WHETHER_TOGETHER) & 1 == 0:
                 number = chance(seed, future, user[i], _TOGETHER)
             else:
                 number = chance(seed, future, luck[i], _ALONE)
