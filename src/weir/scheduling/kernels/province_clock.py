@@ -311,6 +311,10 @@ def lose(rule, slots, order, lines, world, history, trace, lost, place):  # type
         run = world.runs[run].next
     for i in range(count):
         slot = lost[i]
+        if rule[FAIR] != 0:
+            charge(
+                trace, trace.tenant[slot], -(slots[slot].limit // 1_000 * slots[slot].size), trace.start[slot]
+            )
         if rule[PREDICTS] != 0:
             left(history, trace.user[slot], trace.size[slot], slots[slot].limit, trace.start[slot])
         if rule[PLACEMENT] != SCORE:
