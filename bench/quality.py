@@ -56,9 +56,9 @@ EASY, WEIR = Way("easy"), Way("weir", "predicted")
 WAYS = (
     EASY,
     Way("easy-sjbf"),
-    Way("conservative", most_jobs=250_000),
+    Way("conservative", most_jobs=80_000),
     Way("saf"),
-    Way("wfp3", most_jobs=250_000),
+    Way("wfp3", most_jobs=80_000),
     Way("weir"),
     WEIR,
     Way("weir", "predicted", "user"),
@@ -236,7 +236,9 @@ def _rows(log: Machine, ways: Sequence[Way], passes: str, seed: int) -> Iterator
     print(f"  {log.name}: {len(log.work):,} jobs on {log.processors:,}", file=sys.stderr, flush=True)
     first: Results | None = None
     for way in ways:
-        if len(log.work) > way.most_jobs:
+        alone = len(log.work.users) < 2 and way.tenants == "user"
+        exact = not log.work.has_estimates and way.estimates == "exact"
+        if len(log.work) > way.most_jobs or alone or exact:
             continue
         began = time.process_time()
         outcome = run(

@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 FIRST_SEED = 100
 LOADS = (0.70, 0.85, 0.95)
 OURS, THEIRS, CHEAPEST = "weir", ("earliest", "race", "cheapest"), "cheapest"
-JOBS, SEEDS = 60_000, 2
+JOBS, SEEDS = 60_000, 3
 HEAVY, LEAST_GAIN, MOST_COST = (0.85, 0.95), 0.30, 1.10
 FEWEST_FOR_INTERVAL = 3
 
