@@ -16,8 +16,7 @@ from weir.scheduling.calibration import LEVELS_MILLI, Calibration, calibrated, s
 from weir.scheduling.compilation import kernel, kernel_of
 from weir.scheduling.inputs import Int64s
 from weir.scheduling.policy import Order, Policy
-from weir.scheduling.simulated import rates_of
-from weir.scheduling.simulation import _rule as rule_of
+from weir.scheduling.simulated import rates_of, rule_of
 from weir.scheduling.tables import Table
 
 Int32s = NDArray[np.int32]

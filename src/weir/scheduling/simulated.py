@@ -81,4 +81,21 @@ def rates_of(policy: Policy, order: Order, whole: int) -> Int64s:
     )
 
 
-__all__ = ["CHANGING", "NEVER", "Expected", "PoolChange", "Simulated", "SimulatedJobs", "rates_of"]
+def rule_of(policy: Policy, predicts: bool, fair: bool = False) -> Int64s:
+    """What kernels/turn.py and kernels/clock.py are to do: its places are named there."""
+    return np.array(
+        [
+            policy.depth,
+            policy.blocking,
+            policy.committed,
+            policy.order is Order.SUBMITTED,
+            policy.backfill_order is not None,
+            policy.order in CHANGING,
+            predicts,
+            fair,
+        ],
+        np.int64,
+    )
+
+
+__all__ = ["CHANGING", "NEVER", "Expected", "PoolChange", "Simulated", "SimulatedJobs", "rates_of", "rule_of"]

@@ -8,8 +8,8 @@ import numpy as np
 from weir.scheduling import lanes, prediction
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolFacts, failed_constraints
-from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
-from weir.scheduling.policy import Order, Policy
+from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
+from weir.scheduling.policy import Policy
 from weir.scheduling.province_simulation import check_province, simulate_province
 from weir.scheduling.simulated import (
     CHANGING,
@@ -19,6 +19,7 @@ from weir.scheduling.simulated import (
     Simulated,
     SimulatedJobs,
     rates_of,
+    rule_of,
 )
 
 MOST_JOBS = 1 << 22
@@ -80,7 +81,7 @@ def _simulate_counted(
     table["need"] = table["size"] = need[taken]
     predicts = expected is Expected.PREDICTION
     fair = policy.fair and bool(jobs.tenant.any())
-    rule, rates = _rule(policy, predicts, fair), rates_of(policy, policy.order, nodes)
+    rule, rates = rule_of(policy, predicts, fair), rates_of(policy, policy.order, nodes)
     order, line = lanes.order_of(count)
     second, second_line = lanes.order_of(count if policy.backfill_order is not None else 0)
     second_rates = rates_of(
@@ -143,7 +144,7 @@ def _check(jobs: SimulatedJobs) -> None:
 
 
 def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
-    """How many nodes the only pool has, if every job that fits it takes nodes whole; else None."""
+    """How many nodes the only pool has, if every job that fits it takes nodes whole, at nominal speed; else None."""
     if len(pools) != 1 or pools[0].closed_because:
         return None
     pool = pools[0]
@@ -154,7 +155,8 @@ def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
         or 2 * devices > 1_000 * pool.devices_per_node
         for devices, cores, memory in shape
     )
-    if not alone or pool.shares:
+    nominal = pool.speed_milli == 1_000 and not any(c.variant_speeds for c in jobs.classes)
+    if not alone or pool.shares or not nominal:
         return None
     facts = PoolFacts.of(pools)
     fits_one = [failed_constraints(facts, {}, _one_task(job_class)) for job_class in jobs.classes]
@@ -163,23 +165,6 @@ def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
 
 def _one_task(job_class: JobClass) -> JobClass:
     return replace(job_class, tasks=1, data=())
-
-
-def _rule(policy: Policy, predicts: bool, fair: bool = False) -> Int64s:
-    """As kernels/turn.py reads it."""
-    return np.array(
-        [
-            policy.depth,
-            policy.blocking,
-            policy.committed,
-            policy.order is Order.SUBMITTED,
-            policy.backfill_order is not None,
-            policy.order in CHANGING,
-            predicts,
-            fair,
-        ],
-        np.int64,
-    )
 
 
 __all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "simulate"]
