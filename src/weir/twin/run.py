@@ -12,8 +12,8 @@ from weir.scheduling.province_simulation import check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
 from weir.scheduling.simulation import simulate
 from weir.twin.changed import PoolEvent
-from weir.twin.outcome import Outcome
-from weir.twin.workload import Workload
+from weir.twin.outcome import NEVER, Outcome
+from weir.twin.workload import Int64s, Workload
 
 ESTIMATES = ("user", "exact", "predicted")
 TENANTS = ("none", "user")
@@ -54,10 +54,12 @@ def run(
     submitted = workload.submit_ms
     if passes == "second":
         submitted = -(-submitted // SECOND_MS) * SECOND_MS
+    # Logs may count from 1970; the core from the first submission, so that times stay small.
+    origin_ms = int(submitted[0]) if len(submitted) else 0
     limit = workload.run_ms if estimates == "exact" else workload.limit_ms
     nobody = np.zeros(len(workload), np.int64)
     jobs = SimulatedJobs(
-        submitted_ms=submitted,
+        submitted_ms=submitted - origin_ms,
         run_ms=workload.run_ms,
         limit_ms=limit,
         job_class=workload.job_class,
@@ -74,7 +76,10 @@ def run(
         NAMED[policy],
         expected=Expected.PREDICTION if estimates == "predicted" else Expected.ESTIMATE,
         pass_per_event=passes == "event",
-        changes=[PoolChange(event.at_ms, event.pool, event.closed_because, event.lost) for event in events],
+        changes=[
+            PoolChange(max(0, event.at_ms - origin_ms), event.pool, event.closed_because, event.lost)
+            for event in events
+        ],
         progress=progress,
         clock=time.perf_counter,
     )
@@ -85,11 +90,15 @@ def run(
         estimates=estimates,
         tenants=tenants,
         passes=passes,
-        start_ms=simulated.start_ms,
-        end_ms=simulated.end_ms,
+        start_ms=_counted_from(origin_ms, simulated.start_ms),
+        end_ms=_counted_from(origin_ms, simulated.end_ms),
         pool=simulated.pool,
         simulated_s=simulated.elapsed_s,
     )
+
+
+def _counted_from(origin_ms: int, times_ms: Int64s) -> Int64s:
+    return np.where(times_ms == NEVER, NEVER, times_ms + origin_ms)
 
 
 def _check(field: str, value: str, accepted: tuple[str, ...]) -> None:
