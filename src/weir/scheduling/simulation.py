@@ -22,9 +22,9 @@ from weir.scheduling.simulated import (
     rule_of,
 )
 
-MOST_JOBS = 1 << 22
-LATEST_MS = 1 << 40
-"""As kernels/coming.py holds them: 34 years of simulated time, and as much again for what then waits."""
+MOST_JOBS = 1 << 21
+LATEST_MS = 1 << 41
+"""As kernels/coming.py holds them: 69 years of simulated time, and as much again for what then waits."""
 _EVENTS_BETWEEN_NEWS = 1 << 18
 
 
@@ -167,4 +167,4 @@ def _one_task(job_class: JobClass) -> JobClass:
     return replace(job_class, tasks=1, data=())
 
 
-__all__ = ["NEVER", "Expected", "Simulated", "SimulatedJobs", "simulate"]
+__all__ = ["LATEST_MS", "MOST_JOBS", "NEVER", "Expected", "Simulated", "SimulatedJobs", "simulate"]

@@ -10,7 +10,7 @@ from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policies import NAMED
 from weir.scheduling.province_simulation import check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
-from weir.scheduling.simulation import simulate
+from weir.scheduling.simulation import LATEST_MS, MOST_JOBS, simulate
 from weir.twin.changed import PoolEvent
 from weir.twin.outcome import NEVER, Outcome
 from weir.twin.workload import Int64s, Workload
@@ -56,6 +56,15 @@ def run(
         submitted = -(-submitted // SECOND_MS) * SECOND_MS
     # Logs may count from 1970; the core from the first submission, so that times stay small.
     origin_ms = int(submitted[0]) if len(submitted) else 0
+    if len(workload) > MOST_JOBS:
+        raise refused(
+            "jobs", len(workload), f"a run takes at most {MOST_JOBS:,} jobs; take fewer with --jobs"
+        )
+    if len(workload) and int(submitted[-1]) - origin_ms >= LATEST_MS:
+        years = (int(submitted[-1]) - origin_ms) / (365.25 * 86_400_000)
+        raise refused(
+            "trace", f"{years:.0f} years", "a run takes submissions of at most 69 years; take fewer jobs"
+        )
     limit = workload.run_ms if estimates == "exact" else workload.limit_ms
     nobody = np.zeros(len(workload), np.int64)
     jobs = SimulatedJobs(

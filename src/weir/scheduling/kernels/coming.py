@@ -2,9 +2,9 @@
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
 
-SLOT_BITS = 22
+SLOT_BITS = 21
 SLOT_MASK = 2**SLOT_BITS - 1
-"""So many jobs at most; times then go up to 2**41 ms, that is, to 2039 where they count from 1970."""
+"""So many jobs at most; times then go up to 2**42 ms, which is 139 years."""
 
 
 @folded

@@ -2,8 +2,8 @@
 
 Short and small jobs go ahead, yet a job is overtaken only by jobs that came within its own patience. A job that would
 take nearly all of a pool waits a while before the pool is drained for it. Where there are several tenants, those who
-lately used more than the average stand back. The constants are frozen: they were chosen on a grid with each reported
-log left out in turn, and `python -m bench quality` reports what they are worth.
+lately used more than the average stand back. The constants are frozen; docs/discussion/quality.md says how they were
+chosen and what they are worth, also on logs that had no say.
 """
 
 from weir.scheduling.policy import Order, Policy
