@@ -47,14 +47,16 @@ class Placement(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All integers; equal policies give equal plans. Raises ValueError when a constant is out of range.
+    """By default "weir-1", by which the live loop goes: by priority class, submission and number, EASY in each pool.
+
+    All integers; equal policies give equal plans. Raises ValueError when a constant is out of range.
 
     What is expected of a run is the user's estimate unless the twin is told otherwise; promises are made on estimates
     alone.
     """
 
-    name: str = "weir"
-    version: str = "2"
+    name: str = "weir-1"
+    version: str = "1"
     time_micro_yuan_per_hour: int = 10_000_000
     """What one hour until the job's end is worth, at weight 1000."""
     carbon_micro_yuan_per_kg: int = 100_000

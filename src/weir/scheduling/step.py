@@ -10,6 +10,7 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.inputs import Changes
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
+from weir.scheduling.policy import Policy
 from weir.scheduling.state import LIST_ALL_BELOW, State
 from weir.scheduling.tables import Counter
 
@@ -25,10 +26,12 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
     still ready.
 
     The same state, changes and `now_ms` give the same plan on any machine, in whatever order equal changes are
-    listed. Raises ValueError when changes contradict themselves or the bounds; the state must then be given up.
+    listed. Raises ValueError when changes contradict themselves or the bounds, and the state must then be given up;
+    also for a policy that only simulations know.
     """
     if not 0 <= now_ms <= LATEST_MS:
         raise ValueError(f"now_ms is {now_ms}, not between 0 and {LATEST_MS}")
+    _check_policy(state.policy)
     apply(state, changes)
     waiting = state.queued
     run_pass(state, now_ms)
@@ -38,6 +41,16 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
         state.reasons[start.job] = reasons[start.reason]
     reservations = _reservations(state)
     return state, Plan(starts, reasons, _digest(starts, reservations, waiting), waiting, reservations)
+
+
+def _check_policy(policy: Policy) -> None:
+    """Raise ValueError for what only a simulation does so far, rather than pass it over."""
+    default = Policy()
+    for name in ("order", "backfill_order", "depth", "blocking", "committed", "placement", "gate_ms", "fair"):
+        if getattr(policy, name) != getattr(default, name):
+            raise ValueError(
+                f"{name}: policy {policy.name} is for simulations; a step goes by weir-1's order alone"
+            )
 
 
 def apply(state: State, changes: Changes) -> None:

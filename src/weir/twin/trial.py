@@ -11,6 +11,7 @@ import numpy as np
 
 from weir.model.problem import refused
 from weir.scheduling import warm_up
+from weir.scheduling.compilation import cache_folder
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policies import ABOUT
 from weir.twin.change import parse_change
@@ -126,6 +127,8 @@ def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None
     `progress` is told in words when something has to be compiled, which takes some tens of seconds once a machine.
     """
     warm_up(progress)
+    if not any(cache_folder().rglob("*clock.run-*.nbi")):
+        progress("compiling the simulation, once on this machine")
     with tempfile.TemporaryDirectory(prefix="weir-twin-") as folder:
         log = Path(folder) / "ready.swf"
         log.write_text("1 0 -1 2 1 -1 -1 1 3 -1 1 1 1 -1 -1 -1 -1 -1\n" * 3, encoding="ascii")

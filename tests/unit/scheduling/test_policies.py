@@ -44,7 +44,11 @@ class TestNames:
             "weir", "fcfs", "sjf", "sjf-greedy", "sjf-committed", "easy", "easy-sjbf", "conservative", "wfp3",
             "unicef", "f1", "saf", "cheapest", "nearest", "earliest", "race",
         } == set(NAMED)  # fmt: skip
-        assert next(iter(NAMED)) == "weir" == Policy().name
+        assert "weir" == next(iter(NAMED))
+
+    def test_the_live_loops_own_is_none_of_them(self) -> None:
+        assert "weir-1" == Policy().name
+        assert Policy().name not in NAMED
 
     def test_each_module_declares_the_policy_that_it_is_named_after(self) -> None:
         found = dict[str, Policy]()

@@ -7,6 +7,7 @@ from tests.unit.scheduling.provinces import HOUR, NOW, placed, pool, started, ta
 from weir.scheduling import Policy, State, explain, step, validate
 from weir.scheduling.inputs import Changes, JobClass, LinkRow, RunningJob
 from weir.scheduling.plan import Plan, Verdict
+from weir.scheduling.policies import NAMED
 
 
 def first_plan(changes: Changes, now_ms: int = NOW) -> tuple[State, Plan]:
@@ -318,3 +319,9 @@ def test_classes_and_queues_that_no_job_has_any_more_are_forgotten() -> None:
             validate(state)
     assert len(state.job_classes) < 100
     assert len(state.queue_numbers) < 100
+
+
+@pytest.mark.parametrize("name", ["weir", "saf", "fcfs", "conservative", "race"])
+def test_a_policy_that_only_simulations_know_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"policy {name} is for simulations"):
+        step(State.empty(NAMED[name]), Changes(), NOW)
