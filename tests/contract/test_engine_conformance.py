@@ -1,52 +1,115 @@
 """Every driver that ships passes the one suite, as far as it claims to."""
 
+import contextlib
+import os
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from weir.engines.conformance import CASES, ConformanceReport, run_conformance
+from weir.engines.conformance import CASES, QUICK, ConformanceReport, Provocations, Scale, run_conformance
 from weir.engines.driver import CAPABILITIES, Driver
-from weir.engines.fake import FakeEngine
+from weir.engines.fake import FakeEngine, Faults
 from weir.engines.local.driver import LocalDriver
 
 NAMES = [case.name for case in CASES]
-LOCAL_ALWAYS = {"commands", "devices", "gang", "kill-by-session", "output-live", "shares", "time-limit"}
+LOCAL_ALWAYS = {
+    "commands",
+    "devices",
+    "gang",
+    "kill-all",
+    "kill-by-session",
+    "output-live",
+    "shared-folder",
+    "shares",
+    "stop-signal",
+    "time-limit",
+}
+FEW = replace(QUICK, array=50, many=20, outage_s=0.3)
+"""For what was played in full elsewhere."""
 
 
-def fake(folder: Path) -> Driver:
-    return FakeEngine(7, lambda: time.time_ns() // 1_000_000)
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
-class Deaf(FakeEngine):
-    """An engine that does not do what it is told."""
+def local(folder: Path, scale: Scale = FEW, **options: str) -> ConformanceReport:
+    kill = Provocations(kill_process=lambda pid: os.kill(pid, signal.SIGKILL))
+    return run_conformance(LocalDriver, folder, scale=scale, options=options, provocations=kill)
 
-    def cancel(self, attempts: Iterable[str]) -> None:
-        """Nothing."""
+
+def provocations(engine: FakeEngine) -> Provocations:
+    """All that can be done to a fake engine."""
+
+    @contextlib.contextmanager
+    def unreachable() -> Iterator[None]:
+        engine.go_away(3_600_000)
+        try:
+            yield
+        finally:
+            engine.come_back()
+
+    @contextlib.contextmanager
+    def with_faults(faults: Faults) -> Iterator[None]:
+        engine.faults = faults
+        try:
+            yield
+        finally:
+            engine.faults = Faults()
+
+    @contextlib.contextmanager
+    def skewed(skew_ms: int) -> Iterator[None]:
+        engine.skew(skew_ms)
+        try:
+            yield
+        finally:
+            engine.skew(-skew_ms)
+
+    return Provocations(
+        unreachable=unreachable,
+        lose_reply=lambda: with_faults(Faults(reply_lost=1_000)),
+        fail_node=engine.fail,
+        vanish=engine.lose,
+        skew_clock=skewed,
+        left=engine.known,
+    )
+
+
+def play_fake(engine: FakeEngine, folder: Path, scale: Scale, *only: str) -> ConformanceReport:
+    """The suite on one engine that outlives its drivers, as engines do."""
+
+    def the_engine(folder: Path) -> Driver:
+        return engine
+
+    return run_conformance(
+        the_engine, folder, scale=scale, provocations=provocations(engine), only=only or None
+    )
 
 
 @pytest.fixture(scope="module")
 def local_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    return run_conformance(LocalDriver, tmp_path_factory.mktemp("local"))
+    return local(tmp_path_factory.mktemp("local"), QUICK)
 
 
 @pytest.fixture(scope="module")
 def bare_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
     """As on a machine that forbids control groups."""
-    return run_conformance(LocalDriver, tmp_path_factory.mktemp("bare"), options={"limits": "off"})
+    return local(tmp_path_factory.mktemp("bare"), limits="off")
 
 
 @pytest.fixture(scope="module")
 def hidden_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
     """With other centres' folders beside it, which tasks are not to see."""
     root = tmp_path_factory.mktemp("hidden")
-    return run_conformance(LocalDriver, root / "agent", options={"private_root": str(root)})
+    return local(root / "agent", private_root=str(root))
 
 
 @pytest.fixture(scope="module")
 def fake_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    return run_conformance(fake, tmp_path_factory.mktemp("fake"))
+    return play_fake(FakeEngine(7, now_ms), tmp_path_factory.mktemp("fake"), QUICK)
 
 
 def failure(report: ConformanceReport, name: str) -> str:
@@ -83,10 +146,49 @@ def test_what_is_claimed_is_known(
         assert set(report.capabilities) <= set(CAPABILITIES)
 
 
-def test_a_driver_that_breaks_a_promise_fails(tmp_path: Path) -> None:
-    def deaf(folder: Path) -> Driver:
-        return Deaf(7, lambda: time.time_ns() // 1_000_000)
+def test_between_them_the_drivers_play_what_the_suite_has(
+    local_report: ConformanceReport, fake_report: ConformanceReport
+) -> None:
+    played = {
+        one.name
+        for report in (local_report, fake_report)
+        for one in report.results
+        if one.verdict == "passed"
+    }
+    # What takes an engine with a daemon, other users or higher ranks is played by the drivers of such.
+    elsewhere = {
+        "preempted",
+        "requeued by the engine",
+        "the engine is restarted",
+        "a node is drained",
+        "others work there too",
+    }
+    assert set(NAMES) - elsewhere == played
 
-    report = run_conformance(deaf, tmp_path, scale=60, only=["cancel at once", "success"])
+
+class Deaf(FakeEngine):
+    """An engine that does not do what it is told."""
+
+    def cancel(self, attempts: Iterable[str]) -> None:
+        """Nothing."""
+
+
+def test_a_driver_that_breaks_a_promise_fails(tmp_path: Path) -> None:
+    scale = replace(QUICK, patience_s=0.5, many=5)
+    report = play_fake(Deaf(7, now_ms), tmp_path, scale, "cancel at once", "success")
     assert not report.passed
-    assert ["success"] == [result.name for result in report.results if not result.failure]
+    assert ["success"] == [result.name for result in report.results if result.verdict == "passed"]
+    text = report.to_text({"engine": "deaf"})
+    assert "- engine: deaf" in text
+    assert "**FAILED** (1 passed, 1 failed, 0 not claimed, 0 not tried)" in text
+    assert "ConformanceError: waited 0.5 s" in text
+
+
+def test_what_cannot_be_provoked_is_said_not_to_be_tried(tmp_path: Path) -> None:
+    report = run_conformance(LocalDriver, tmp_path, only=["preempted", "success"])
+    assert ["passed", "not tried"] == [result.verdict for result in report.results]
+    assert "| preempted | not tried | 0.00 | preempt |" in report.to_text({})
+
+
+def test_a_suite_without_a_case_passes_nothing(tmp_path: Path) -> None:
+    assert not run_conformance(LocalDriver, tmp_path, only=["preempted"]).passed

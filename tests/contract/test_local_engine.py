@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import weir
-from weir.engines.conformance.stage import NARROW, PYTHON, Stage, stage_pools
+from weir.engines.conformance.stage import NARROW, PYTHON, Stage
 from weir.engines.driver import Driver
 from weir.engines.local.control import Control
 from weir.engines.local.driver import LocalDriver
@@ -29,8 +29,8 @@ def stage_at(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
     stages: list[Stage] = []
 
     def make(folder: Path = tmp_path / "agent", **options: str) -> Stage:
-        stage = Stage(LocalDriver(folder), folder, LocalDriver, options, 30.0, 100)
-        stage.driver.attach(stage_pools(), options)
+        stage = Stage(LocalDriver(folder), folder, LocalDriver, options)
+        stage.attach()
         stages.append(stage)
         return stage
 
@@ -47,9 +47,7 @@ def stage(stage_at: Callable[..., Stage]) -> Stage:
 
 def again(stage: Stage) -> Driver:
     """A new driver takes over, as after a restart of the agent."""
-    stage.driver.close()
-    stage.driver = LocalDriver(stage.folder)
-    stage.driver.attach(stage_pools(), stage.options)
+    stage.restart_driver()
     return stage.driver
 
 
@@ -104,7 +102,7 @@ def test_a_gigabyte_of_output_is_taken_as_it_is(stage: Stage) -> None:
 FULL_DISK = """
 import os, sys
 from pathlib import Path
-from weir.engines.conformance.stage import Stage, stage_pools
+from weir.engines.conformance import Stage
 from weir.engines.local import namespace
 from weir.engines.local.driver import LocalDriver
 
@@ -115,8 +113,8 @@ namespace._map_identities(uid, gid)
 namespace._mount("none", "/", "", namespace._MS_REC | namespace._MS_PRIVATE)
 namespace._mount("small", str(folder), "tmpfs", 0, "size=1m,mode=0700")
 options = {"limits": "off"}
-stage = Stage(LocalDriver(folder), folder, LocalDriver, options, 30.0, 1)
-stage.driver.attach(stage_pools(), options)
+stage = Stage(LocalDriver(folder), folder, LocalDriver, options)
+stage.attach()
 order = stage.order("sh", "-c", "cat /dev/zero > filling; echo unheard; exit 7")
 print(stage.run(order).exit_code, stage.output(order))
 late = stage.order("true")
@@ -279,7 +277,7 @@ def test_environment_is_little_and_its_own(tmp_path: Path, stage_at: Callable[..
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PASSED", "on")
         patch.setenv("AGENT_SECRET", "no")
-        driver.attach(stage_pools(), stage.options)
+        driver.attach(stage.pools, stage.options)
     order = stage.order("env")
     stage.run(order)
     assert "PASSED=on" in stage.lines(order)

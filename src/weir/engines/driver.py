@@ -27,8 +27,11 @@ CAPABILITIES: Mapping[str, str] = {
     "memory-limit": "a task that uses more memory than it asked for ends as out-of-memory",
     "memory-rlimit": "a task that asks for more memory than its own is refused it, and ends as it likes",
     "pids-limit": "the number of processes of a task is bounded",
-    "kill-by-cgroup": "whatever a task started is ended with it, even when its supervisor was killed",
-    "kill-by-session": "whatever a task started is ended with it, found by session, parents and environment",
+    "kill-all": "whatever a task started is ended with it, whatever it did to get away",
+    "kill-by-cgroup": "what a task started is found by its control group",
+    "kill-by-session": "what a task started is found by session, parents and environment",
+    "stop-signal": "the signal that the job asks for is the one that stops it",
+    "shared-folder": "tasks see the attempt's own folder while they run, not a copy of it",
     "isolation-namespace": "a task sees nothing of the private folder but its own attempt's work",
     "time-limit": "the engine itself ends an attempt at its time limit",
     "output-live": "output can be read while the attempt runs",
@@ -45,7 +48,8 @@ class AttemptOrder:
     """One attempt to run, with everything that the engine must know of it.
 
     `folder` is the attempt's own (`attempts/<id>` of the agent's folder); `folder/work` exists, holds the
-    inputs, and is the working folder of every task.
+    inputs, and is the working folder of every task. An engine that cannot reach it (no `shared-folder`) is
+    brought a copy by its driver, and what the tasks made of it lies in `folder/work` when the end is observed.
     """
 
     attempt: str

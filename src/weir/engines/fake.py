@@ -130,6 +130,14 @@ class FakeEngine:
         self.fail(attempt, Cause.LOST)
         del self._runs[attempt]
 
+    def skew(self, step_ms: int) -> None:
+        """Let the engine's clock, from which its times are taken, jump."""
+        self._skew_ms += step_ms
+
+    def known(self) -> list[str]:
+        """Attempts that the engine has and that were not forgotten, ended or not."""
+        return list(self._runs)
+
     def running(self) -> list[str]:
         """Attempts that run now, whatever anybody knows of them."""
         self.advance(self._clock())

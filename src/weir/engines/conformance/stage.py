@@ -9,15 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weir.engines.conformance.provocations import NO_PROVOCATIONS, Provocations
 from weir.engines.driver import AttemptOrder, Driver, EngineEnd, EngineState
 from weir.model.agent import NodeShare, PoolEntry, Work
 from weir.model.state import Observed
 
-__all__ = ["NARROW", "PYTHON", "WIDE", "Case", "ConformanceError", "Stage", "check", "stage_pools"]
+__all__ = [
+    "FULL",
+    "NARROW",
+    "PYTHON",
+    "QUICK",
+    "WIDE",
+    "Case",
+    "ConformanceError",
+    "Scale",
+    "Stage",
+    "check",
+    "stage_pools",
+]
 
 WIDE, NARROW = "wide", "narrow"
 PYTHON = sys.executable
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _numbers = itertools.count(1)
 
 
@@ -27,11 +39,42 @@ class ConformanceError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One promise of the interface. It is tried where the driver claims all that it `needs`."""
+    """One promise of the interface.
+
+    It is tried where the driver claims all that it `needs`, and all of `provokes` (fields of `Provocations`)
+    can be done here.
+    """
 
     name: str
     needs: frozenset[str]
     play: Callable[["Stage"], None]
+    provokes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The sizes of everything, for one engine."""
+
+    many: int = 100
+    """Attempts submitted at once."""
+    array: int = 1_000
+    """Elements of an array."""
+    output_bytes: int = 10_000_000
+    patience_s: float = 30.0
+    """Bounds every single wait. An engine that takes its time with a whole array needs as much."""
+    outage_s: float = 60.0
+    """For how long the engine cannot be reached."""
+    kills: int = 20
+    """How often a driver is killed while it submits."""
+    limit_ms: int = 300
+    """The shortest time limit that the engine keeps."""
+    step_s: float = 0.2
+    """A short time in which a command gets started."""
+
+
+FULL = Scale()
+QUICK = Scale(outage_s=2.0, kills=4)
+"""As often as anybody likes: everything that is cheap in full, and the rest shortened."""
 
 
 def check(holds: object, message: str) -> None:
@@ -50,27 +93,50 @@ def stage_pools() -> tuple[PoolEntry, ...]:
 
 @dataclass(slots=True)
 class Stage:
-    """Where cases are played. `patience_s` bounds every wait; `many` is how many attempts are many."""
+    """Where cases are played: a driver on an agent's folder, its pools, and what can be done to the engine.
+
+    `pools` are one called WIDE, with two nodes or more, and one called NARROW, of a single node.
+    `device_variable` is the stack's own, by which tasks are told their devices.
+    """
 
     driver: Driver
     folder: Path
     make_driver: Callable[[Path], Driver]
-    options: Mapping[str, str]
-    patience_s: float
-    many: int
+    options: Mapping[str, str] = field(default_factory=dict)
+    scale: Scale = FULL
+    pools: tuple[PoolEntry, ...] = field(default_factory=stage_pools)
+    provocations: Provocations = NO_PROVOCATIONS
+    device_variable: str = "CUDA_VISIBLE_DEVICES"
     _ordered: list[str] = field(default_factory=list)
+
+    def pool(self, name: str) -> PoolEntry:
+        return next(entry for entry in self.pools if entry.id == name)
+
+    def attach(self) -> None:
+        """Attach the driver to the stage's pools with its options."""
+        self.driver.attach(self.pools, self.options)
+
+    def restart_driver(self) -> None:
+        """Let a new driver take over, as when the agent is restarted."""
+        self.driver.close()
+        self.driver = self.make_driver(self.folder)
+        self.attach()
 
     def order(self, *command: str, fake: tuple[int, int] = (20, 0), **changes: Any) -> AttemptOrder:
         """An order for a command; `changes` are fields of Work.
 
         `fake` says how many milliseconds an engine that runs nothing should pretend, and to which exit code.
+        `nodes`, `array_index` and `job` (what an element's name begins with) are those of the order.
         """
         run_ms, code = fake
         environment = {"FAKE_RUN_MS": str(run_ms), "FAKE_EXIT": str(code), **changes.pop("environment", {})}
         nodes = changes.pop("nodes", None)
         index = changes.pop("array_index", None)
+        submission = changes.pop("job", "") or f"c{os.getpid():06d}{next(_numbers):05d}"[-12:].rjust(12, "c")
+        job = submission if index is None else f"{submission}.{index}"
+        pool = self.pool(changes.get("pool", WIDE))
         fields: dict[str, Any] = {
-            "job_submission": "conformance0",
+            "job_submission": submission,
             "pool": WIDE,
             "command": command,
             "environment": environment,
@@ -78,8 +144,8 @@ class Stage:
             "cores_milli": 1_000,
             "memory_bytes": 1 << 28,
             "devices_milli": 0,
-            "device_model": "any",
-            "visible_devices_variable": _VISIBLE,
+            "device_model": pool.device_model,
+            "visible_devices_variable": self.device_variable,
             "time_limit_ms": 600_000,
             "stop_signal": "TERM",
             "stop_grace_ms": 300,
@@ -90,7 +156,6 @@ class Stage:
             **changes,
         }
         work = Work(**fields)
-        job = f"c{os.getpid():06d}{next(_numbers):05d}"[-12:].rjust(12, "c")
         attempt = f"{job}-1"
         folder = self.folder / "attempts" / attempt
         (folder / "work").mkdir(parents=True)
@@ -100,6 +165,22 @@ class Stage:
     def python(self, text: str, **changes: Any) -> AttemptOrder:
         """An order that runs a Python text."""
         return self.order(PYTHON, "-I", "-S", "-c", text, **changes)
+
+    def blocking(self) -> AttemptOrder:
+        """An order that fills NARROW until it is cancelled."""
+        return self.order(
+            "sleep", "600", pool=NARROW, cores_milli=self.pool(NARROW).cores_milli_per_node, fake=(600_000, 0)
+        )
+
+    def shell_gate(self) -> str:
+        """Shell text that waits until `open_gate`; where the work folder is not shared, a while."""
+        if "shared-folder" in self.driver.capabilities:
+            return "while [ ! -e go ]; do sleep 0.02; done"
+        return f"sleep {10 * self.scale.step_s}"
+
+    def open_gate(self, *orders: AttemptOrder) -> None:
+        for order in orders:
+            (order.folder / "work" / "go").touch()
 
     def submit(self, *orders: AttemptOrder) -> None:
         """Submit, and insist on being accepted."""
@@ -143,10 +224,10 @@ class Stage:
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait for a condition, looking whenever the driver says that something may have changed."""
-        deadline = time.monotonic() + self.patience_s
+        deadline = time.monotonic() + self.scale.patience_s
         while not holds():
             left = deadline - time.monotonic()
-            check(left > 0, f"waited {self.patience_s} s for {what}")
+            check(left > 0, f"waited {self.scale.patience_s} s for {what}")
             began = time.monotonic()
             # Not everything that is waited for is a change of state, so look again soon in any case.
             self.driver.wait(min(left, 0.05))

@@ -1,7 +1,6 @@
 """Cases about ending what runs: cancelling in every state, and leaving nothing behind."""
 
-import os
-import signal
+from dataclasses import replace
 from pathlib import Path
 
 from weir.engines.conformance.stage import NARROW, Case, Stage, check
@@ -25,7 +24,7 @@ print("supervisor", os.getppid(), flush=True)
 
 
 def cancel_queued(stage: Stage) -> None:
-    first = stage.order("sleep", "600", pool=NARROW, fake=(600_000, 0))
+    first = stage.blocking()
     second = stage.order("touch", "ran", pool=NARROW)
     stage.submit(first, second)
     stage.reach(first, Observed.RUNNING)
@@ -76,7 +75,7 @@ def cancel_ignored(stage: Stage) -> None:
     stage.until(lambda: stage.lines(order) == ["up"], "it to run")
     stage.driver.cancel([order.attempt])
     end = stage.end(order)
-    check((end.cause, end.signal) == (Cause.CANCELLED, 9), f"after its grace it is killed: {end}")
+    check(end.cause is Cause.CANCELLED and end.signal in (9, None), f"after its grace it is killed: {end}")
 
 
 def nothing_outlives(stage: Stage) -> None:
@@ -96,9 +95,11 @@ def supervisor_killed(stage: Stage) -> None:
     stage.submit(order)
     stage.until(lambda: bool(stage.lines(order)), "it to run")
     stage.reach(order, Observed.RUNNING)
-    os.kill(int(stage.lines(order)[0].split()[1]), signal.SIGKILL)
+    kill = stage.provocations.kill_process
+    assert kill
+    kill(int(stage.lines(order)[0].split()[1]))
     end = stage.end(order)
-    check(end.cause is Cause.LOST, f"without its supervisor it is lost: {end}")
+    check(end.cause in (Cause.LOST, Cause.NODE_FAILED), f"without its supervisor it is lost: {end}")
     check(_is_still(stage, order.folder), "and nothing of it runs on")
 
 
@@ -107,6 +108,32 @@ def refused(stage: Stage) -> None:
     [outcome] = stage.driver.submit([order], 0)
     check(not outcome.accepted and outcome.message, "what can never fit is refused, with the reason")
     check(stage.state(order).observed is Observed.NOTHING, "and nothing is kept of it")
+    order = stage.order("true")
+    order = replace(order, work=replace(order.work, pool="nowhere"))
+    [outcome] = stage.driver.submit([order], 0)
+    check(not outcome.accepted and "nowhere" in outcome.message, f"so is a pool that is not here: {outcome}")
+
+
+def ended_is_left_alone(stage: Stage) -> None:
+    order = stage.order("sh", "-c", "exit 3", fake=(20, 3))
+    before = stage.run(order)
+    stage.driver.cancel([order.attempt])
+    stage.driver.cancel([order.attempt])
+    check(stage.state(order).end == before, "cancelling what has ended changes nothing")
+    left = stage.order("sleep", "600", fake=(600_000, 0))
+    stage.submit(left)
+    stage.driver.forget([left.attempt])
+    check(stage.state(left).observed is not Observed.NOTHING, "what has not ended is not forgotten")
+
+
+def cleaned(stage: Stage) -> None:
+    left = stage.provocations.left
+    assert left
+    order = stage.order("true")
+    stage.run(order)
+    check(left(), "what has ended stays in the engine until it is forgotten")
+    stage.driver.forget([order.attempt])
+    stage.until(lambda: not left(), "the engine to be clean after what was forgotten")
 
 
 def _is_still(stage: Stage, folder: Path) -> bool:
@@ -119,14 +146,17 @@ def _is_still(stage: Stage, folder: Path) -> bool:
 
 
 _COMMANDS = frozenset({"commands"})
+_FOLLOWED = frozenset({"commands", "output-live", "shared-folder"})
 
 CASES = (
     Case("cancel what waits", frozenset(), cancel_queued),
     Case("cancel at once", frozenset(), cancel_at_once),
     Case("cancel what runs", _COMMANDS | {"output-live"}, cancel_running),
-    Case("cancel by its own signal", _COMMANDS | {"output-live"}, cancel_signal),
+    Case("cancel by its own signal", _COMMANDS | {"output-live", "stop-signal"}, cancel_signal),
     Case("cancel what ignores it", _COMMANDS | {"output-live"}, cancel_ignored),
-    Case("nothing outlives its command", _COMMANDS | {"kill-by-session"}, nothing_outlives),
-    Case("a killed supervisor", _COMMANDS | {"kill-by-session"}, supervisor_killed),
+    Case("cancel what has ended", frozenset(), ended_is_left_alone),
+    Case("nothing outlives its command", _FOLLOWED | {"kill-all"}, nothing_outlives),
+    Case("a killed supervisor", _FOLLOWED | {"kill-all"}, supervisor_killed, frozenset({"kill_process"})),
     Case("refused", frozenset(), refused),
+    Case("cleaned up when forgotten", frozenset(), cleaned, frozenset({"left"})),
 )

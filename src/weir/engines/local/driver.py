@@ -46,6 +46,20 @@ _LOOK_ORPHAN_S = 1.0
 """Nobody tells when a supervisor that another zygote forked is killed, so these are looked at."""
 _LOOKS_AT_ONCE = 200
 _CLEARING_S = 0.05
+_ALWAYS = frozenset(
+    {
+        "commands",
+        "devices",
+        "gang",
+        "kill-all",
+        "kill-by-session",
+        "output-live",
+        "shared-folder",
+        "shares",
+        "stop-signal",
+        "time-limit",
+    }
+)
 
 
 def _wall_clock_ms() -> int:
@@ -486,7 +500,7 @@ class LocalDriver:
 
 
 def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
-    found = {"commands", "gang", "devices", "shares", "time-limit", "output-live", "kill-by-session"}
+    found = set(_ALWAYS)
     found.add("memory-limit" if site.groups.memory else "memory-rlimit")
     if site.groups.pids:
         found.add("pids-limit")
