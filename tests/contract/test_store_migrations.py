@@ -73,7 +73,8 @@ def test_a_newer_store_on_postgresql_is_refused_and_left_alone(
     postgresql_server.execute("UPDATE alembic_version SET version_num = 'zzzz'", database=database)
     with pytest.raises(StoreNewerError, match="written by a newer Weir"):
         open_store(postgresql_url)
-    postgresql_server.execute("UPDATE alembic_version SET version_num = '0001'", database=database)
+    undo = f"UPDATE alembic_version SET version_num = '{migrate.HEAD}'"  # noqa: S608 - of constants
+    postgresql_server.execute(undo, database=database)
     open_store(postgresql_url).close()
 
 

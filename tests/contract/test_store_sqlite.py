@@ -28,6 +28,7 @@ from weir.store import (
     StoreUnavailableError,
     Transaction,
     back_up,
+    migrate,
     open_store,
     restore,
     schema,
@@ -438,7 +439,7 @@ def test_a_newer_store_is_refused_and_left_alone(path: Path) -> None:
         with pytest.raises(StoreNewerError, match="written by a newer Weir"):
             open_store(f"sqlite:///{path}")
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("zzzz",)]
-        database.execute("UPDATE alembic_version SET version_num = '0001'")
+        database.execute("UPDATE alembic_version SET version_num = ?", (migrate.HEAD,))
     open_store(f"sqlite:///{path}").close()
 
 

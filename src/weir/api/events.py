@@ -163,6 +163,10 @@ def _visible(
             if actor.role is Role.COORDINATOR or (actor.role is Role.AUDITOR and scope.organisation is None):
                 yield EventView(change.position, change.at_ms, change.kind, change.body)
             continue
+        if change.kind is ChangeKind.POSTED:
+            if scope.organisation in (None, change.organisation) and scope.project is scope.centre is None:
+                yield EventView(change.position, change.at_ms, change.kind, change.body)
+            continue
         if change.kind not in _JOBS:
             yield EventView(change.position, change.at_ms, change.kind, change.body)
             continue

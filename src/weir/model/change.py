@@ -21,6 +21,8 @@ class ChangeKind(Enum):
     """A centre was reached, lost, drained or resumed, or its observed capacity changed. body: centre"""
     CYCLE = "cycle"
     """body: through, now_ms, policy, code, plan (hash), starts (count), term"""
+    POSTED = "posted"
+    """Entries were added to the organisation's book of the ledger. body: first entry, count"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,24 +10,19 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     SmallInteger,
     Table,
     Text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
+from weir.store.schema_base import Key, metadata
+from weir.store.schema_ledger import (
+    ledger_account,
+    ledger_book,
+    ledger_counter,
+    ledger_entry,
+    ledger_transfer,
 )
-
-# A 64-bit key that SQLite also numbers by itself.
-Key = BigInteger().with_variant(Integer(), "sqlite")
 
 meta = Table(
     "meta",
@@ -335,6 +330,11 @@ __all__ = [
     "invite",
     "job",
     "lease",
+    "ledger_account",
+    "ledger_book",
+    "ledger_counter",
+    "ledger_entry",
+    "ledger_transfer",
     "link",
     "meta",
     "metadata",

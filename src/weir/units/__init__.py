@@ -5,12 +5,14 @@ Everything here is standard library only, because agents import it at centres th
 
 from weir.units.duration import format_duration, parse_duration_ms, parse_latency_us
 from weir.units.marker import Bytes, DurationMs, LatencyUs, MicroYuan, MilliCores, UnitField
-from weir.units.money import format_yuan, parse_yuan
+from weir.units.money import MICRO_YUAN_PER_YUAN, format_yuan, parse_yuan
 from weir.units.quantity import Quantity, UnlikeQuantitiesError
+from weir.units.rounding import cumulative_share, round_half_even
 from weir.units.size import format_bytes, parse_bytes
 from weir.units.time import format_time, parse_time_ms
 
 __all__ = [
+    "MICRO_YUAN_PER_YUAN",
     "Bytes",
     "DurationMs",
     "LatencyUs",
@@ -19,6 +21,7 @@ __all__ = [
     "Quantity",
     "UnitField",
     "UnlikeQuantitiesError",
+    "cumulative_share",
     "format_bytes",
     "format_duration",
     "format_time",
@@ -28,4 +31,5 @@ __all__ = [
     "parse_latency_us",
     "parse_time_ms",
     "parse_yuan",
+    "round_half_even",
 ]

@@ -1,0 +1,179 @@
+"""Counters: how much of a limit is held and spent. Changed by conditional updates, always in one order."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from weir.model.problem import FieldProblem, Problem, ProblemError
+from weir.store import Transaction, schema
+from weir.store.listed import among_texts, text_list
+from weir.units import format_yuan
+
+RANKS = ("pool", "cap", "budget", "share")
+"""The first part of a counter's key, in the order in which counters are changed: a scheme's pool, a holder's cap, a
+budget, a member's sub-limit. One order for all is what keeps two writers from waiting for each other."""
+
+_counter = schema.ledger_counter.c
+_SOME = select(schema.ledger_counter).where(among_texts(_counter.key, "keys"))
+_MOVE = (
+    update(schema.ledger_counter)
+    .where(
+        _counter.key == bindparam("of_key"),
+        _counter.held_micro_yuan + bindparam("held") >= 0,
+        _counter.spent_micro_yuan + bindparam("spent") >= 0,
+        _counter.held_micro_yuan + _counter.spent_micro_yuan + bindparam("more") <= _counter.limit_micro_yuan,
+    )
+    .values(
+        held_micro_yuan=_counter.held_micro_yuan + bindparam("held"),
+        spent_micro_yuan=_counter.spent_micro_yuan + bindparam("spent"),
+    )
+)
+_SET_LIMIT = (
+    update(schema.ledger_counter)
+    .where(
+        _counter.key == bindparam("of_key"),
+        _counter.held_micro_yuan + _counter.spent_micro_yuan <= bindparam("limit"),
+    )
+    .values(limit_micro_yuan=bindparam("limit"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A limit and what counts against it, in micro-yuan."""
+
+    key: str
+    limit: int
+    held: int
+    spent: int
+
+    @property
+    def available(self) -> int:
+        return self.limit - self.held - self.spent
+
+
+class Change(NamedTuple):
+    """How much a counter's two sides move."""
+
+    held: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A counter that has too little left, and by how much, in micro-yuan."""
+
+    key: str
+    short: int
+    available: int
+
+
+class OverLimitError(ProblemError):
+    """A limit would be exceeded; nothing has been changed."""
+
+    def __init__(self, shortage: Shortage) -> None:
+        self.shortage = shortage
+        asked = format_yuan(shortage.available + shortage.short)
+        said = f"at most {format_yuan(max(0, shortage.available))} are available, {format_yuan(shortage.short)} less"
+        title = f"{shortage.key}: {asked} is not accepted; {said}"
+        super().__init__(Problem("money", 422, title, (FieldProblem(shortage.key, asked, said),)))
+
+
+def open_counter(tx: Transaction, key: str, limit: int) -> None:
+    """Begin a counter with nothing held or spent; one that is there already stays as it is.
+
+    Raises ValueError for a key of no rank or a negative limit.
+    """
+    rank_of(key)
+    if limit < 0:
+        raise ValueError(f"{key}: a limit is at least 0")
+    if not counters(tx.connection, [key]):
+        row = {"key": key, "limit_micro_yuan": limit, "held_micro_yuan": 0, "spent_micro_yuan": 0}
+        tx.connection.execute(insert(schema.ledger_counter), row)
+
+
+def set_limit(tx: Transaction, key: str, limit: int) -> None:
+    """Give a counter another limit. Raises OverLimitError where more than that is held or spent already."""
+    if tx.connection.execute(_SET_LIMIT, {"of_key": key, "limit": limit}).rowcount != 1:
+        found = counters(tx.connection, [key])
+        if key not in found:
+            raise ValueError(f"there is no counter {key}")
+        used = found[key].held + found[key].spent
+        raise OverLimitError(Shortage(key, used - limit, limit))
+
+
+def counters(connection: Connection, keys: Collection[str]) -> dict[str, Counter]:
+    """The counters of these keys as they stand; one that was never opened is left out."""
+    rows = connection.execute(_SOME, {"keys": text_list(keys)})
+    return {row.key: Counter(*row) for row in rows}
+
+
+def all_counters(connection: Connection) -> dict[str, Counter]:
+    """Every counter."""
+    return {row.key: Counter(*row) for row in connection.execute(select(schema.ledger_counter))}
+
+
+def shortage(connection: Connection, changes: Mapping[str, Change]) -> Shortage | None:
+    """The first counter, in the order of ranks, that these changes would overdraw; None where all would pass."""
+    found = counters(connection, changes)
+    for key in in_order(changes):
+        more = changes[key].held + changes[key].spent
+        available = found[key].available if key in found else 0
+        if more > available and more > 0:
+            return Shortage(key, more - available, available)
+    return None
+
+
+def change_counters(tx: Transaction, changes: Mapping[str, Change]) -> None:
+    """Move the counters, in the order of ranks. Raises OverLimitError at the first that would exceed its limit.
+
+    Raises ArithmeticError where one would go below zero, which no chain of holds, charges and releases can do.
+    Either leaves the transaction unfit to be committed.
+    """
+    for key in in_order(changes):
+        change = changes[key]
+        if change == Change(0, 0):
+            continue
+        values = {
+            "of_key": key,
+            "held": change.held,
+            "spent": change.spent,
+            "more": change.held + change.spent,
+        }
+        if tx.connection.execute(_MOVE, values).rowcount != 1:
+            short = shortage(tx.connection, {key: change})
+            if short:
+                raise OverLimitError(short)
+            raise ArithmeticError(f"{key} cannot move by {change}: {counters(tx.connection, [key])}")
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """The keys in the one order in which counters are changed."""
+    return sorted(keys, key=lambda key: (rank_of(key), key))
+
+
+def rank_of(key: str) -> int:
+    """The place of a counter's kind in the order. Raises ValueError for a key of none."""
+    rank, _, rest = key.partition("/")
+    if rank not in RANKS or not rest:
+        raise ValueError(f"{key!r} is no counter; its key begins with one of {', '.join(RANKS)} and a slash")
+    return RANKS.index(rank)
+
+
+__all__ = [
+    "RANKS",
+    "Change",
+    "Counter",
+    "OverLimitError",
+    "Shortage",
+    "all_counters",
+    "change_counters",
+    "counters",
+    "in_order",
+    "open_counter",
+    "rank_of",
+    "set_limit",
+    "shortage",
+]
