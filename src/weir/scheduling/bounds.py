@@ -1,11 +1,14 @@
 """How large inputs may be, so that no sum or product in the core overflows 64 bits."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from weir.scheduling.inputs import JobClass, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.plan import Reservation
+from weir.scheduling.policy import Order, Placement, Policy
 from weir.scheduling.tables import Int64s
 
 MOST_NODES = 2**20
@@ -16,7 +19,8 @@ LARGEST_MEMORY = 2**45
 LARGEST_NUMBER = 2**62
 LONGEST_LIMIT_MS = 2**35
 LATEST_MS = 2**52
-HIGHEST_PRIORITY = 2**31
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -512, 511
+"""A key holds the priority in ten bits, see kernels/waiting.py."""
 
 # What is larger than these counts as this much; see kernels/score.py.
 LARGEST_AMOUNT = 2**37
@@ -70,7 +74,7 @@ def check_batch(batch: QueuedJobs) -> None:
         raise ValueError("queued jobs are columns of int64 of equal length")
     if len(batch.job):
         _check_column("job", batch.job, 0, LARGEST_NUMBER)
-        _check_column("priority", batch.priority, -HIGHEST_PRIORITY, HIGHEST_PRIORITY)
+        _check_column("priority", batch.priority, LOWEST_PRIORITY, HIGHEST_PRIORITY)
         _check_column("submitted_ms", batch.submitted_ms, 0, LATEST_MS)
         _check_column("time_limit_ms", batch.time_limit_ms, 1, LONGEST_LIMIT_MS)
 
@@ -91,6 +95,41 @@ def check_running(job: RunningJob) -> None:
         raise ValueError(f"{where}: {len(job.devices)} devices are named, and its tasks use {wanted}")
     for device in job.devices:
         _check(where, "device", device, MOST_DEVICES_A_NODE - 1)
+
+
+def check_promises(promised: Sequence[Reservation]) -> None:
+    """Raise ValueError where two promises are of one job or of one pool, or one is outside the bounds."""
+    for what, named in (
+        ("job", sorted(str(kept.job) for kept in promised)),
+        ("pool", sorted(kept.pool for kept in promised)),
+    ):
+        for one, other in itertools.pairwise(named):
+            if one == other:
+                raise ValueError(f"{what} {one} is listed twice among what is promised")
+    for kept in promised:
+        where = f"what is promised to job {kept.job}"
+        _check(where, "job", kept.job, LARGEST_NUMBER)
+        _check(where, "start_ms", kept.start_ms, LATEST_MS + LONGEST_LIMIT_MS)
+        _check(where, "first_start_ms", kept.first_start_ms, LATEST_MS + LONGEST_LIMIT_MS)
+        for node, tasks in kept.nodes:
+            _check(where, "node", node, MOST_NODES - 1)
+            _check(where, "tasks on a node", tasks, MOST_TASKS, least=1)
+
+
+def check_live(policy: Policy) -> None:
+    """Raise ValueError for a policy that asks for what only simulated time knows, rather than pass it over."""
+    for name, wrong in (
+        ("order", policy.order in (Order.WFP3, Order.UNICEF)),
+        ("backfill_order", policy.backfill_order is not None),
+        ("depth", policy.depth > 1),
+        ("blocking", policy.blocking),
+        ("placement", policy.placement is not Placement.SCORE),
+        ("fair", policy.fair),
+    ):
+        if wrong:
+            raise ValueError(
+                f"{name}: policy {policy.name} is for simulations; the live loop cannot go by this"
+            )
 
 
 def _clamped(value: int, most: int) -> int:

@@ -21,11 +21,12 @@ from typing import Any
 _ROOMS = ("scheduling", "units")
 _KERNELS = (
     "coming",
-    "queue",
+    "reasons",
     "room",
     "running",
-    "cycle",
-    "question",
+    "waiting",
+    "promises",
+    "live",
     "clock",
     "prediction",
     "province_clock",

@@ -18,52 +18,40 @@ def explain(state: State, job: int, now_ms: int) -> Explanation | None:
     """
     if job in state.reasons:
         return Explanation(state.reasons[job], 0, 0, state.queued)
-    queue = kernel("queue")
-    slot = int(queue.find(state.index, state.slots, job))
+    slot = state.queue.find(job)
     if slot < 0:
         return None
-    position, ahead = queue.position(state.queues, state.slots, slot)
+    position, ahead = kernel("waiting").position(state.queue.slots, slot)
     pools = _pools_of_waiting(state, slot, now_ms)
     return Explanation(pools, int(position), int(ahead), state.queued)
 
 
 def _pools_of_waiting(state: State, slot: int, now_ms: int) -> tuple[PoolReason, ...]:
-    number = int(state.queues["job_class"][state.slots["queue"][slot]])
-    job_class = state.job_classes[number]
+    number = int(state.queue.slots["need"][slot])
+    job_class = state.known.described[number]
     assert job_class is not None
     count = len(state.rows)
     room, found = np.zeros(count, np.int64), np.zeros(count, LISTED)
-    kernel("question").judge(
-        state.pools,
-        state.classes,
-        state.free,
-        state.later,
-        state.reservations,
-        state.work,
-        state.rates,
-        number,
-        int(state.slots["limit"][slot]),
-        now_ms,
-        room,
-        found,
-    )
-    cycle = kernel("cycle")
+    kernel("live").judge(state.rule, state.queue.slots, state.world, slot, now_ms, room, found)
+    said_of = kernel("reasons")
     reasons = []
-    for place, (row, (_, verdict, idle, *terms)) in enumerate(zip(state.rows, found.tolist(), strict=True)):
-        code = int(state.classes.failed[number, place])
+    for place, (row, (_, verdict, idle, holder, *terms)) in enumerate(
+        zip(state.rows, found.tolist(), strict=True)
+    ):
+        code = int(state.known.table.failed[number, place])
         if code:
             failed = constraint_in_words(row, job_class, code)
             reasons.append(PoolReason(row.key, Verdict.FAILS, failed=failed))
             continue
         said, note = Verdict.FULL, f"room for {int(room[place])} of {job_class.tasks} tasks"
-        if verdict == cycle.CLOSED:
+        if verdict == said_of.CLOSED:
             said, note = Verdict.CLOSED, row.closed_because
-        elif verdict == cycle.KEPT:
-            note = KEPT_NOTE.format(job=int(state.reservations.pool["job"][place]))
-        elif verdict == cycle.OUTSCORED:
+        elif verdict == said_of.KEPT:
+            note = KEPT_NOTE.format(job=holder)
+        elif verdict == said_of.OUTSCORED:
             # Something has changed in the meaning of `now` alone; the next step will decide.
             note = "there is room; the next step decides"
-        if int(state.reservations.pool["job"][place]) == int(state.slots["job"][slot]):
-            note = f"reserved for this job; {note}"
+        if holder == int(state.queue.slots["job"][slot]):
+            note = f"promised to this job; {note}"
         reasons.append(PoolReason(row.key, said, terms=Terms(*terms), free_nodes=idle, note=note))
     return tuple(reasons)

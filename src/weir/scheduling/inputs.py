@@ -5,7 +5,33 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from weir.scheduling.plan import Reservation
+
 Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which a pool is out of service: nothing runs there from `from_ms` until `until_ms`.
+
+    With `every_ms` it comes again after each such time, and has always done so; it is then shorter than that.
+    """
+
+    from_ms: int
+    until_ms: int
+    every_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A figure that changes with time: each step is (from when on, value), in order of time.
+
+    With `every_ms` the steps, all within that time after 0, come again after it; without, the first holds before it
+    too, and the last for ever.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+    every_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +63,13 @@ class PoolRow:
     device_power_watts: int
     capabilities: frozenset[str] = frozenset()
     closed_because: str = ""
+    windows: tuple[Window, ...] = ()
+    """When it is out of service. A job starts only where it would end by its limit before the next one."""
+    device_hour_over_time: Curve | None = None
+    """Instead of `device_hour_micro_yuan`; so are the other two."""
+    core_hour_over_time: Curve | None = None
+    carbon_over_time: Curve | None = None
+    """Grams of CO2 a kilowatt-hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +153,6 @@ class Changes:
     """Jobs that are no longer ready (held, cancelled, placed elsewhere)."""
     queued: tuple[QueuedJobs, ...] = ()
     running: tuple[RunningJob, ...] = ()
+    promised: tuple[Reservation, ...] = ()
+    """Promises of an earlier plan that are to stand, in place of what the state has for those jobs and pools; a state
+    keeps its own. Those of jobs that do not wait are passed over."""

@@ -20,7 +20,8 @@ JOB = np.dtype(
     align=True,
 )
 """A job. key, second: its place in the order of promises, and of backfilling. need: how many nodes in a counted pool,
-else its class. promised: the pool that it is promised, or -1. size: devices, or nodes where it uses none."""
+else its class. promised: the pool that it is promised, or -1. size: devices, or nodes where it uses none. The live
+loop, which backfills in the one order, has in `second` the next free row, or the group of reasons of a start."""
 
 _ENTRY = np.dtype(
     [("key", np.int64), ("limit", np.int64), ("slot", np.int32), ("need", np.int32)], align=True
@@ -60,8 +61,11 @@ class Profile(NamedTuple):
     state: Int64s
 
 
-PROMISE = np.dtype([(name, np.int64) for name in ("slot", "start", "used", "stale")], align=True)
-"""A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there. A start
+PROMISE = np.dtype(
+    [(name, np.int64) for name in ("slot", "start", "used", "stale", "first", "cause")], align=True
+)
+"""A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there. first:
+the start that was promised first. cause: why it is later than that, see kernels/world.py. A start
 of 2**62 keeps the pool's promise for a job that has not waited long enough to be given it, and binds nobody."""
 
 
@@ -91,6 +95,10 @@ class World(NamedTuple):
     """The classes that have waiting jobs, and how many; `signal[WAITING]` of them."""
     waiting_at: Int64s
     """Of each class, its row in `waiting`, or -1."""
+    first: Int64s
+    """Of each class, its first waiting job, which alone asks for promises, or -1: not known."""
+    best: Int64s
+    """Of each class, the pool whose promise its first job asks for, or -1."""
     signal: Int64s
     run_of: Int64s
     """Of each job that runs, its run."""

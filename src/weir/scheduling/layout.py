@@ -13,15 +13,10 @@ from weir.scheduling.tables import (
     NODE,
     NOTHING,
     POOL,
-    RESERVATION,
-    RESERVED_NODE,
-    SCORED_ROWS,
-    START,
     Classes,
     Int64s,
     Nodes,
     Pass,
-    Reservations,
     Table,
     column,
     table_of,
@@ -75,12 +70,6 @@ def idle_nodes(rows: Sequence[PoolRow], laid_out: Table) -> Nodes:
     return Nodes(node, np.full(int(laid_out["end_device"].max(initial=0)), 1_000, np.int64))
 
 
-def reservations(laid_out: Table) -> Reservations:
-    """No reservation in any pool, and room for what one could prove."""
-    none = table_of(RESERVATION, len(laid_out), job=np.full(len(laid_out), NOTHING))
-    return Reservations(none, np.zeros(int(laid_out["end_node"].max(initial=0)), RESERVED_NODE))
-
-
 def class_row(job_class: JobClass) -> tuple[int, ...]:
     """The fields of CLASS; data and variant are still to be filled in."""
     return (
@@ -108,7 +97,6 @@ def twice_the_rows(classes: Classes) -> Classes:
         row=more(classes.row),
         failed=more(classes.failed),
         blocked=more(classes.blocked),
-        kept=more(classes.kept),
     )
 
 
@@ -116,12 +104,8 @@ def empty_pass() -> Pass:
     """Room for nothing yet."""
     none = np.zeros(0, np.int64)
     return Pass(
-        heap=none,
-        score=np.zeros((SCORED_ROWS, 0), np.int64),
-        scored=np.full((SCORED_ROWS, 2), NOTHING, np.int64),
         key=none,
         choice=none,
-        start=np.zeros(0, START),
         group=np.zeros(0, GROUP),
         listed=np.zeros((0, 0), LISTED),
         group_index=none,

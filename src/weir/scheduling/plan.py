@@ -1,7 +1,7 @@
 """What the core answers: a plan, and the reasons of one job."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,24 @@ class Start:
     """In a pool that shares devices: the device index on its node of each device of each task, in task order."""
 
 
+class Cause(StrEnum):
+    """Why a promise is for later than it was."""
+
+    NONE = ""
+    """It is not."""
+    AHEAD = "a job ahead of it in order started there"
+    OVERRUN = "a job there runs past its time limit"
+    CAPACITY = "nodes there are no longer in service"
+    LIMITS = "what runs there has other time limits or other places"
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """A waiting job keeps these nodes of its best pool from `start_ms` on, proven by the time limits of what runs.
 
-    Nothing behind it in order starts in this pass if that could delay it. It is made anew in each pass.
+    Nothing behind it in order starts if that could delay it. It stands from pass to pass until the job starts, waits
+    no more, or loses it to a job ahead in order whose best pool is the same. When what runs ends early it is for
+    earlier; it is for later only for a cause.
     """
 
     job: int
@@ -29,6 +42,10 @@ class Reservation:
     start_ms: int
     nodes: tuple[tuple[int, int], ...]
     """(node, tasks on it)"""
+    first_start_ms: int
+    """The start that was promised first."""
+    cause: Cause = Cause.NONE
+    """Why `start_ms` was last put off, while it is later than at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,7 @@ class Verdict(Enum):
     FAILS = "fails"
     """A hard constraint does not hold there."""
     FULL = "full"
-    """Eligible, and without room now; or what room there is, is kept for a reservation, as the note then says."""
+    """Eligible, and without room now; or what room there is, is promised to a job ahead, as the note then says."""
     OUTSCORED = "outscored"
     """Eligible, and another pool with room scored better; whether there was room here made no difference."""
     CLOSED = "closed"

@@ -35,9 +35,9 @@ class ProvinceRun:
         by_key = sorted(range(len(pools)), key=lambda place: pools[place].key)
         # The core has the pools in the order of their keys; the last row is for jobs that are in none.
         self._given = np.array([*by_key, NOTHING], np.int64)
-        numbers = np.array([state.class_number(job_class) for job_class in jobs.classes], np.int64)
+        numbers = np.array([state.known.number(job_class) for job_class in jobs.classes], np.int64)
         count = len(jobs.run_ms)
-        classes = state.classes._replace(kept=np.zeros((0, 0), np.uint8))
+        classes = state.known.table
         if policy.placement in (Placement.EARLIEST, Placement.CHEAPEST, Placement.NEAREST):
             classes = _bound(classes, len(pools))
         job_class = numbers[jobs.job_class] if count else np.zeros(0, np.int64)
@@ -66,6 +66,7 @@ class ProvinceRun:
                 predicts,
                 _FIXED.get(policy.placement, 0),
                 fair,
+                0,
             ],
             np.int64,
         )
@@ -117,7 +118,9 @@ class ProvinceRun:
             window=np.full(len(classes.row), _FAR, np.int64),
             waiting=np.zeros(len(classes.row), lanes.WAITING),
             waiting_at=np.full(len(classes.row), NOTHING, np.int64),
-            signal=np.zeros(3, np.int64),
+            first=np.full(len(classes.row), NOTHING, np.int64),
+            best=np.full(len(classes.row), NOTHING, np.int64),
+            signal=np.array([0, 0, 0, NOTHING], np.int64),
             run_of=np.full(count, NOTHING, np.int64),
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,

@@ -1,11 +1,14 @@
 """A small province with everything that compiled code distinguishes, gone through so that all of it is compiled."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from weir.scheduling import prediction
 from weir.scheduling.explanation import explain
 from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
 from weir.scheduling.policy import Policy
+from weir.scheduling.simulation import Expected, SimulatedJobs, simulate
 from weir.scheduling.state import State
 from weir.scheduling.step import step
 
@@ -36,12 +39,29 @@ def rehearse() -> None:
     explain(state, next(job for job in range(30) if state.waits(job)), 1_000)
     freed = tuple(start.job for start in plan.starts)
     state, _ = step(state, Changes(pools, freed=freed, unqueued=np.array([22], np.int64)), 2_000)
+    step(state, Changes(promised=plan.reservations, freed=(90, 91)), 3_000)
     # Enough of a kind that tables are enlarged on the way.
     many = QueuedJobs(JobClass(1, 0, 1, 1), *(np.arange(1, 301) for _ in range(4)))
-    step(State.empty(Policy()), Changes(pools, links, queued=(many,)), 0)
+    wide = replace(pools[0], nodes=300, cores_milli_per_node=1)
+    state, _ = step(State.empty(Policy()), Changes((wide,), links, queued=(many,)), 0)
+    step(state, Changes(queued=(_batch(share, 400), _batch(gang, 500))), 0)
+    step(state, Changes(queued=(_batch(gang, 600),)), 0)
+    _rehearse_twin(pools, links, (whole, share, gang))
     once = np.ones(1, np.int64)
     prediction.replay(prediction.empty(2, 2), *(once for _ in range(7)))
     prediction.corrected(once, once, once)
+
+
+def _rehearse_twin(
+    pools: tuple[PoolRow, ...], links: tuple[LinkRow, ...], classes: tuple[JobClass, ...]
+) -> None:
+    """Once in a province, and once in a counted pool."""
+    for rows, wishes in ((pools, classes), (pools[:1], (JobClass(1, 2_000, 1, 1),))):
+        each = np.arange(6, dtype=np.int64)
+        none = np.zeros(6, np.int64)
+        jobs = SimulatedJobs(each, each + 1, each + 2, each % len(wishes), wishes, none, none, none, none)
+        for expected in Expected:
+            simulate(rows, links, jobs, Policy(), expected=expected)
 
 
 def _batch(job_class: JobClass, first: int) -> QueuedJobs:

@@ -1,44 +1,39 @@
-"""The state between two steps, as one explicit value: pools, classes, the queue, and what runs."""
+"""The state between two steps, as one explicit value: pools, classes, the queue, promises, and what runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from weir.scheduling import eligibility, layout
+from weir.scheduling import eligibility, lanes, layout
 from weir.scheduling.bounds import (
     check_batch,
-    check_class,
     check_pools,
+    check_promises,
     check_running,
     within_bounds,
 )
+from weir.scheduling.classes import ALWAYS, ClassTable, Ground
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
-from weir.scheduling.plan import PoolReason
+from weir.scheduling.plan import Cause, PoolReason, Reservation
 from weir.scheduling.policy import Policy
+from weir.scheduling.queue import QueuedColumns, WaitingLine
+from weir.scheduling.simulated import rates_of
 from weir.scheduling.tables import (
-    CLASS,
-    ENTRY,
     LISTED,
     NOTHING,
-    QUEUE,
     RECORD,
+    RESERVED_NODE,
     RUN,
-    SCORED_ROWS,
-    SLOT,
-    Classes,
     Counter,
     Int64s,
     Nodes,
     Pass,
-    Reservations,
     Table,
     chain,
     column,
     enlarged,
-    table_of,
 )
 
 LIST_ALL_BELOW, BEST_LISTED = 100, 16
@@ -54,6 +49,8 @@ class State:
 
     policy: Policy
     rates: Int64s
+    rule: Int64s
+    rates_of_order: Int64s
     rows: tuple[PoolRow, ...]
     facts: eligibility.PoolFacts
     links: dict[tuple[str, str], LinkRow]
@@ -64,24 +61,20 @@ class State:
     pools: Table
     free: Nodes
     later: Nodes
-    class_numbers: dict[JobClass, int]
-    job_classes: list[JobClass | None]
-    free_classes: list[int]
-    classes: Classes
-    failing: dict[int, tuple[PoolReason, ...]]
-    queue_numbers: dict[tuple[int, int], int]
-    free_queues: list[int]
-    queues: Table
-    slots: Table
-    index: Table
-    index_used: int
+    before: Nodes
+    promise: Table
+    proven: Table
+    score: Int64s
+    touched: Int64s
+    known: ClassTable
+    queue: WaitingLine
+    signal: Int64s
     runs: Table
     run_details: dict[int, tuple[int, str, int]]
     """By job that holds capacity: its run, the key of its pool, when it was placed."""
     reasons: dict[int, tuple[PoolReason, ...]]
     """Why this state's own starts went where they are."""
     records: Table
-    reservations: Reservations
     work: Pass
     counters: Int64s
 
@@ -91,29 +84,29 @@ class State:
         state = cls()
         state.policy = policy
         state.rates = np.array([policy.time_micro_yuan_per_hour, policy.carbon_micro_yuan_per_kg], np.int64)
+        state.rates_of_order = rates_of(policy, policy.order, 1)
+        state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1], np.int64)
+        state.signal = np.array([0, 0, 0, NOTHING], np.int64)
         state.links = {}
-        state.class_numbers, state.job_classes, state.free_classes = {}, [], []
-        state.failing, state.queue_numbers, state.free_queues = {}, {}, []
+        state.known = ClassTable()
         state.run_details, state.reasons = {}, {}
         state.counters = np.zeros(Counter.COUNT, np.int64)
         for free_list in (Counter.FREE_SLOT, Counter.FREE_RUN, Counter.FREE_RECORD):
             state.counters[free_list] = NOTHING
-        state.queues, state.slots = np.zeros(0, QUEUE), np.zeros(0, SLOT)
+        state.queue = WaitingLine(state.counters)
         state.runs, state.records = np.zeros(0, RUN), np.zeros(0, RECORD)
         state.work = layout.empty_pass()
-        for make in (state.make_slots, state.make_runs, state.make_records):
+        for make in (state.make_runs, state.make_records):
             make(_FIRST_ROWS)
-        state.make_queues()
-        state.rows = ()
+        state.rows, state.promise = (), np.zeros(0, lanes.PROMISE)
         state.set_pools((), None)
-        state.make_starts(_FIRST_ROWS)
         state.make_groups(_FIRST_ROWS)
         return state
 
     @property
     def queued(self) -> int:
         """How many jobs wait."""
-        return int(self.counters[Counter.QUEUED])
+        return self.queue.waiting
 
     @property
     def running(self) -> int:
@@ -122,7 +115,69 @@ class State:
 
     def waits(self, job: int) -> bool:
         """Whether the job is in the queue."""
-        return bool(kernel("queue").find(self.index, self.slots, job) >= 0)
+        return self.queue.find(job) >= 0
+
+    @property
+    def world(self) -> lanes.World:
+        """All pools and classes, as compiled code goes over them."""
+        return lanes.World(
+            pools=self.pools,
+            free=self.free,
+            later=self.later,
+            classes=self.known.table,
+            runs=self.runs,
+            records=self.records,
+            counters=self.counters,
+            work=self.work,
+            rates=self.rates,
+            turn=self.rates_of_order,
+            score=self.score,
+            promise=self.promise,
+            proven=self.proven,
+            window=self.known.window,
+            waiting=self.known.waiting,
+            waiting_at=self.known.waiting_at,
+            first=self.known.first,
+            best=self.known.best,
+            signal=self.signal,
+            run_of=self.queue.run_of,
+            touched=self.touched,
+            backlog=_NO_BACKLOG,
+        )
+
+    # Promises.
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        """The promises as they stand, by pool."""
+        found = []
+        kept = (self.promise["slot"] >= 0) & (self.promise["start"] < ALWAYS)
+        for place in np.flatnonzero(kept).tolist():
+            slot, start_ms, used, _, first_ms, cause = self.promise[place].tolist()
+            first = int(self.pools["first_node"][place])
+            nodes = tuple(self.proven[first : first + used].tolist())
+            job = int(self.queue.slots["job"][slot])
+            found.append(Reservation(job, self.rows[place].key, start_ms, nodes, first_ms, _CAUSES[cause]))
+        return tuple(found)
+
+    def promise_all(self, promised: Sequence[Reservation]) -> None:
+        """Let promises stand that were made before; those of jobs that do not wait, and of pools that are not
+        declared, are passed over."""
+        check_promises(promised)
+        for kept in promised:
+            slot, place = self.queue.find(kept.job), self.pool_places.get(kept.pool, NOTHING)
+            if slot >= 0 and place >= 0:
+                kernel("live").stand(
+                    self.rule,
+                    self.queue.slots,
+                    self.world,
+                    place,
+                    slot,
+                    kept.start_ms,
+                    kept.first_start_ms,
+                    _CAUSES.index(kept.cause),
+                    column(node for node, _ in kept.nodes),
+                    column(tasks for _, tasks in kept.nodes),
+                )
 
     # Pools and links.
 
@@ -135,6 +190,7 @@ class State:
         if links is not None:
             self.links = eligibility.links_by_centres(sorted(links, key=lambda link: (link.a, link.b)))
         anew = self._withdraw_unlike(rows)
+        standing = self.reservations()
         self.rows = rows
         self.facts = eligibility.PoolFacts.of(rows)
         self.pool_places = {row.key: place for place, row in enumerate(rows)}
@@ -143,7 +199,10 @@ class State:
         for run, key, _ in self.run_details.values():
             self.runs["pool"][run] = self.pool_places.get(key, NOTHING)
         self._lay_out_nodes()
+        self._reorder()
         self.lay_out_classes()
+        self.queue.slots["promised"] = NOTHING
+        self.promise_all(standing)
         self.admit(anew)
 
     def _only_opened_or_closed(self, rows: tuple[PoolRow, ...]) -> bool:
@@ -156,6 +215,8 @@ class State:
         self.rows = rows
         self.facts = replace(self.facts, rows=rows)
         self.pools["open"] = [not row.closed_because for row in rows]
+        self.known.window[:] = ALWAYS
+        self.known.best[:] = NOTHING
         return True
 
     def _lay_out_nodes(self, further: Mapping[int, int] | None = None) -> None:
@@ -170,16 +231,28 @@ class State:
         self.pools = layout.pools(self.rows, wanted, self.places, self.stacks)
         self.free = layout.idle_nodes(self.rows, self.pools)
         self.later = Nodes(*(column.copy() for column in self.free))
-        self.reservations = layout.reservations(self.pools)
+        self.before = Nodes(*(column.copy() for column in self.free))
+        self.promise = np.zeros(count, lanes.PROMISE)
+        self.promise["slot"] = NOTHING
+        self.proven = np.zeros(len(self.free.node), RESERVED_NODE)
+        self.score = np.zeros(count, np.int64)
+        self.touched = np.zeros(max(1, len(self.free.node)), np.int64)
         most = int((self.pools["end_node"] - self.pools["first_node"]).max(initial=1))
         self.work = self.work._replace(
-            score=np.zeros((SCORED_ROWS, count), np.int64),
             key=np.zeros(most, np.int64),
             choice=np.zeros(most, np.int64),
         )
         self.make_groups(_FIRST_ROWS)
         if self.run_details:
-            kernel("running").lay_out(self.pools, self.classes, self.free, self.runs, self.records)
+            kernel("running").lay_out(self.pools, self.known.table, self.free, self.runs, self.records)
+
+    def _reorder(self) -> None:
+        """Some orders go by the share that a job takes of the largest pool, which may be another now."""
+        wholes = self.pools["nodes"] * np.maximum(1, self.pools["devices_per_node"])
+        rates = rates_of(self.policy, self.policy.order, int(wholes.max(initial=1)))
+        if bool((rates != self.rates_of_order).any()):
+            self.rates_of_order = rates
+            self.queue.rekey(rates)
 
     def _withdraw_unlike(self, rows: tuple[PoolRow, ...]) -> list[RunningJob]:
         """Let go of placements made before their pool began or ceased to share devices; to be taken in anew."""
@@ -187,7 +260,7 @@ class State:
         unlike = {row.key: row.shares for row in rows if before.get(row.key) != row.shares}
         anew = []
         for job, (run, key, placed_ms) in self.run_details.items():
-            job_class = self.job_classes[int(self.runs["job_class"][run])]
+            job_class = self.known.described[int(self.runs["job_class"][run])]
             if key in unlike and job_class is not None and job_class.devices_milli:
                 [(nodes, devices)] = self.placements(np.array([run]))
                 if bool(devices) != unlike[key]:
@@ -197,110 +270,23 @@ class State:
         return anew
 
     def lay_out_classes(self) -> None:
-        """Compute all that classes have from pools and links; nothing is known to be blocked."""
-        rows = max(_FIRST_ROWS, len(self.job_classes))
-        count = len(self.rows)
-        self.classes = Classes(
-            row=np.zeros(rows, CLASS),
-            data_ms=np.zeros((0, len(self.places)), np.int64),
-            variant_speed=np.zeros((0, len(self.stacks)), np.int64),
-            failed=np.zeros((rows, count), np.uint8),
-            blocked=np.zeros((rows, count), np.uint8),
-            kept=np.zeros((rows, count), np.uint8),
-        )
-        self.failing.clear()
-        data: dict[Any, int] = {}
-        variants: dict[Any, int] = {}
-        for number, job_class in enumerate(self.job_classes):
-            if job_class is not None:
-                self._fill_class(number, job_class, data, variants)
-
-    def _fill_class(
-        self, number: int, job_class: JobClass, data: dict[Any, int], variants: dict[Any, int]
-    ) -> None:
-        self.classes.failed[number] = eligibility.failed_constraints(self.facts, self.links, job_class)
-        self.classes.blocked[number] = 0
-        self.classes.row[number] = layout.class_row(job_class)
-        if job_class.data:
-            if job_class.data not in data:
-                data[job_class.data] = len(self.classes.data_ms)
-                row = column(max(0, eligibility.data_ms(self.links, job_class, name)) for name in self.places)
-                self.classes = self.classes._replace(data_ms=np.vstack([self.classes.data_ms, row]))
-            self.classes.row["data"][number] = data[job_class.data]
-        if job_class.variant_speeds:
-            if job_class.variant_speeds not in variants:
-                variants[job_class.variant_speeds] = len(self.classes.variant_speed)
-                speeds = dict(job_class.variant_speeds)
-                row = column(layout.speed(speeds.get(stack, 1)) for stack in self.stacks)
-                self.classes = self.classes._replace(
-                    variant_speed=np.vstack([self.classes.variant_speed, row])
-                )
-            self.classes.row["variant"][number] = variants[job_class.variant_speeds]
-
-    # Classes and queues.
-
-    def class_number(self, job_class: JobClass) -> int:
-        """The row of a class, made if it is new. Raises ValueError when the class is outside the core's bounds."""
-        number = self.class_numbers.get(job_class)
-        if number is not None:
-            return number
-        check_class(job_class)
-        if self.free_classes:
-            number = self.free_classes.pop()
-            self.job_classes[number] = job_class
-        else:
-            number = len(self.job_classes)
-            self.job_classes.append(job_class)
-        self.class_numbers[job_class] = number
-        if number == len(self.classes.row):
-            self.classes = layout.twice_the_rows(self.classes)
-        self._fill_class(number, job_class, {}, {})
-        self.failing.pop(number, None)
-        return number
+        """Compute all that classes have from pools and links, and count who waits."""
+        self.known.lay_out(Ground(self.facts, self.links, self.places, self.stacks))
+        self.signal[kernel("promises").WAITING] = 0
+        waits = self.queue.slots["job"] >= 0
+        jobs = np.bincount(self.queue.slots["need"][waits], minlength=len(self.known.window))
+        kernel("live").look_at(self.world, np.flatnonzero(jobs), jobs[jobs > 0])
 
     def forget_classes(self) -> None:
         """Free the rows of classes that no job has any more, if rows run short and that is worth while.
 
         Only between changes: a class may be known before its first job is.
         """
-        if self.free_classes or 4 * len(self.job_classes) < 3 * len(self.classes.row):
-            return
-        used: set[int] = set(self.queues["job_class"][self.queues["waiting"] > 0].tolist())
-        used.update(self.runs["job_class"][self.runs["job"] >= 0].tolist())
-        idle = [n for n, job_class in enumerate(self.job_classes) if job_class is not None and n not in used]
-        if 4 * len(idle) < len(self.job_classes):
-            return
-        for number in idle:
-            job_class = self.job_classes[number]
-            if job_class is not None:
-                del self.class_numbers[job_class]
-            self.job_classes[number] = None
-            self.failing.pop(number, None)
-        self.free_classes = idle[::-1]  # so that the lowest is used first
-        gone = set(idle)
-        for key in [key for key in self.queue_numbers if key[0] in gone]:
-            self.free_queues.append(self.queue_numbers.pop(key))
-        self.lay_out_classes()
-
-    def queue_number(self, job_class: int, priority: int) -> int:
-        """The row of the queue of a class and priority, made if it is new."""
-        key = (job_class, priority)
-        number = self.queue_numbers.get(key)
-        if number is not None:
-            return number
-        if self.free_queues:
-            number = self.free_queues.pop()
-        else:
-            number = int(self.counters[Counter.QUEUES])
-            if number == len(self.queues):
-                self.make_queues()
-            self.counters[Counter.QUEUES] += 1
-        self.queue_numbers[key] = number
-        self.queues["job_class"][number] = job_class
-        self.queues["priority"][number] = priority
-        self.queues["head"][number] = self.queues["tail"][number] = NOTHING
-        self.queues["waiting"][number] = 0
-        return number
+        if self.known.is_full():
+            waiting, runs = self.queue.slots, self.runs
+            used = (waiting["need"][waiting["job"] >= 0], runs["job_class"][runs["job"] >= 0])
+            if self.known.forget_all_but(np.concatenate(used).tolist()):
+                self.lay_out_classes()
 
     # Jobs.
 
@@ -321,45 +307,34 @@ class State:
                 raise ValueError(
                     f"job {min(held)} is queued while it holds capacity; list it in freed as well"
                 )
-        submitted = np.concatenate([batch.submitted_ms for batch in batches])
-        limit = np.concatenate([batch.time_limit_ms for batch in batches])
-        queue = np.concatenate([self._queues_of(batch) for batch in batches])
         if self.queued:
             self.dequeue(job)
-        self._make_room_for(len(job))
-        order = np.lexsort((job, submitted, queue))
-        self.index_used += kernel("queue").enqueue(
-            self.queues,
-            self.slots,
-            self.index,
-            self.counters,
-            queue[order],
-            job[order],
-            submitted[order],
-            limit[order],
+        number = [self.known.number(batch.job_class) for batch in batches]
+        each = [len(batch.job) for batch in batches]
+        sizes = [_size(batch.job_class) for batch in batches]
+        new = QueuedColumns(
+            np.repeat(np.array(number, np.int64), each),
+            np.repeat(np.array(sizes, np.int64), each),
+            job,
+            np.concatenate([batch.priority for batch in batches]),
+            np.concatenate([batch.submitted_ms for batch in batches]),
+            np.concatenate([batch.time_limit_ms for batch in batches]),
         )
-
-    def _queues_of(self, batch: QueuedJobs) -> Int64s:
-        number = self.class_number(batch.job_class)
-        found = np.empty(len(batch.job), np.int64)
-        for priority in sorted(set(batch.priority.tolist())):
-            found[batch.priority == priority] = self.queue_number(number, int(priority))
-        return found
-
-    def _make_room_for(self, jobs: int) -> None:
-        wanted = self.queued + jobs
-        rows = len(self.slots)
-        if wanted > rows:
-            self.make_slots(max(wanted, 2 * rows) - rows)
-        if 2 * (self.index_used + jobs) > len(self.index):
-            size = 1 << (4 * wanted - 1).bit_length()
-            self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
-            self.index_used = kernel("queue").reindex(self.index, self.slots)
+        of_class = np.bincount(np.repeat(number, each), minlength=len(self.known.window))
+        came = np.flatnonzero(of_class)
+        kernel("live").look_at(self.world, came, of_class[came])
+        self.queue.add(new, self.rates_of_order, self.counters)
 
     def dequeue(self, jobs: Int64s) -> None:
         """Let jobs wait no more; those that do not wait are passed over."""
-        kernel("queue").dequeue(
-            self.queues, self.slots, self.index, self.counters, np.ascontiguousarray(jobs, np.int64)
+        kernel("live").dequeue(
+            self.rule,
+            self.queue.slots,
+            self.queue.order,
+            self.queue.line,
+            self.queue.index,
+            self.world,
+            np.ascontiguousarray(jobs, np.int64),
         )
 
     def admit(self, jobs: Sequence[RunningJob]) -> None:
@@ -380,13 +355,17 @@ class State:
 
     def _admit_one(self, job: RunningJob) -> None:
         check_running(job)
-        number = self.class_number(job.job_class)
+        number = self.known.number(job.job_class)
         place = self.pool_places.get(job.pool, NOTHING)
         node = column(node for node, _ in job.nodes)
         tasks = column(tasks for _, tasks in job.nodes)
         if place >= 0 and int(node.max()) >= self.pools["end_node"][place] - self.pools["first_node"][place]:
             # It runs beyond the nodes that are in service: count those too; they are never given work.
+            standing = self.reservations()
             self._lay_out_nodes({place: int(node.max()) + 1})
+            self.known.window[:] = ALWAYS
+            self.queue.slots["promised"] = NOTHING
+            self.promise_all(standing)
         if self.counters[Counter.FREE_RUNS] == 0:
             self.make_runs(len(self.runs))
         parts = max(1, job.job_class.devices_milli // 1_000) * int(tasks.sum())
@@ -395,7 +374,7 @@ class State:
             self.make_records(max(wanted, len(self.records)))
         run = kernel("running").admit(
             self.pools,
-            self.classes,
+            self.known.table,
             self.free,
             self.runs,
             self.records,
@@ -419,15 +398,7 @@ class State:
                 runs.append(details[0])
             self.reasons.pop(job, None)
         if runs:
-            kernel("running").release_all(
-                self.pools,
-                self.classes,
-                self.free,
-                self.runs,
-                self.records,
-                self.counters,
-                np.array(runs, np.int64),
-            )
+            kernel("live").let_go(self.queue.slots, self.world, np.array(runs, np.int64))
 
     def placements(self, which: Int64s) -> list[tuple[tuple[tuple[int, int], ...], tuple[int, ...]]]:
         """Of each run: (node, tasks on it) in task order, and the devices where they are shared."""
@@ -446,16 +417,6 @@ class State:
             for i in range(len(which))
         ]
 
-    def make_slots(self, more: int) -> None:
-        """More rows for waiting jobs, and an index that leads to all."""
-        old = len(self.slots)
-        self.slots = enlarged(self.slots, old + more)
-        self.slots["queue"][old:] = NOTHING
-        chain(self.slots["next"], old, self.counters, Counter.FREE_SLOT)
-        if old == 0:
-            self.index = table_of(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING))
-            self.index_used = 0
-
     def make_runs(self, more: int) -> None:
         """More rows for placements."""
         old = len(self.runs)
@@ -471,16 +432,6 @@ class State:
         chain(self.records["next"], old, self.counters, Counter.FREE_RECORD)
         self.counters[Counter.FREE_RECORDS] += more
 
-    def make_queues(self) -> None:
-        """Twice the rows for queues."""
-        rows = max(_FIRST_ROWS, 2 * len(self.queues))
-        self.queues = enlarged(self.queues, rows)
-        self.work = self.work._replace(heap=np.zeros(rows, np.int64))
-
-    def make_starts(self, rows: int) -> None:
-        """Room for so many starts in one pass; those there are stay."""
-        self.work = self.work._replace(start=enlarged(self.work.start[:rows], rows))
-
     def make_groups(self, rows: int, *, used: int = 0) -> None:
         """Room for so many groups of starts in one pass; the first `used` stay."""
         count = len(self.rows)
@@ -494,7 +445,17 @@ class State:
             group_index=np.full(2 * rows, NOTHING, np.int64),
         )
         if used:
-            kernel("cycle").regroup(self.work, used)
+            kernel("live").regroup(self.work, used)
+
+
+_NO_BACKLOG = np.zeros((0, 4), np.int64)
+_CAUSES = tuple(Cause)
+"""By the numbers of kernels/world.py."""
+
+
+def _size(job_class: JobClass) -> int:
+    """The devices that a job takes, or its tasks where it takes none: its width, as orders count it."""
+    return job_class.tasks * max(1, -(-job_class.devices_milli // 1_000))
 
 
 __all__ = ["State"]

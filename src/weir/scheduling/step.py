@@ -5,14 +5,13 @@ from collections import Counter as Tally
 
 import numpy as np
 
-from weir.scheduling.bounds import LATEST_MS
+from weir.scheduling.bounds import LATEST_MS, check_live
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.inputs import Changes
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
-from weir.scheduling.policy import Policy
 from weir.scheduling.state import LIST_ALL_BELOW, State
-from weir.scheduling.tables import Counter
+from weir.scheduling.tables import Counter, Int64s
 
 KEPT_NOTE = "the room there is, is kept for job {job}"
 
@@ -26,31 +25,24 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
     still ready.
 
     The same state, changes and `now_ms` give the same plan on any machine, in whatever order equal changes are
-    listed. Raises ValueError when changes contradict themselves or the bounds, and the state must then be given up;
-    also for a policy that only simulations know.
+    listed. And whatever the steps before were, the plan is the same, bit for bit, as that of one step from an empty
+    state which is told the same snapshot: pools and links, all that waits, all that runs (with the devices it has),
+    and as `promised` the reservations of the last plan whose jobs have waited ever since. Raises ValueError when
+    changes contradict themselves or the bounds, or the policy is one for simulated time; the state must then be given
+    up.
     """
+    check_live(state.policy)
     if not 0 <= now_ms <= LATEST_MS:
         raise ValueError(f"now_ms is {now_ms}, not between 0 and {LATEST_MS}")
-    _check_policy(state.policy)
     apply(state, changes)
     waiting = state.queued
-    run_pass(state, now_ms)
-    starts = _starts(state, now_ms)
+    started = run_pass(state, now_ms)
+    starts = _starts(state, started, now_ms)
     reasons = _reasons(state)
     for start in starts:
         state.reasons[start.job] = reasons[start.reason]
-    reservations = _reservations(state)
+    reservations = state.reservations()
     return state, Plan(starts, reasons, _digest(starts, reservations, waiting), waiting, reservations)
-
-
-def _check_policy(policy: Policy) -> None:
-    """Raise ValueError for what only a simulation does so far, rather than pass it over."""
-    default = Policy()
-    for name in ("order", "backfill_order", "depth", "blocking", "committed", "placement", "gate_ms", "fair"):
-        if getattr(policy, name) != getattr(default, name):
-            raise ValueError(
-                f"{name}: policy {policy.name} is for simulations; a step goes by weir-1's order alone"
-            )
 
 
 def apply(state: State, changes: Changes) -> None:
@@ -63,37 +55,38 @@ def apply(state: State, changes: Changes) -> None:
     state.forget_classes()
     state.enqueue(changes.queued)
     state.admit(changes.running)
+    if changes.promised:
+        state.promise_all(changes.promised)
 
 
-def run_pass(state: State, now_ms: int) -> None:
-    """Let compiled code go over the queue, enlarging tables when it asks for that."""
-    cycle = kernel("cycle")
-    cycle.begin(
-        state.classes, state.queues, state.slots, state.reservations, state.work, state.counters, now_ms
-    )
-    while cycle.proceed(
-        state.pools,
-        state.free,
-        state.later,
-        state.classes,
-        state.queues,
-        state.slots,
-        state.runs,
-        state.records,
-        state.reservations,
-        state.work,
-        state.counters,
-        state.rates,
-    ):
+def run_pass(state: State, now_ms: int) -> Int64s:
+    """Let compiled code go over the queue, enlarging tables when it asks for that. Returns the rows that started."""
+    live = kernel("live")
+    started = np.empty(state.queued + 1, np.int64)
+    live.settle(state.rule, state.queue.slots, state.world, state.before, now_ms)
+    live.begin(state.world)
+    count = 0
+    while True:
+        count += live.proceed(
+            state.rule,
+            state.queue.slots,
+            state.queue.order,
+            state.queue.line,
+            state.world,
+            started[count:],
+            now_ms,
+        )
+        wanted = int(state.signal[live.WANTED])
+        if not wanted:
+            return started[:count]
+        state.signal[live.WANTED] = 0
         counters = state.counters
         if counters[Counter.FREE_RUNS] == 0:
             state.make_runs(len(state.runs))
-        if counters[Counter.STARTS] == len(state.work.start):
-            state.make_starts(2 * len(state.work.start))
         if 2 * counters[Counter.GROUPS] >= len(state.work.group_index):
             state.make_groups(2 * len(state.work.group), used=int(counters[Counter.GROUPS]))
-        if counters[Counter.FREE_RECORDS] < counters[Counter.RECORDS_WANTED]:
-            state.make_records(max(int(counters[Counter.RECORDS_WANTED]), len(state.records)))
+        if counters[Counter.FREE_RECORDS] < wanted:
+            state.make_records(max(wanted, len(state.records)))
 
 
 def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
@@ -101,11 +94,11 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
 
     From a hundred pools on, one example for each constraint, saying how many more there are.
     """
-    known = state.failing.get(job_class)
+    known = state.known.failing.get(job_class)
     if known is not None:
         return known
-    row = state.classes.failed[job_class]
-    described = state.job_classes[job_class]
+    row = state.known.table.failed[job_class]
+    described = state.known.described[job_class]
     assert described is not None
     listed = np.flatnonzero(row)
     notes: dict[int, str] = {}
@@ -123,17 +116,20 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
         )
         for place in listed.tolist()
     )
-    state.failing[job_class] = found
+    state.known.failing[job_class] = found
     return found
 
 
-def _starts(state: State, now_ms: int) -> tuple[Start, ...]:
-    count = int(state.counters[Counter.STARTS])
-    if not count:
+def _starts(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
+    if not len(started):
         return ()
-    which = np.ascontiguousarray(state.work.start["run"][:count])
+    which = state.queue.run_of[started]
     keys = [row.key for row in state.rows]
-    columns = (state.runs["job"][which], state.runs["pool"][which], state.work.start["group"][:count])
+    columns = (
+        state.queue.slots["job"][started],
+        state.runs["pool"][which],
+        state.queue.slots["second"][started],
+    )
     jobs, places, groups = (column.tolist() for column in columns)
     found = []
     for run, job, place, group, (nodes, devices) in zip(
@@ -142,6 +138,7 @@ def _starts(state: State, now_ms: int) -> tuple[Start, ...]:
         key = keys[place]
         found.append(Start(job, key, nodes, group, devices))
         state.run_details[job] = (run, key, now_ms)
+    kernel("waiting").leave_all(state.queue.slots, state.counters, started)
     return tuple(found)
 
 
@@ -152,34 +149,24 @@ def _reasons(state: State) -> tuple[tuple[PoolReason, ...], ...]:
 
 
 def _group_reasons(state: State, job_class: int, listed: list[tuple[int, ...]]) -> tuple[PoolReason, ...]:
-    cycle = kernel("cycle")
+    said_of = kernel("reasons")
     found = []
-    for place, verdict, idle, *terms in listed:
+    for place, verdict, idle, holder, *terms in listed:
         pool = state.rows[place]
         said, note = Verdict.OUTSCORED, ""
-        if verdict == cycle.CHOSEN:
+        if verdict == said_of.CHOSEN:
             said = Verdict.CHOSEN
-            more = int(np.count_nonzero(state.classes.failed[job_class] == 0)) - len(listed)
+            more = int(np.count_nonzero(state.known.table.failed[job_class] == 0)) - len(listed)
             if more:
                 note = f"the best scored with room; {more} more eligible pools are not listed"
-        elif verdict == cycle.CLOSED:
+        elif verdict == said_of.CLOSED:
             said, note = Verdict.CLOSED, pool.closed_because
-        elif verdict == cycle.FULL:
+        elif verdict == said_of.FULL:
             said = Verdict.FULL
-        elif verdict == cycle.KEPT:
-            said, note = Verdict.FULL, KEPT_NOTE.format(job=int(state.reservations.pool["job"][place]))
+        elif verdict == said_of.KEPT:
+            said, note = Verdict.FULL, KEPT_NOTE.format(job=holder)
         found.append(PoolReason(pool.key, said, terms=Terms(*terms), free_nodes=idle, note=note))
     return (*found, *failing_pools(state, job_class))
-
-
-def _reservations(state: State) -> tuple[Reservation, ...]:
-    found = []
-    for place in np.flatnonzero(state.reservations.pool["job"] >= 0).tolist():
-        job, start_ms, used = state.reservations.pool[place].tolist()
-        first = int(state.pools["first_node"][place])
-        nodes = tuple(state.reservations.node[first : first + used].tolist())
-        found.append(Reservation(job, state.rows[place].key, start_ms, nodes))
-    return tuple(found)
 
 
 def _digest(starts: tuple[Start, ...], reservations: tuple[Reservation, ...], considered: int) -> str:
@@ -188,6 +175,10 @@ def _digest(starts: tuple[Start, ...], reservations: tuple[Reservation, ...], co
     for start in starts:
         digest.update(repr((start.job, start.pool, start.nodes, start.devices)).encode())
     for kept in reservations:
-        digest.update(repr((kept.job, kept.pool, kept.start_ms, kept.nodes)).encode())
+        digest.update(
+            repr(
+                (kept.job, kept.pool, kept.start_ms, kept.nodes, kept.first_start_ms, str(kept.cause))
+            ).encode()
+        )
     digest.update(repr((len(starts), len(reservations), considered)).encode())
     return digest.hexdigest()

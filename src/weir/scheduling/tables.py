@@ -17,8 +17,6 @@ Table = NDArray[Any]
 """An array of rows of one of the kinds below."""
 
 NOTHING = -1
-SCORED_ROWS = 256
-"""A power of two."""
 
 
 def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
@@ -44,13 +42,6 @@ CLASS = _row(
 """A class of jobs: need of a task, and of all. data: row of `data_ms`, or -1 for none. variant: row of
 `variant_speed`, or -1 for any stack at the job's nominal speed."""
 
-QUEUE = _row("job_class priority head tail waiting least_limit cursor waits")
-"""The jobs of one class and priority, in order of submission and number. No job has a shorter limit than
-least_limit (which may be too low). cursor: where the pass is. waits: 1 once the pass has left a job waiting."""
-
-SLOT = _row("job submitted limit", "queue next previous")
-"""A waiting job. `queue` is -1 for a free row, and `next` then leads to another free one."""
-
 ENTRY = _row("job", "slot")
 """Of an open hash from job number to slot. Entries stay when a slot is freed, and are told by what the slot says."""
 
@@ -62,19 +53,15 @@ RECORD = _row("node device tasks next")
 """What a placement has on one node or, where devices are shared (device is not -1), on one device of one task; only
 the record of a task's first device counts the task."""
 
-RESERVATION = _row("job start used")
-"""A row a pool: the job that it is kept for, from when on, on how many nodes; those are in the rows of
-RESERVED_NODE from the pool's first node on."""
-
 RESERVED_NODE = _row("node tasks")
-
-START = _row("run group")
+"""Of a promise: the proven nodes of a pool lie from the pool's first node on."""
 
 GROUP = _row("job_class limit chosen kept listed")
-"""Starts decided alike. kept: a number for the set of better pools whose room was kept for a reservation."""
+"""Starts decided alike. kept: a number for the set of better pools whose room was kept, and for whom."""
 
-LISTED = _row("pool verdict idle run data money carbon score")
-"""What is said of one pool about a group of starts; the last five are the score's terms."""
+LISTED = _row("pool verdict idle holder run data money carbon score")
+"""What is said of one pool about a group of starts; the last five are the score's terms. holder: the job that its
+promise is held by."""
 
 
 class Nodes(NamedTuple):
@@ -95,30 +82,14 @@ class Classes(NamedTuple):
     """0 where eligible, else the number of the first constraint that fails there."""
     blocked: Bytes
     """1 where a job of this class was found not to fit, and nothing has been freed since."""
-    kept: Bytes
-    """1 where, in this pass, none fits beside the pool's reservation unless it ends before that."""
-
-
-class Reservations(NamedTuple):
-    """At most one a pool, and the nodes that each proves."""
-
-    pool: Table
-    node: Table
 
 
 class Pass(NamedTuple):
     """What one pass needs and finds."""
 
-    heap: Int64s
-    """Queues, by the order of the jobs at their cursors."""
-    score: Int64s
-    """Scores of every pool (column) for the classes and time limits of the last jobs looked at."""
-    scored: Int64s
-    """Class and time limit of each row of `score`."""
     key: Int64s
     choice: Int64s
     """Nodes chosen for a gang, packed with how many tasks each gets, in order."""
-    start: Table
     group: Table
     listed: Table
     group_index: Int64s
@@ -128,19 +99,13 @@ class Pass(NamedTuple):
 class Counter:
     """Places in the array of counters that compiled code and the state share."""
 
-    QUEUES = 0
-    HEAP = 1
-    FREE_SLOT = 2
-    FREE_RUN = 3
-    FREE_RUNS = 4
-    FREE_RECORD = 5
-    FREE_RECORDS = 6
-    STARTS = 7
-    GROUPS = 8
-    QUEUED = 9
-    RECORDS_WANTED = 10
-    NOW = 11
-    COUNT = 12
+    FREE_SLOT = 0
+    FREE_RUN = 1
+    FREE_RUNS = 2
+    FREE_RECORD = 3
+    FREE_RECORDS = 4
+    GROUPS = 5
+    COUNT = 6
 
 
 def enlarged(table: Table, rows: int) -> Table:

@@ -7,7 +7,10 @@ import numpy as np
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolFacts, failed_constraints
 from weir.scheduling.state import State
-from weir.scheduling.tables import NOTHING, Counter
+from weir.scheduling.tables import Counter
+
+NEVER_PROMISED = 2**62
+"""The start of a promise that is still to be given."""
 
 
 class InvalidStateError(AssertionError):
@@ -18,10 +21,12 @@ def validate(state: State) -> None:
     """Raise InvalidStateError unless the state holds together.
 
     What runs and what is free add up to what each node has; no node is above its capacity unless what runs there
-    was told from outside; the queues are in order and hold each job once; what runs does not wait.
+    was told from outside; the line is in order and holds each job once; what runs does not wait; promises are
+    whole, one a job and one a pool.
     """
     _check_nodes(state)
-    _check_queues(state)
+    _check_line(state)
+    _check_promises(state)
     _check_classes(state)
 
 
@@ -38,7 +43,7 @@ def _check_nodes(state: State) -> None:
     device: defaultdict[tuple[str, int, int], int] = defaultdict(int)
     for job, (run, key, _) in state.run_details.items():
         _require(int(state.runs["job"][run]) == job, f"job {job} is not in its row")
-        job_class = state.job_classes[int(state.runs["job_class"][run])]
+        job_class = state.known.described[int(state.runs["job_class"][run])]
         if job_class is None:
             raise InvalidStateError(f"job {job} runs without a class")
         [(nodes, parts)] = state.placements(np.array([run]))
@@ -80,44 +85,61 @@ def _check_nodes(state: State) -> None:
         _require(int(state.pools["idle"][place]) == idle, f"{row.key}: {idle} nodes are idle")
 
 
-def _check_queues(state: State) -> None:
-    seen: set[int] = set()
-    for (number, priority), queue in state.queue_numbers.items():
-        _require(int(state.queues["job_class"][queue]) == number, f"queue {queue}: class")
-        _require(int(state.queues["priority"][queue]) == priority, f"queue {queue}: priority")
-        count, before, last = 0, NOTHING, (-1, -1)
-        slot = int(state.queues["head"][queue])
-        while slot != NOTHING:
-            job = int(state.slots["job"][slot])
-            order = (int(state.slots["submitted"][slot]), job)
-            _require(last < order, f"job {job} is out of order")
-            _require(int(state.slots["queue"][slot]) == queue, f"job {job} is in another queue")
-            _require(int(state.slots["previous"][slot]) == before, f"job {job}: list")
-            _require(state.waits(job), f"job {job} is not found by its number")
-            _require(job not in seen, f"job {job} waits twice")
-            _require(job not in state.run_details, f"job {job} runs and waits")
-            least = int(state.queues["least_limit"][queue])
-            _require(
-                least <= int(state.slots["limit"][slot]), f"job {job} has a shorter limit than its queue"
-            )
-            seen.add(job)
-            before, last, count = slot, order, count + 1
-            slot = int(state.slots["next"][slot])
-        _require(int(state.queues["tail"][queue]) == before, f"queue {queue}: tail")
-        _require(int(state.queues["waiting"][queue]) == count, f"queue {queue}: count")
-    _require(state.queued == len(seen), f"{len(seen)} jobs wait, and {state.queued} are counted")
-    _require(int(np.count_nonzero(state.slots["queue"] >= 0)) == len(seen), "slots outside queues")
+def _check_line(state: State) -> None:
+    rows = state.queue.rows_in_order()
+    last = (-1, -1)
+    for slot in rows.tolist():
+        job = int(state.queue.slots["job"][slot])
+        order = (int(state.queue.slots["key"][slot]), job)
+        _require(last < order, f"job {job} is out of order")
+        _require(state.queue.find(job) == slot, f"job {job} is not found by its number")
+        _require(job not in state.run_details, f"job {job} runs and waits")
+        last = order
+    _require(len(set(rows.tolist())) == len(rows), "a job waits twice")
+    _require(int(np.count_nonzero(state.queue.slots["job"] >= 0)) == len(rows), "rows outside the line")
+
+
+def _check_promises(state: State) -> None:
+    held: set[int] = set()
+    for place, (slot, start, used, *_) in enumerate(state.promise.tolist()):
+        if slot < 0:
+            continue
+        job = int(state.queue.slots["job"][slot])
+        _require(job >= 0, f"pool {state.rows[place].key} is promised to nobody")
+        _require(
+            int(state.queue.slots["promised"][slot]) == place, f"job {job} does not know what it is promised"
+        )
+        _require(slot not in held, f"job {job} is promised two pools")
+        held.add(slot)
+        job_class = state.known.described[int(state.queue.slots["need"][slot])]
+        if start >= NEVER_PROMISED:
+            continue
+        first = int(state.pools["first_node"][place])
+        tasks = int(state.proven["tasks"][first : first + used].sum())
+        _require(job_class is not None and tasks == job_class.tasks, f"job {job} is not promised whole")
+    knowing = set(
+        np.flatnonzero((state.queue.slots["job"] >= 0) & (state.queue.slots["promised"] >= 0)).tolist()
+    )
+    _require(knowing == held, "jobs believe in promises that are not theirs")
 
 
 def _check_classes(state: State) -> None:
     facts = PoolFacts.of(state.rows)
     room = kernel("room")
-    for number, job_class in enumerate(state.job_classes):
+    for number, job_class in enumerate(state.known.described):
+        waiting = int(
+            np.count_nonzero((state.queue.slots["job"] >= 0) & (state.queue.slots["need"] == number))
+        )
+        row = int(state.known.waiting_at[number])
+        counted = int(state.known.waiting["jobs"][row]) if row >= 0 else 0
+        _require(waiting == counted, f"class {number}: {waiting} wait, and {counted} are counted")
         if job_class is None:
             continue
         due = failed_constraints(facts, state.links, job_class)
-        _require(bool((state.classes.failed[number] == due).all()), f"class {number}: constraints")
-        for place in np.flatnonzero(state.classes.blocked[number]).tolist():
-            found = room.room_for(state.pools, state.classes, state.free, state.later, False, place, number)
+        _require(bool((state.known.table.failed[number] == due).all()), f"class {number}: constraints")
+        for place in np.flatnonzero(state.known.table.blocked[number]).tolist() if waiting else ():
+            found = room.room_for(
+                state.pools, state.known.table, state.free, state.later, False, place, number
+            )
             _require(found < job_class.tasks, f"class {number} is marked as blocked where it has room")
     _require(len(state.run_details) + int(state.counters[Counter.FREE_RUNS]) == len(state.runs), "runs")

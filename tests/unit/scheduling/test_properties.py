@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 from tests.unit.scheduling.provinces import GIB, NOW, pool
 from weir.scheduling import Policy, State, explain, fits_ever, step, validate
 from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
-from weir.scheduling.plan import Plan, Verdict
+from weir.scheduling.plan import Plan, Reservation, Verdict
+from weir.scheduling.policies import NAMED
+from weir.scheduling.policy import Order
 
 CENTRES = ("a", "b", "c")
+POLICIES = (
+    Policy(),
+    replace(NAMED["weir"], fair=False),
+    NAMED["saf"],
+    Policy(depth=0),
+    Policy(gate_ms=5_000_000, gate_power=1),
+)
 LINKS = (LinkRow("a", "b", 10**9, 5), LinkRow("b", "c", 10**8, 20))
 
 
@@ -56,6 +65,7 @@ class Told:
     pools: tuple[PoolRow, ...] = ()
     queued: dict[int, tuple[JobClass, int, int, int]] = field(default_factory=dict)
     running: dict[int, RunningJob] = field(default_factory=dict)
+    promised: dict[int, Reservation] = field(default_factory=dict)
 
     def take(self, changes: Changes, plan: Plan, now_ms: int) -> None:
         if changes.pools is not None:
@@ -64,15 +74,21 @@ class Told:
             self.running.pop(job, None)
         for job in changes.unqueued.tolist():
             self.queued.pop(job, None)
+            self.promised.pop(job, None)
         for batch in changes.queued:
             columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms)
             for job, *rest in zip(*(column.tolist() for column in columns), strict=True):
                 self.queued[job] = (batch.job_class, *rest)
+                self.promised.pop(job, None)
         for start in plan.starts:
             job_class, _, _, limit = self.queued.pop(start.job)
             self.running[start.job] = RunningJob(
                 start.job, job_class, start.pool, start.nodes, now_ms, limit, start.devices
             )
+
+    def keep(self, plan: Plan) -> None:
+        """The promises that stand from now on."""
+        self.promised = {kept.job: kept for kept in plan.reservations}
 
     def snapshot(self) -> Changes:
         return Changes(
@@ -80,6 +96,7 @@ class Told:
             links=LINKS,
             queued=tuple(batch(job_class, [(job, *rest)]) for job, (job_class, *rest) in self.queued.items()),
             running=tuple(self.running.values()),
+            promised=tuple(self.promised.values()),
         )
 
 
@@ -148,6 +165,7 @@ def assert_starts_are_right(told: Told, plan: Plan) -> None:
 
 
 def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
+    by_age = state.policy.order is Order.SUBMITTED
     for start in plan.starts:
         answer = explain(state, start.job, now_ms)
         assert answer is not None
@@ -161,9 +179,10 @@ def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
     for position, job in enumerate(order, 1):
         answer = explain(state, job, now_ms)
         assert answer is not None
-        assert (position, len(order)) == (answer.position, answer.queued)
+        assert len(order) == answer.queued
         fellows = [other for other in order[: position - 1] if told.queued[other][0] == told.queued[job][0]]
-        assert len(fellows) == answer.ahead_of_same_class
+        if by_age:
+            assert (position, len(fellows)) == (answer.position, answer.ahead_of_same_class)
         assert {reason.verdict for reason in answer.pools} <= {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
         ever = {reason.pool: reason.failed for reason in fits_ever(told.pools, LINKS, told.queued[job][0])}
         assert ever == {reason.pool: reason.failed for reason in answer.pools}
@@ -172,24 +191,32 @@ def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
 @settings(max_examples=150)
 @given(st.data())
 def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> None:
-    state, told, now_ms = State.empty(Policy()), Told(), NOW
+    policy = data.draw(st.sampled_from(POLICIES))
+    state, told, now_ms = State.empty(policy), Told(), NOW
     numbers: list[int] = []
     for _ in range(data.draw(st.integers(1, 6))):
         now_ms += data.draw(st.sampled_from([0, 1_000, 4_000_000]))
         changes = data.draw(next_changes(told, numbers))
         state, plan = step(state, changes, now_ms)
-        before = Told(told.pools, dict(told.queued), dict(told.running))
+        before = Told(told.pools, dict(told.queued), dict(told.running), dict(told.promised))
         before.take(changes, replace(plan, starts=()), now_ms)
         # The same from nothing, told in another order.
         snapshot = before.snapshot()
-        turned = replace(snapshot, queued=snapshot.queued[::-1], running=snapshot.running[::-1])
+        turned = replace(
+            snapshot,
+            queued=snapshot.queued[::-1],
+            running=snapshot.running[::-1],
+            promised=snapshot.promised[::-1],
+        )
         for told_so in (snapshot, turned):
-            fresh, again = step(State.empty(Policy()), told_so, now_ms)
+            fresh, again = step(State.empty(policy), told_so, now_ms)
             assert plan.digest == again.digest
             assert (plan.starts, plan.reasons) == (again.starts, again.reasons)
+            assert plan.reservations == again.reservations
             validate(fresh)
         assert_starts_are_right(before, plan)
         told.take(changes, plan, now_ms)
+        told.keep(plan)
         validate(state)
         assert_explained(state, told, plan, now_ms)
         assert (len(told.queued), len(told.running)) == (state.queued, state.running)

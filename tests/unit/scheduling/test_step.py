@@ -304,7 +304,7 @@ def test_unqueued_jobs_do_not_start() -> None:
     assert {7: "hefei/a"} == started(plan)
 
 
-def test_classes_and_queues_that_no_job_has_any_more_are_forgotten() -> None:
+def test_classes_and_rows_that_no_job_has_any_more_are_forgotten() -> None:
     state, _ = first_plan(Changes(pools=(pool(nodes=1, devices_per_node=4),)))
     running: list[int] = []
     for number in range(600):
@@ -317,11 +317,11 @@ def test_classes_and_queues_that_no_job_has_any_more_are_forgotten() -> None:
         running += started(plan)
         if number % 50 == 0:
             validate(state)
-    assert len(state.job_classes) < 100
-    assert len(state.queue_numbers) < 100
+    assert len(state.known.described) < 100
+    assert len(state.queue.slots) < 100
 
 
-@pytest.mark.parametrize("name", ["weir", "saf", "fcfs", "conservative", "race"])
+@pytest.mark.parametrize("name", ["weir", "wfp3", "sjf", "easy-sjbf", "conservative", "race"])
 def test_a_policy_that_only_simulations_know_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"policy {name} is for simulations"):
         step(State.empty(NAMED[name]), Changes(), NOW)

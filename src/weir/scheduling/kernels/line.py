@@ -130,9 +130,14 @@ def split(order, lines, line, block):  # type: ignore[no-untyped-def]
 @folded
 def insert(order, lines, slots, line, slot, key, need):  # type: ignore[no-untyped-def]
     """Put a waiting job where it belongs. Walks from the end of the line, where most jobs belong."""
+    insert_from(order, lines, slots, line, slot, key, need, np.int32(lines[line].tail))
+
+
+@folded
+def insert_from(order, lines, slots, line, slot, key, need, block):  # type: ignore[no-untyped-def]
+    """`insert` that walks from a block on; the job does not belong behind it, unless it is the last one."""
     job = slots[slot].job
     limit = slots[slot].limit
-    block = np.int32(lines[line].tail)
     while block >= 0 and goes_after(order, slots, block * BLOCK + order.block[block].first, key, job):
         block = order.block[block].previous
     if block < 0:

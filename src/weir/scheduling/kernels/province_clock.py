@@ -10,15 +10,12 @@ from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import insert, remove
 from weir.scheduling.kernels.prediction import began, learn, left, predict
 from weir.scheduling.kernels.priority import key_of
+from weir.scheduling.kernels.promises import ALWAYS, REOPENED, WAITING, WANTED, withdraw
 from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.shares import charge, put_off
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
-    ALWAYS,
-    REOPENED,
-    WAITING,
-    WANTED,
     arrive,
     end,
     go_over,
@@ -26,13 +23,12 @@ from weir.scheduling.kernels.world import (
     know_nothing,
     speed_at,
     wait,
-    withdraw,
 )
 
 NOW, DONE, PENDING = 2, 3, 4
 OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
 SCORE, EARLIEST, CHEAPEST, NEAREST = 0, 1, 2, 3
-DEPTH, RACES, SCALES, PREDICTS, PLACEMENT, FAIR = 0, 1, 2, 3, 4, 5
+DEPTH, RACES, SCALES, PREDICTS, PLACEMENT, FAIR, REASONS = 0, 1, 2, 3, 4, 5, 6
 NEVER = 2**62
 
 
@@ -75,6 +71,7 @@ def expect_again(rule, rates, slots, order, lines, world, history, trace, user, 
                 slots[slot].key = key
                 insert(order, lines, slots, ONLY, slot, key, slots[slot].need)
             world.window[slots[slot].need] = ALWAYS
+            world.first[slots[slot].need] = -1
             if slots[slot].promised >= 0:
                 withdraw(rule, slots, world, slot)
         slot = trace.following[slot]
@@ -297,6 +294,7 @@ def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
         job_class = world.waiting[i].job_class
         world.classes.blocked[job_class, place] = 0
         world.window[job_class] = ALWAYS
+        world.best[job_class] = -1
     world.signal[REOPENED] = 1
 
 

@@ -2,15 +2,12 @@
 
 import numpy as np
 
-from weir.scheduling.kernels.compiled import bare_inner, entry, inner
+from weir.scheduling.kernels.compiled import bare_inner, entry
 from weir.scheduling.kernels.room import (
     FREE_RECORD,
     FREE_RECORDS,
-    NODE_BITS,
-    NODE_MASK,
     WHOLE,
     change_device,
-    fitting,
     hold,
     new_record,
     occupy,
@@ -122,45 +119,6 @@ def release(pools, classes, free, runs, records, counters, run):  # type: ignore
     runs[run].next = counters[FREE_RUN]
     counters[FREE_RUN] = run
     counters[FREE_RUNS] += 1
-
-
-@entry
-def release_all(pools, classes, free, runs, records, counters, which):  # type: ignore[no-untyped-def]
-    """Let several placements go, and unblock the classes that may fit where they were."""
-    count = 0
-    for run in which:
-        record = runs[run].record
-        while record >= 0:
-            count += 1
-            record = records[record].next
-    freed = np.empty(count, np.int64)
-    count = 0
-    for run in which:
-        record = runs[run].record
-        while record >= 0 and runs[run].pool >= 0:
-            freed[count] = (runs[run].pool << NODE_BITS) | records[record].node
-            count += 1
-            record = records[record].next
-        release(pools, classes, free, runs, records, counters, run)
-    freed = freed[:count]
-    freed.sort()
-    for i in range(count):
-        if i == 0 or freed[i] != freed[i - 1]:
-            unblock(pools, classes, free, freed[i] >> NODE_BITS, freed[i] & NODE_MASK)
-
-
-@inner
-def unblock(pools, classes, free, place, node):  # type: ignore[no-untyped-def]
-    """Something was freed on a node: classes of one task are no longer blocked if they fit there, gangs in any case."""
-    pool = pools[place]
-    if node >= pool.nodes:
-        return
-    blocked = classes.blocked
-    for row in range(len(blocked)):
-        if blocked[row, place] != 0:
-            need = classes.row[row]
-            if need.tasks > 1 or fitting(pool, free, free, False, node, need, 1)[0] > 0:
-                blocked[row, place] = 0
 
 
 @entry

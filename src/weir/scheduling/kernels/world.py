@@ -1,9 +1,7 @@
 """One pass in front of many pools: in order, each job starts on its best pool with room, or is promised its best one.
 
 What was found out stays known between passes. A class's window is the longest time limit with which a job of it
-might start now (NONE: none, ALWAYS: not known); windows only shrink until something is freed. A promise is a job, a
-pool, proven nodes and a start; it binds those behind its holder in order. When jobs end early it is only looked at
-again (`stale`) once somebody would be kept from starting by it, or its holder is looked at.
+might start now (NONE: none, ALWAYS: not known); windows only shrink until something is freed.
 """
 
 import numpy as np
@@ -11,28 +9,29 @@ import numpy as np
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import BLOCK, insert, remove_at
-from weir.scheduling.kernels.priority import GATE_MS, gate
-from weir.scheduling.kernels.room import (
-    FREE_RECORDS,
-    TASK_BITS,
-    TASK_MASK,
-    choose,
-    choose_later,
-    fitting,
-    give_back,
-    may_fit,
-    take,
-    withhold,
+from weir.scheduling.kernels.promises import (
+    ALWAYS,
+    NEVER,
+    NOBODY,
+    REOPENED,
+    RESUMED,
+    WAITING,
+    WANTED,
+    open_gates,
+    renew,
+    reopen,
+    score_of,
+    seek_promise,
+    withdraw,
 )
+from weir.scheduling.kernels.reasons import GROUPS, group_of
+from weir.scheduling.kernels.room import FREE_RECORDS, choose, fitting, may_fit, take
 from weir.scheduling.kernels.running import FREE_RUNS, new_run, release
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ONLY, ahead
 
-ALWAYS, NONE = 2**62, -1
-NEVER = 2**62
-NOBODY = -1
-DEPTH, RACES, SCALES = 0, 1, 2
-REOPENED, WANTED, WAITING = 0, 1, 2
+NONE = -1
+DEPTH, SCALES, REASONS = 0, 2, 6
 NOMINAL = 1_000_000
 
 
@@ -55,20 +54,17 @@ def time_at(rule, world, place, job_class, time):  # type: ignore[no-untyped-def
     return (time * NOMINAL + speed - 1) // speed
 
 
-@folded
-def reopen(world, place):  # type: ignore[no-untyped-def]
-    """A pool's promise is free: whoever may use that pool is to be looked at again, for room or for the promise."""
-    world.signal[REOPENED] = 1
-    for i in range(world.signal[WAITING]):
-        job_class = world.waiting[i].job_class
-        if world.classes.failed[job_class, place] == 0:
-            world.window[job_class] = ALWAYS
-
-
 @inner
 def wait(order, lines, slots, world, slot):  # type: ignore[no-untyped-def]
     """A job comes to wait, among those of its class that do."""
     job_class = slots[slot].need
+    world.waiting[expect_class(world, job_class)].jobs += 1
+    insert(order, lines, slots, ONLY, slot, slots[slot].key, job_class)
+
+
+@inner
+def expect_class(world, job_class):  # type: ignore[no-untyped-def]
+    """The row of a class among those that have waiting jobs, made if it has none yet."""
     at = world.waiting_at[job_class]
     if at < 0:
         at = world.signal[WAITING]
@@ -76,8 +72,7 @@ def wait(order, lines, slots, world, slot):  # type: ignore[no-untyped-def]
         world.waiting_at[job_class] = at
         world.waiting[at].job_class = job_class
         world.waiting[at].jobs = 0
-    world.waiting[at].jobs += 1
-    insert(order, lines, slots, ONLY, slot, slots[slot].key, job_class)
+    return at
 
 
 @inner
@@ -102,15 +97,16 @@ def know_nothing(world, job_class):  # type: ignore[no-untyped-def]
 
 
 @inner
-def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
-    """Fill `world.score` with what every pool scores for a job, NEVER where it cannot go."""
+def score_with_room(world, slots, slot):  # type: ignore[no-untyped-def]
+    """As `score_of`, and NEVER where its class is known to have no room."""
     score = world.score
     job_class = slots[slot].need
     expected = slots[slot].expected
     failed = world.classes.failed
+    blocked = world.classes.blocked
     for place in range(len(world.pools)):
         score[place] = NEVER
-        if failed[job_class, place] == 0:
+        if failed[job_class, place] | blocked[job_class, place] == 0 and world.pools[place].open != 0:
             score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[4]
 
 
@@ -118,23 +114,31 @@ def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
 def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-untyped-def]
     """One pass at `now` over all that wait. Returns how many jobs start; they are in `started`.
 
-    When rows for placements run out, it stops with `signal[WANTED]`: enlarge them and go over the rest.
+    When rows for placements or reasons run out, it stops with `signal[WANTED]`: enlarge them and call it again, and
+    it goes on from there.
     """
     starts = 0
-    open_gates(rule, slots, world, now)
-    world.signal[REOPENED] = 1
-    while world.signal[REOPENED] != 0:
-        world.signal[REOPENED] = 0
-        block = np.int64(lines[ONLY].head)
+    at = np.int64(world.signal[RESUMED])
+    if at < 0:
+        open_gates(rule, slots, world, now)
+        world.signal[REOPENED] = 1
+    while at >= 0 or world.signal[REOPENED] != 0:
+        if at >= 0:
+            block = at // BLOCK
+            world.signal[RESUMED] = -1
+        else:
+            world.signal[REOPENED] = 0
+            block = np.int64(lines[ONLY].head)
         while block >= 0:
             after = np.int64(order.block[block].next)
-            at = block * BLOCK + order.block[block].first
+            at = max(at, block * BLOCK + order.block[block].first)
             while at < block * BLOCK + order.block[block].end:
                 if order.entry[at].limit > world.window[order.entry[at].need]:
                     at += 1
                     continue
                 slot = np.int64(order.entry[at].slot)
                 if is_short_of_rows(world, slots[slot].need):
+                    world.signal[RESUMED] = at
                     return starts
                 if examine(rule, slots, world, slot, now):
                     started[starts] = slot
@@ -144,6 +148,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
                 else:
                     at += 1
             block = after
+            at = np.int64(-1)
     return starts
 
 
@@ -152,7 +157,11 @@ def is_short_of_rows(world, job_class):  # type: ignore[no-untyped-def]
     """Whether there may be no rows for the placement of one more job of a class."""
     need = world.classes.row[job_class]
     wanted = need.tasks * max(1, need.devices // 1_000)
-    if world.counters[FREE_RUNS] > 0 and world.counters[FREE_RECORDS] >= wanted:
+    if (
+        world.counters[FREE_RUNS] > 0
+        and world.counters[FREE_RECORDS] >= wanted
+        and 2 * world.counters[GROUPS] < len(world.work.group_index)
+    ):
         return False
     world.signal[WANTED] = wanted
     return True
@@ -177,7 +186,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     """Start a job where it can start best, or see to its promise. True if it starts."""
     job_class = slots[slot].need
     limit = slots[slot].limit
-    score_of(world, slots, slot)
+    score_with_room(world, slots, slot)
     score = world.score
     blocked = world.classes.blocked
     window = np.int64(NONE)
@@ -185,7 +194,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         best = -1
         least = NEVER
         for place in range(len(world.pools)):
-            if score[place] < least and blocked[job_class, place] == 0 and world.pools[place].open != 0:
+            if score[place] < least:
                 best = place
                 least = score[place]
         if best < 0:
@@ -227,7 +236,12 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 left = np.int64(left * speed_at(world, best, job_class) // NOMINAL)
             window = max(window, left)
     if rule[DEPTH] > 0:
-        seek_promise(rule, slots, world, slot, now)
+        first = world.first[job_class]
+        if first < 0 or (first != slot and ahead(slots, slot, first)):
+            world.first[job_class] = slot
+            world.best[job_class] = NOBODY
+        if world.first[job_class] == slot:
+            seek_promise(rule, slots, world, slot, now)
     world.window[job_class] = window
     return False
 
@@ -246,13 +260,16 @@ def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no
     """A job starts on the chosen nodes; a promise that it held is free again, one that it breaks is made anew."""
     job_class = np.int64(slots[slot].need)
     end = now + time_at(rule, world, place, job_class, slots[slot].limit)
-    run = new_run(world.pools, world.runs, world.counters, slot, job_class, place, end)
+    if rule[REASONS] != 0:
+        score_of(world, slots, slot)
+        slots[slot].second = group_of(slots, world, slot, place)
+    run = new_run(world.pools, world.runs, world.counters, slots[slot].job, job_class, place, end)
     world.runs[run].record = take(
         world.pools, world.classes, world.free, world.later, both, world.records, world.counters, world.work,
         place, job_class, nodes,
     )  # fmt: skip
     world.run_of[slot] = run
-    withdraw(rule, slots, world, slot)
+    forget(rule, slots, world, slot)
     holder = world.promise[place].slot
     if holder >= 0 and not both and end > world.promise[place].start:
         # It is ahead of the holder, who may now have to wait longer; then others may start meanwhile.
@@ -261,159 +278,25 @@ def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no
 
 
 @inner
-def withdraw(rule, slots, world, slot):  # type: ignore[no-untyped-def]
-    """Take back what is promised to a job."""
-    place = np.int64(slots[slot].promised)
-    if place >= 0:
-        slots[slot].promised = NOBODY
-        if rule[RACES] == 0:
-            world.promise[place].slot = NOBODY
-            reopen(world, place)
-            return
-        for other in range(len(world.pools)):
-            if world.promise[other].slot == slot:
-                world.promise[other].slot = NOBODY
-                reopen(world, other)
-
-
-@inner
-def renew(rule, slots, world, place, now):  # type: ignore[no-untyped-def]
-    """Make a pool's promise anew for the same job, by what runs there now."""
-    slot = np.int64(world.promise[place].slot)
-    if is_gated(slots, world, slot, place, now):
-        world.promise[place].stale = 0
-        return
-    world.promise[place].slot = NOBODY
-    if not prove(rule, slots, world, slot, place, now):
-        slots[slot].promised = NOBODY
-        reopen(world, place)
-    world.window[slots[slot].need] = ALWAYS
-    world.signal[REOPENED] = 1
-
-
-@inner
-def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
-    """Promise a waiting job its best pool, unless a job ahead of it holds that one's promise.
-
-    Where jobs race, each pool promises to the first that wants it.
-    """
-    score_of(world, slots, slot)
-    score = world.score
-    best = -1
-    least = NEVER
-    for place in range(len(world.pools)):
-        if score[place] < NEVER and world.pools[place].open != 0:
-            if rule[RACES] != 0:
-                claim(rule, slots, world, slot, place, now)
-            elif score[place] < least:
-                best = place
-                least = score[place]
-    if best >= 0 and rule[RACES] == 0:
-        if slots[slot].promised >= 0 and slots[slot].promised != best:
-            withdraw(rule, slots, world, slot)
-        claim(rule, slots, world, slot, best, now)
-
-
-@inner
-def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
-    """Promise a pool to a job, if nobody ahead of it holds that promise."""
-    holder = np.int64(world.promise[place].slot)
-    if holder == slot:
-        return
-    if holder >= 0:
-        if ahead(slots, holder, slot):
-            return
-        slots[holder].promised = NOBODY
-        world.window[slots[holder].need] = ALWAYS
-        world.signal[REOPENED] = 1
-        world.promise[place].slot = NOBODY
-        reopen(world, place)
-    if is_gated(slots, world, slot, place, now):
-        world.promise[place].slot = slot
-        world.promise[place].start = ALWAYS
-        world.promise[place].stale = 0
-        slots[slot].promised = place
-    elif prove(rule, slots, world, slot, place, now):
-        slots[slot].promised = place
-
-
-@folded
-def is_gated(slots, world, slot, place, now):  # type: ignore[no-untyped-def]
-    """Whether a job has not yet waited long enough to be promised a pool, for as much of it as it takes."""
-    if world.turn[GATE_MS] == 0:
-        return False
-    whole = world.pools[place].nodes * max(1, world.pools[place].devices_per_node)
-    return now - slots[slot].submitted < gate(world.turn, np.int64(slots[slot].size), max(1, whole))
-
-
-@inner
-def open_gates(rule, slots, world, now):  # type: ignore[no-untyped-def]
-    """Give promises to those that have waited long enough by now."""
-    if world.turn[GATE_MS] == 0:
-        return
-    for place in range(len(world.pools)):
-        slot = np.int64(world.promise[place].slot)
-        if (
-            slot >= 0
-            and world.promise[place].start == ALWAYS
-            and not is_gated(slots, world, slot, place, now)
-        ):
-            renew(rule, slots, world, place, now)
-
-
-@inner
-def prove(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
-    """Promise the first instant when, by their limits, enough will have ended; whether there is one.
-
-    What runs past its limit counts as ending now. What the pool has free then, besides the proven nodes, is left in
-    `later`.
-    """
-    pools = world.pools
-    pool = pools[place]
-    job_class = np.int64(slots[slot].need)
-    need = world.classes.row[job_class]
-    later = world.later
-    for i in range(pool.first_node, pool.end_node):
-        later.node[i] = world.free.node[i]
-    for i in range(pool.first_device, pool.end_device):
-        later.device[i] = world.free.device[i]
-    total = 0
-    for node in range(pool.nodes):
-        total += fitting(pool, later, later, False, node, need, need.tasks)[0]
-    start = now
-    run = pool.running
-    while run >= 0 and (total < need.tasks or world.runs[run].end <= start):
-        start = max(start, world.runs[run].end)
-        record = world.runs[run].record
-        held = world.classes.row[world.runs[run].job_class]
-        while record >= 0:
-            node = world.records[record].node
-            counted = node < pool.nodes and total < need.tasks
-            if counted:
-                total -= fitting(pool, later, later, False, node, need, need.tasks)[0]
-            give_back(pool, later, held, world.records[record], 1)
-            if counted:
-                total += fitting(pool, later, later, False, node, need, need.tasks)[0]
-            record = world.records[record].next
-        run = world.runs[run].next
-    if total < need.tasks:
-        return False
-    used = choose_later(pools, world.classes, world.free, later, world.work, place, job_class)
-    withhold(pools, world.classes, later, world.work, place, job_class, used)
-    for i in range(used):
-        world.proven[pool.first_node + i].node = world.work.choice[i] >> TASK_BITS
-        world.proven[pool.first_node + i].tasks = world.work.choice[i] & TASK_MASK
-    world.promise[place].slot = slot
-    world.promise[place].start = start
-    world.promise[place].used = used
-    world.promise[place].stale = 0
-    return True
+def forget(rule, slots, world, slot):  # type: ignore[no-untyped-def]
+    """A job waits no more: what is promised to it is free, and the next of its class asks in its stead."""
+    withdraw(rule, slots, world, slot)
+    job_class = slots[slot].need
+    if world.first[job_class] == slot:
+        world.first[job_class] = NOBODY
+        world.window[job_class] = ALWAYS
 
 
 @inner
 def end(rule, slots, world, slot):  # type: ignore[no-untyped-def]
-    """A job has ended: what it held is free, and whom that may concern is to be looked at again."""
-    run = world.run_of[slot]
+    """A job has ended."""
+    end_run(slots, world, world.run_of[slot])
+    world.run_of[slot] = -1
+
+
+@inner
+def end_run(slots, world, run):  # type: ignore[no-untyped-def]
+    """What a placement held is free, and whom that may concern is to be looked at again."""
     place = np.int64(world.runs[run].pool)
     record = world.runs[run].record
     freed = 0
@@ -424,7 +307,6 @@ def end(rule, slots, world, slot):  # type: ignore[no-untyped-def]
             freed += 1
         record = world.records[record].next
     release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
-    world.run_of[slot] = -1
     pool = world.pools[place]
     blocked = world.classes.blocked
     for i in range(world.signal[WAITING]):

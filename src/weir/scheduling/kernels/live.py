@@ -1,0 +1,279 @@
+"""The live loop's way through the core: what changed is taken in, promises are put right, and one pass is made."""
+
+import numpy as np
+
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
+from weir.scheduling.kernels.compiled import entry
+from weir.scheduling.kernels.line import remove
+from weir.scheduling.kernels.promises import (
+    ALWAYS,
+    CAPACITY,
+    LIMITS,
+    NOBODY,
+    OVERRUN,
+    RESUMED,
+    WANTED,
+    foresee,
+    is_gated,
+    keep_cause,
+    reopen,
+    score_of,
+)
+from weir.scheduling.kernels.reasons import CLOSED, ELIGIBLE, FULL, GROUPS, KEPT, NEVER, OUTSCORED
+from weir.scheduling.kernels.reasons import hashed as group_place
+from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, room_for, withhold
+from weir.scheduling.kernels.running import release
+from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.turn import ONLY
+from weir.scheduling.kernels.waiting import find, leave
+from weir.scheduling.kernels.world import (
+    end_run,
+    expect_class,
+    forget,
+    go_over,
+    kept_from,
+    know_nothing,
+    time_at,
+    wait_no_more,
+)
+
+
+@entry
+def dequeue(rule, slots, order, lines, index, world, jobs):  # type: ignore[no-untyped-def]
+    """Take jobs out wherever they wait; those that do not wait are passed over."""
+    for i in range(len(jobs)):
+        slot = find(index, slots, jobs[i])
+        if slot >= 0:
+            remove(order, lines, ONLY, slot)
+            forget(rule, slots, world, slot)
+            wait_no_more(world, slots[slot].need)
+            leave(slots, world.counters, slot)
+
+
+@entry
+def look_at(world, job_class, jobs):  # type: ignore[no-untyped-def]
+    """So many jobs of these classes have come, each class once."""
+    for i in range(len(job_class)):
+        know_nothing(world, job_class[i])
+        world.waiting[expect_class(world, job_class[i])].jobs += jobs[i]
+
+
+@entry
+def let_go(slots, world, which):  # type: ignore[no-untyped-def]
+    """Several placements no longer hold capacity."""
+    for run in which:
+        if world.runs[run].pool >= 0:
+            end_run(slots, world, run)
+        else:
+            release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
+
+
+@entry
+def stand(rule, slots, world, place, slot, start, first, cause, node, tasks):  # type: ignore[no-untyped-def]
+    """A promise was told, in place of whatever the pool and the job had; it is still to be settled."""
+    holder = world.promise[place].slot
+    if holder >= 0:
+        slots[holder].promised = NOBODY
+        world.window[slots[holder].need] = ALWAYS
+        world.promise[place].slot = NOBODY
+        reopen(world, place)
+    other = np.int64(slots[slot].promised)
+    if other >= 0:
+        world.promise[other].slot = NOBODY
+        reopen(world, other)
+    room = world.pools[place].end_node - world.pools[place].first_node
+    used = len(node) if len(node) <= room else 0
+    for i in range(used):
+        world.proven[world.pools[place].first_node + i].node = node[i]
+        world.proven[world.pools[place].first_node + i].tasks = tasks[i]
+    slots[slot].promised = place
+    world.promise[place].slot = slot
+    world.promise[place].start = start
+    world.promise[place].used = used
+    world.promise[place].stale = 1
+    world.promise[place].first = first
+    world.promise[place].cause = cause
+
+
+@entry
+def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
+    """Put every promise right by what runs now. It depends on nothing but that and on the promises as they stand.
+
+    A promise whose start is as it was keeps its nodes. before: as large as `later`, to see what is another there.
+    """
+    for place in range(len(world.pools)):
+        slot = np.int64(world.promise[place].slot)
+        if slot < 0:
+            continue
+        if world.promise[place].start == ALWAYS or is_gated(slots, world, slot, place, now):
+            # Whoever has not waited long enough asks anew in each pass.
+            void(slots, world, place, slot)
+            continue
+        pool = world.pools[place]
+        job_class = np.int64(slots[slot].need)
+        for i in range(pool.first_node, pool.end_node):
+            before.node[i] = world.later.node[i]
+        for i in range(pool.first_device, pool.end_device):
+            before.device[i] = world.later.device[i]
+        start = np.int64(-1)
+        if pool.open != 0 and world.classes.failed[job_class, place] == 0:
+            start = foresee(world, place, job_class, now)
+        if start < 0:
+            void(slots, world, place, slot)
+            continue
+        was = world.promise[place].start
+        holds = still_proven(world, place, job_class)
+        if start != was or not holds:
+            first = world.promise[place].first
+            cause = world.promise[place].cause
+            named = np.int64(LIMITS)
+            if lost_nodes(world, place):
+                named = np.int64(CAPACITY)
+            elif pool.running >= 0 and world.runs[pool.running].end < now:
+                named = np.int64(OVERRUN)
+            used = choose_later(
+                world.pools, world.classes, world.free, world.later, world.work, place, job_class
+            )
+            world.promise[place].start = start
+            world.promise[place].used = used
+            world.promise[place].cause = 0
+            keep_cause(world, place, was, first, cause, named)
+            for i in range(used):
+                world.proven[pool.first_node + i].node = world.work.choice[i] >> TASK_BITS
+                world.proven[pool.first_node + i].tasks = world.work.choice[i] & TASK_MASK
+        used = world.promise[place].used
+        for i in range(used):
+            proven = world.proven[pool.first_node + i]
+            world.work.choice[i] = (proven.node << TASK_BITS) | proven.tasks
+        withhold(world.pools, world.classes, world.later, world.work, place, job_class, used)
+        world.promise[place].stale = 0
+        if start != was or differs(pool, before, world.later):
+            reopen(world, place)
+
+
+@folded
+def void(slots, world, place, slot):  # type: ignore[no-untyped-def]
+    """A promise holds no more."""
+    world.promise[place].slot = NOBODY
+    slots[slot].promised = NOBODY
+    world.window[slots[slot].need] = ALWAYS
+    reopen(world, place)
+
+
+@inner
+def still_proven(world, place, job_class):  # type: ignore[no-untyped-def]
+    """Whether the nodes of a promise hold the whole job in `later`."""
+    pool = world.pools[place]
+    need = world.classes.row[job_class]
+    total = 0
+    last = -1
+    for i in range(world.promise[place].used):
+        node = world.proven[pool.first_node + i].node
+        tasks = world.proven[pool.first_node + i].tasks
+        if node <= last or node >= pool.nodes or tasks < 1:
+            return False
+        if fitting(pool, world.later, world.later, False, node, need, tasks)[0] < tasks:
+            return False
+        last = node
+        total += tasks
+    return total == need.tasks
+
+
+@inner
+def lost_nodes(world, place):  # type: ignore[no-untyped-def]
+    """Whether nodes of a promise are no longer in service."""
+    pool = world.pools[place]
+    lost = world.promise[place].used == 0
+    for i in range(world.promise[place].used):
+        if world.proven[pool.first_node + i].node >= pool.nodes:
+            lost = True
+    return lost
+
+
+@inner
+def differs(pool, one, other):  # type: ignore[no-untyped-def]
+    """Whether a pool's nodes are not the same in both."""
+    for i in range(pool.first_node, pool.end_node):
+        if (
+            one.node[i].devices != other.node[i].devices
+            or one.node[i].cores != other.node[i].cores
+            or one.node[i].memory != other.node[i].memory
+        ):
+            return True
+    i = pool.first_device
+    while i < pool.end_device and one.device[i] == other.device[i]:
+        i += 1
+    return i < pool.end_device
+
+
+@entry
+def begin(world):  # type: ignore[no-untyped-def]
+    """Make ready for a pass."""
+    world.counters[GROUPS] = 0
+    world.work.group_index[:] = -1
+    world.signal[WANTED] = 0
+    world.signal[RESUMED] = -1
+
+
+@entry
+def proceed(rule, slots, order, lines, world, started, now):  # type: ignore[no-untyped-def]
+    """Make the pass, or go on with it; returns how many jobs start. See `go_over`."""
+    return go_over(rule, slots, order, lines, world, started, now)
+
+
+@entry
+def regroup(work, groups):  # type: ignore[no-untyped-def]
+    """Fill an empty index over the groups of starts anew."""
+    mask = len(work.group_index) - 1
+    for group in range(groups):
+        row = work.group[group]
+        at = group_place(row.job_class, row.limit, row.chosen, row.kept) & mask
+        while work.group_index[at] >= 0:
+            at = (at + 1) & mask
+        work.group_index[at] = group
+
+
+@entry
+def judge(rule, slots, world, slot, now, room, found):  # type: ignore[no-untyped-def]
+    """For every pool, its row of `found` about one waiting job, and in `room` how many of the tasks have room now.
+
+    OUTSCORED stands for every pool with room. Room kept for the job that a pool is promised to is KEPT, however many
+    tasks would fit without it.
+    """
+    job_class = np.int64(slots[slot].need)
+    limit = slots[slot].limit
+    score_of(world, slots, slot)
+    score = world.score
+    tasks = world.classes.row[job_class].tasks
+    for place in range(len(world.pools)):
+        row = found[place]
+        row.pool = place
+        row.verdict = ELIGIBLE
+        row.idle = world.pools[place].idle
+        holder = world.promise[place].slot
+        row.holder = slots[holder].job if holder >= 0 else np.int64(-1)
+        if score[place] == NEVER:
+            continue
+        row.run, row.data, row.money, row.carbon, row.score = terms(
+            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
+        )
+        room[place] = room_left(world, False, place, job_class)
+        end = now + time_at(rule, world, place, job_class, limit)
+        if world.pools[place].open == 0:
+            row.verdict = CLOSED
+        elif room[place] < tasks:
+            row.verdict = FULL
+        elif (
+            kept_from(rule, slots, world, place, slot, end)
+            and room_left(world, True, place, job_class) < tasks
+        ):
+            row.verdict = KEPT
+        else:
+            row.verdict = OUTSCORED
+
+
+@folded
+def room_left(world, both, place, job_class):  # type: ignore[no-untyped-def]
+    """`room_for` in the world's terms."""
+    return room_for(world.pools, world.classes, world.free, world.later, both, place, job_class)

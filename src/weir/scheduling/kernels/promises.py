@@ -1,0 +1,238 @@
+"""Promises: at most one a pool, to a waiting job, of proven nodes from a start on; it binds those behind in order.
+
+A promise stands until its holder starts, waits no more, or loses it to a job ahead in order that wants the same pool.
+When jobs end early it is only looked at again (`stale`) once somebody would be kept from starting by it, or its holder
+is looked at. It is for later only for a cause, which is kept.
+"""
+
+import numpy as np
+
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
+from weir.scheduling.kernels.priority import GATE_MS, gate
+from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
+from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.turn import ahead
+
+ALWAYS = 2**62
+NEVER = 2**62
+NOBODY, ANYWHERE = -1, -2
+RACES = 1
+REOPENED, WANTED, WAITING, RESUMED = 0, 1, 2, 3
+AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS = 0, 1, 2, 3, 4
+"""Why a promise is later than it was: a job ahead of its holder started there; something runs past its limit; nodes
+were lost; what runs there has other limits."""
+
+
+@inner
+def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
+    """Promise a waiting job its best pool, unless a job ahead of it holds that one's promise.
+
+    Where jobs race, each pool promises to the first that wants it.
+    """
+    job_class = slots[slot].need
+    if rule[RACES] != 0:
+        world.best[job_class] = ANYWHERE
+        for place in range(len(world.pools)):
+            if world.classes.failed[job_class, place] == 0 and world.pools[place].open != 0:
+                claim(rule, slots, world, slot, place, now)
+        return
+    if world.best[job_class] < 0:
+        score_of(world, slots, slot)
+        world.best[job_class] = best_open(world)
+    best = world.best[job_class]
+    if best >= 0:
+        if slots[slot].promised >= 0 and slots[slot].promised != best:
+            withdraw(rule, slots, world, slot)
+        claim(rule, slots, world, slot, best, now)
+
+
+@inner
+def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
+    """Promise a pool to a job, if nobody ahead of it holds that promise."""
+    holder = np.int64(world.promise[place].slot)
+    if holder == slot:
+        return
+    if holder >= 0:
+        if ahead(slots, holder, slot):
+            return
+        slots[holder].promised = NOBODY
+        world.window[slots[holder].need] = ALWAYS
+        world.signal[REOPENED] = 1
+        world.promise[place].slot = NOBODY
+        reopen(world, place)
+    if is_gated(slots, world, slot, place, now):
+        world.promise[place].slot = slot
+        world.promise[place].start = ALWAYS
+        world.promise[place].stale = 0
+        slots[slot].promised = place
+    elif prove(rule, slots, world, slot, place, now):
+        slots[slot].promised = place
+
+
+@inner
+def withdraw(rule, slots, world, slot):  # type: ignore[no-untyped-def]
+    """Take back what is promised to a job."""
+    place = np.int64(slots[slot].promised)
+    if place >= 0:
+        slots[slot].promised = NOBODY
+        if rule[RACES] == 0:
+            world.promise[place].slot = NOBODY
+            reopen(world, place)
+            return
+        for other in range(len(world.pools)):
+            if world.promise[other].slot == slot:
+                world.promise[other].slot = NOBODY
+                reopen(world, other)
+
+
+@inner
+def renew(rule, slots, world, place, now):  # type: ignore[no-untyped-def]
+    """Make a pool's promise anew for the same job, by what runs there now."""
+    slot = np.int64(world.promise[place].slot)
+    if is_gated(slots, world, slot, place, now):
+        world.promise[place].stale = 0
+        return
+    start = world.promise[place].start
+    first = world.promise[place].first
+    cause = world.promise[place].cause
+    world.promise[place].slot = NOBODY
+    if prove(rule, slots, world, slot, place, now):
+        if start != ALWAYS:
+            keep_cause(world, place, start, first, cause, AHEAD)
+    else:
+        slots[slot].promised = NOBODY
+        reopen(world, place)
+    world.window[slots[slot].need] = ALWAYS
+    world.signal[REOPENED] = 1
+
+
+@inner
+def open_gates(rule, slots, world, now):  # type: ignore[no-untyped-def]
+    """Give promises to those that have waited long enough by now."""
+    if world.turn[GATE_MS] == 0:
+        return
+    for place in range(len(world.pools)):
+        slot = np.int64(world.promise[place].slot)
+        if (
+            slot >= 0
+            and world.promise[place].start == ALWAYS
+            and not is_gated(slots, world, slot, place, now)
+        ):
+            renew(rule, slots, world, place, now)
+
+
+@folded
+def is_gated(slots, world, slot, place, now):  # type: ignore[no-untyped-def]
+    """Whether a job has not yet waited long enough to be promised a pool, for as much of it as it takes."""
+    if world.turn[GATE_MS] == 0:
+        return False
+    whole = world.pools[place].nodes * max(1, world.pools[place].devices_per_node)
+    return now - slots[slot].submitted < gate(world.turn, np.int64(slots[slot].size), max(1, whole))
+
+
+@folded
+def reopen(world, place):  # type: ignore[no-untyped-def]
+    """A pool's promise is free or another: whom it kept out and who asks for it are to be looked at again."""
+    world.signal[REOPENED] = 1
+    for i in range(world.signal[WAITING]):
+        job_class = world.waiting[i].job_class
+        if world.window[job_class] != ALWAYS and world.classes.failed[job_class, place] == 0:
+            best = world.best[job_class]
+            if best in (place, ANYWHERE) or world.classes.blocked[job_class, place] == 0:
+                world.window[job_class] = ALWAYS
+
+
+@inner
+def prove(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
+    """Promise the first instant when, by their limits, enough will have ended; whether there is one.
+
+    What the pool has free then, besides the proven nodes, is left in `later`.
+    """
+    job_class = np.int64(slots[slot].need)
+    start = foresee(world, place, job_class, now)
+    if start < 0:
+        return False
+    used = choose_later(world.pools, world.classes, world.free, world.later, world.work, place, job_class)
+    withhold(world.pools, world.classes, world.later, world.work, place, job_class, used)
+    first_node = world.pools[place].first_node
+    for i in range(used):
+        world.proven[first_node + i].node = world.work.choice[i] >> TASK_BITS
+        world.proven[first_node + i].tasks = world.work.choice[i] & TASK_MASK
+    world.promise[place].slot = slot
+    world.promise[place].start = start
+    world.promise[place].used = used
+    world.promise[place].stale = 0
+    world.promise[place].first = start
+    world.promise[place].cause = AS_PROMISED
+    return True
+
+
+@folded
+def keep_cause(world, place, start, first, cause, named):  # type: ignore[no-untyped-def]
+    """A promise was made anew for the same job: what was promised first, and why it is later if it is."""
+    world.promise[place].first = first
+    if world.promise[place].start > start:
+        world.promise[place].cause = named
+    elif world.promise[place].start > first:
+        world.promise[place].cause = cause
+
+
+@inner
+def foresee(world, place, job_class, now):  # type: ignore[no-untyped-def]
+    """The first instant when, by their limits, enough for a class will have ended, or -1.
+
+    What runs past its limit counts as ending now. What the pool has free then is left in `later`.
+    """
+    pool = world.pools[place]
+    need = world.classes.row[job_class]
+    later = world.later
+    for i in range(pool.first_node, pool.end_node):
+        later.node[i] = world.free.node[i]
+    for i in range(pool.first_device, pool.end_device):
+        later.device[i] = world.free.device[i]
+    total = 0
+    for node in range(pool.nodes):
+        total += fitting(pool, later, later, False, node, need, need.tasks)[0]
+    start = now
+    run = pool.running
+    while run >= 0 and (total < need.tasks or world.runs[run].end <= start):
+        start = max(start, world.runs[run].end)
+        record = world.runs[run].record
+        held = world.classes.row[world.runs[run].job_class]
+        while record >= 0:
+            node = world.records[record].node
+            counted = node < pool.nodes and total < need.tasks
+            if counted:
+                total -= fitting(pool, later, later, False, node, need, need.tasks)[0]
+            give_back(pool, later, held, world.records[record], 1)
+            if counted:
+                total += fitting(pool, later, later, False, node, need, need.tasks)[0]
+            record = world.records[record].next
+        run = world.runs[run].next
+    return start if total >= need.tasks else np.int64(-1)
+
+
+@inner
+def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
+    """Fill `world.score` with what every pool scores for a job, NEVER where it cannot go."""
+    score = world.score
+    job_class = slots[slot].need
+    expected = slots[slot].expected
+    failed = world.classes.failed
+    for place in range(len(world.pools)):
+        score[place] = NEVER
+        if failed[job_class, place] == 0:
+            score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[4]
+
+
+@inner
+def best_open(world):  # type: ignore[no-untyped-def]
+    """Of the pools in `world.score` the best that is open, with room or without, or -1."""
+    best = NOBODY
+    least = NEVER
+    for place in range(len(world.pools)):
+        if world.score[place] < least and world.pools[place].open != 0:
+            best = place
+            least = world.score[place]
+    return best

@@ -1,0 +1,161 @@
+"""Waiting jobs of the live loop: their rows, the index from job number to row, and filling the line in bulk."""
+
+import numpy as np
+
+from weir.scheduling.kernels.compiled import entry, inner
+from weir.scheduling.kernels.line import BLOCK, insert_block, insert_from
+from weir.scheduling.kernels.priority import key_of
+from weir.scheduling.kernels.reasons import mixed
+from weir.scheduling.kernels.turn import ONLY, ahead
+from weir.scheduling.tables import Counter
+
+FREE_SLOT = Counter.FREE_SLOT
+FILLED = 48
+"""Entries that a block is filled with at first, so that there is room for those that come between."""
+KEY_BITS = 53
+KEY_MASK = 2**KEY_BITS - 1
+PRIORITIES = 2**9
+"""From -512 to 511, which the bits of a key above KEY_BITS hold."""
+
+
+@entry
+def find(index, slots, job):  # type: ignore[no-untyped-def]
+    """The row in which the job waits, or -1."""
+    mask = len(index) - 1
+    place = mixed(job) & mask
+    while index[place].job >= 0:
+        if index[place].job == job:
+            slot = np.int64(index[place].slot)
+            return slot if slots[slot].job == job else np.int64(-1)
+        place = (place + 1) & mask
+    return np.int64(-1)
+
+
+@inner
+def remember(index, job, slot):  # type: ignore[no-untyped-def]
+    """Let the index lead from the job to the row. Returns 1 if that took a new entry."""
+    mask = len(index) - 1
+    place = mixed(job) & mask
+    while index[place].job >= 0:
+        if index[place].job == job:
+            index[place].slot = slot
+            return 0
+        place = (place + 1) & mask
+    index[place].job = job
+    index[place].slot = slot
+    return 1
+
+
+@entry
+def reindex(index, slots):  # type: ignore[no-untyped-def]
+    """Fill an empty index anew; returns how many entries it took."""
+    used = 0
+    for slot in range(len(slots)):
+        if slots[slot].job >= 0:
+            used += remember(index, slots[slot].job, slot)
+    return used
+
+
+@entry
+def enter(rates, slots, index, counters, job_class, size, job, priority, submitted, limit, taken):  # type: ignore[no-untyped-def]
+    """Give jobs rows and keys; the rows are written to `taken`. Returns how many index entries that took.
+
+    There are free rows and index entries for all, and none of the jobs waits. A key is the priority, the higher the
+    less, and below it the order's own key as far as KEY_BITS reach. size: of each job, the devices or tasks that it
+    takes, by which some orders go.
+    """
+    entries = 0
+    for i in range(len(job)):
+        slot = counters[FREE_SLOT]
+        counters[FREE_SLOT] = slots[slot].second
+        key = key_of(rates, submitted[i], limit[i], size[i], submitted[i])
+        slots[slot].job = job[i]
+        slots[slot].key = ((PRIORITIES - 1 - priority[i]) << KEY_BITS) | min(KEY_MASK, max(0, key))
+        slots[slot].submitted = submitted[i]
+        slots[slot].limit = limit[i]
+        slots[slot].expected = limit[i]
+        slots[slot].need = job_class[i]
+        slots[slot].size = size[i]
+        slots[slot].promised = -1
+        taken[i] = slot
+        entries += remember(index, job[i], slot)
+    return entries
+
+
+@entry
+def rekey(rates, slots):  # type: ignore[no-untyped-def]
+    """Give jobs the keys that they have under other parameters of the order; priorities stay."""
+    for slot in range(len(slots)):
+        if slots[slot].job >= 0:
+            submitted = slots[slot].submitted
+            key = key_of(rates, submitted, slots[slot].expected, np.int64(slots[slot].size), submitted)
+            slots[slot].key = (slots[slot].key & ~KEY_MASK) | min(KEY_MASK, max(0, key))
+
+
+@inner
+def leave(slots, counters, slot):  # type: ignore[no-untyped-def]
+    """A row is free again."""
+    slots[slot].job = -1
+    slots[slot].second = counters[FREE_SLOT]
+    counters[FREE_SLOT] = slot
+
+
+@entry
+def leave_all(slots, counters, which):  # type: ignore[no-untyped-def]
+    """Rows are free again."""
+    for slot in which:
+        leave(slots, counters, slot)
+
+
+@entry
+def put(order, lines, slots, which):  # type: ignore[no-untyped-def]
+    """Put jobs into the line, given from the last in order to the first, so that it is walked only once."""
+    block = np.int32(lines[ONLY].tail)
+    for slot in which:
+        insert_from(order, lines, slots, ONLY, slot, slots[slot].key, slots[slot].need, block)
+        block = order.where[slot]
+
+
+@entry
+def fill(order, lines, slots, which):  # type: ignore[no-untyped-def]
+    """Fill a line without entries with jobs, given in order."""
+    count = 0
+    for begin in range(0, len(which), FILLED):
+        block = insert_block(order, lines, ONLY, np.int32(lines[ONLY].tail))
+        end = min(FILLED, len(which) - begin)
+        order.block[block].end = end
+        for i in range(end):
+            slot = which[begin + i]
+            at = block * BLOCK + i
+            order.entry[at].key = slots[slot].key
+            order.entry[at].limit = slots[slot].limit
+            order.entry[at].slot = slot
+            order.entry[at].need = slots[slot].need
+            order.where[slot] = block
+            count += 1
+    lines[ONLY].waiting = count
+
+
+@entry
+def in_order(order, lines, found):  # type: ignore[no-untyped-def]
+    """Write the rows of all that wait, in order."""
+    count = 0
+    block = np.int64(lines[ONLY].head)
+    while block >= 0:
+        for at in range(block * BLOCK + order.block[block].first, block * BLOCK + order.block[block].end):
+            found[count] = order.entry[at].slot
+            count += 1
+        block = np.int64(order.block[block].next)
+
+
+@entry
+def position(slots, slot):  # type: ignore[no-untyped-def]
+    """(place of a waiting job in the order from 1, how many of its class are ahead of it)."""
+    before = 0
+    fellows = 0
+    for other in range(len(slots)):
+        if slots[other].job >= 0 and other != slot and ahead(slots, other, slot):
+            before += 1
+            if slots[other].need == slots[slot].need:
+                fellows += 1
+    return before + 1, fellows

@@ -1,0 +1,112 @@
+"""The waiting jobs of the live loop: a row each, one line in which they wait, and an index from number to row."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from weir.scheduling import lanes
+from weir.scheduling.compilation import kernel
+from weir.scheduling.tables import ENTRY, NOTHING, Counter, Int64s, Table, chain, enlarged, table_of
+
+_FIRST_ROWS = 64
+
+
+class QueuedColumns(NamedTuple):
+    """New jobs: number of the class, how much they take as orders count it, and as in inputs.QueuedJobs."""
+
+    job_class: Int64s
+    size: Int64s
+    job: Int64s
+    priority: Int64s
+    submitted_ms: Int64s
+    time_limit_ms: Int64s
+
+
+class WaitingLine:
+    """Rows, index and line. `counters` are those of the state: the first free row is among them."""
+
+    slots: Table
+    """Rows of lanes.JOB: those that wait, and free ones, whose job is -1 and whose `second` leads to another."""
+    run_of: Int64s
+    """Of each row whose job has just started, its run."""
+    index: Table
+    index_used: int
+    order: lanes.Order
+    line: Table
+    puts_left: int
+    """For how many more jobs the line has blocks in any case."""
+
+    def __init__(self, counters: Int64s) -> None:
+        self.slots, self.run_of = np.zeros(0, lanes.JOB), np.zeros(0, np.int64)
+        self.order, self.line = lanes.order_of(0)
+        self.puts_left = 0
+        self.index, self.index_used = table_of(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING)), 0
+        self._make_rows(_FIRST_ROWS, counters)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return int(self.line["waiting"][0])
+
+    def find(self, job: int) -> int:
+        """The row in which the job waits, or -1."""
+        return int(kernel("waiting").find(self.index, self.slots, job))
+
+    def rows_in_order(self) -> Int64s:
+        """The rows of all that wait."""
+        found = np.empty(self.waiting, np.int64)
+        kernel("waiting").in_order(self.order, self.line, found)
+        return found
+
+    def add(self, new: QueuedColumns, rates: Int64s, counters: Int64s) -> None:
+        """Let jobs wait that do not. `rates`: the parameters of the order."""
+        jobs = len(new.job)
+        wanted, rows = self.waiting + jobs, len(self.slots)
+        if wanted > rows:
+            self._make_rows(max(wanted, 2 * rows) - rows, counters)
+        if 2 * (self.index_used + jobs) > len(self.index):
+            size = 1 << (4 * wanted - 1).bit_length()
+            self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
+            self.index_used = kernel("waiting").reindex(self.index, self.slots)
+        taken = np.empty(jobs, np.int64)
+        self.index_used += kernel("waiting").enter(rates, self.slots, self.index, counters, *new, taken)
+        # Into the blocks of the line if they are few; else it is filled anew with all.
+        self.puts_left -= jobs
+        if 8 * jobs < self.waiting and self.puts_left >= 0:
+            kernel("waiting").put(self.order, self.line, self.slots, taken[self._sorted(taken)[::-1]])
+        else:
+            self._fill(np.concatenate([self.rows_in_order(), taken]))
+
+    def rekey(self, rates: Int64s) -> None:
+        """Put all in the order that they have under other parameters."""
+        kernel("waiting").rekey(rates, self.slots)
+        self._fill(self.rows_in_order())
+
+    def _fill(self, which: Int64s) -> None:
+        """A new line of these rows."""
+        which = which[self._sorted(which)]
+        used = len(which) // kernel("waiting").FILLED + 1
+        # A block is split at the earliest after so many jobs more that there is room for all that come of it.
+        self.puts_left = (lanes.BLOCK // 2) * used
+        where = self.order.where
+        self.order, self.line = lanes.order_of((lanes.BLOCK // 2) * (3 * used + 4))
+        self.order = self.order._replace(where=where)
+        kernel("waiting").fill(self.order, self.line, self.slots, which)
+
+    def _sorted(self, which: Int64s) -> Int64s:
+        # A stable sort of numbers makes use of a part that is in order already.
+        by_job = np.argsort(self.slots["job"][which], kind="stable")
+        return by_job[np.argsort(self.slots["key"][which[by_job]], kind="stable")]
+
+    def _make_rows(self, more: int, counters: Int64s) -> None:
+        old = len(self.slots)
+        self.slots = enlarged(self.slots, old + more)
+        self.slots["job"][old:] = NOTHING
+        self.slots["promised"][old:] = NOTHING
+        chain(self.slots["second"], old, counters, Counter.FREE_SLOT)
+        none = np.full(more, NOTHING, np.int32)
+        self.order = self.order._replace(where=np.concatenate([self.order.where[:old], none]))
+        self.run_of = np.concatenate([self.run_of, np.full(more, NOTHING, np.int64)])
+
+
+__all__ = ["QueuedColumns", "WaitingLine"]
