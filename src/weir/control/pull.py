@@ -188,6 +188,7 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
         outputs=specification.outputs,
         output_limit_bytes=limits.output_bytes,
         log_limit_bytes=limits.log_bytes,
+        account=row.organisation,
     )
 
 

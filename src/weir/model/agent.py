@@ -52,6 +52,8 @@ class Work:
     output_limit_bytes: int
     log_limit_bytes: int
     """Per task and stream; what goes past it is counted, and not taken over."""
+    account: str = ""
+    """Whose work it is: an opaque name, by which a centre may choose the local user that it runs as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,12 @@ class PoolObservation:
     foreign: tuple[ForeignWork, ...] = ()
     queued_foreign: int = 0
     capabilities: tuple[str, ...] = ()
+    free: tuple[NodeGroup, ...] = ()
+    """Nodes in service by what nobody uses now, where the engine tells it."""
+    expected_wait_ms: int | None = None
+    """How long the engine itself expects new work to wait; None where it has no estimate."""
+    runs_as: Mapping[str, str] = field(default_factory=dict)
+    """Account → local user of the centre, `*` for every account; empty where the engine knows no users."""
 
 
 @dataclass(frozen=True, slots=True)
