@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a package index; see `make help`.
-.PHONY: help env demo test simulate bench lint format types layers check lock clean
+.PHONY: help env demo test simulate conformance bench lint format types layers check lock clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -26,6 +26,9 @@ test: env ## run every test, with coverage
 
 simulate: env ## live through new random histories for WEIR_SIMULATION_SECONDS (180) on all cores
 	@$(BIN)/python -m tests.simulation --seconds $${WEIR_SIMULATION_SECONDS:-180} $(ARGS)
+
+conformance: env ## the engines' suite at full size, on every engine that is here
+	@WEIR_CONFORMANCE=full $(BIN)/python -m pytest -n0 --timeout 1800 -m conformance tests/contract $(ARGS)
 
 bench: env ## measure, and hold the numbers to the accepted ranges
 	@$(BIN)/python -m bench $(ARGS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.engine_scale import engine_scale
 from weir.engines.conformance import CASES, QUICK, ConformanceReport, Provocations, Scale, run_conformance
 from weir.engines.driver import CAPABILITIES, Driver
 from weir.engines.fake import FakeEngine, Faults
@@ -23,12 +24,15 @@ LOCAL_ALWAYS = {
     "kill-all",
     "kill-by-session",
     "output-live",
+    "queue",
     "shared-folder",
     "shares",
     "stop-signal",
     "time-limit",
 }
-FEW = replace(QUICK, array=50, many=20, outage_s=0.3)
+pytestmark = pytest.mark.conformance
+SCALE = engine_scale()
+FEW = replace(SCALE, array=50, many=20, outage_s=0.3)
 """For what was played in full elsewhere."""
 
 
@@ -91,7 +95,7 @@ def play_fake(engine: FakeEngine, folder: Path, scale: Scale, *only: str) -> Con
 
 @pytest.fixture(scope="module")
 def local_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    return local(tmp_path_factory.mktemp("local"), QUICK)
+    return local(tmp_path_factory.mktemp("local"), SCALE)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +113,7 @@ def hidden_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport
 
 @pytest.fixture(scope="module")
 def fake_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    return play_fake(FakeEngine(7, now_ms), tmp_path_factory.mktemp("fake"), QUICK)
+    return play_fake(FakeEngine(7, now_ms), tmp_path_factory.mktemp("fake"), SCALE)
 
 
 def failure(report: ConformanceReport, name: str) -> str:

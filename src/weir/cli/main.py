@@ -8,7 +8,20 @@ from typing import Any
 import typer
 
 from weir import __version__
-from weir.cli import agent, centre, demo, explanation, job, listing, province, serving, token, twin, watch
+from weir.cli import (
+    agent,
+    centre,
+    demo,
+    engine,
+    explanation,
+    job,
+    listing,
+    province,
+    serving,
+    token,
+    twin,
+    watch,
+)
 from weir.client import ClientError, UnreachableError
 from weir.model.problem import ProblemError
 
@@ -88,4 +101,4 @@ def _register(*modules: Any) -> None:
         module.register(app)
 
 
-_register(demo, job, listing, explanation, watch, serving, province, centre, token, agent, twin)
+_register(demo, job, listing, explanation, watch, serving, province, centre, token, agent, engine, twin)

@@ -20,6 +20,7 @@ STREAMS = ("stdout", "stderr")
 
 CAPABILITIES: Mapping[str, str] = {
     "commands": "really runs the command; every driver but a pretending one",
+    "queue": "what has no room now waits in the engine, and it says why",
     "gang": "several tasks of one attempt, started together, that can meet over MASTER_ADDR and MASTER_PORT",
     "devices": "device indices are assigned, and shown by the stack's own variable",
     "shares": "several attempts share one device, in thousandths",

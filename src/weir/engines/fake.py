@@ -91,7 +91,7 @@ class FakeEngine:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"gang", "devices", "shares", "time-limit"})
+        return frozenset({"queue", "gang", "devices", "shares", "time-limit"})
 
     @property
     def next_event_ms(self) -> int | None:

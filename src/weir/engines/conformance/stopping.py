@@ -149,7 +149,7 @@ _COMMANDS = frozenset({"commands"})
 _FOLLOWED = frozenset({"commands", "output-live", "shared-folder"})
 
 CASES = (
-    Case("cancel what waits", frozenset(), cancel_queued),
+    Case("cancel what waits", frozenset({"queue"}), cancel_queued),
     Case("cancel at once", frozenset(), cancel_at_once),
     Case("cancel what runs", _COMMANDS | {"output-live"}, cancel_running),
     Case("cancel by its own signal", _COMMANDS | {"output-live", "stop-signal"}, cancel_signal),

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from weir.engines.conformance import arrays, deaths, gangs, outages, pools, repeating, running, stopping
 from weir.engines.conformance.provocations import NO_PROVOCATIONS, Provocations
 from weir.engines.conformance.report import CaseResult, ConformanceReport
-from weir.engines.conformance.stage import FULL, Case, Scale, Stage, stage_pools
+from weir.engines.conformance.stage import FULL, WIDE, Case, Scale, Stage, stage_pools
 from weir.engines.driver import Driver
 from weir.model.agent import PoolEntry
 
@@ -26,6 +26,9 @@ CASES: tuple[Case, ...] = (
     *outages.CASES,
 )
 """Every case, in the order in which they are played."""
+
+_DEVICES, _NODES = 4, 2
+"""What cases about devices and gangs ask of WIDE."""
 
 
 def run_conformance(
@@ -68,6 +71,7 @@ def run_conformance(
                 continue
             lacking = case.needs - capabilities
             missing = frozenset(name for name in case.provokes if getattr(provocations, name) is None)
+            missing |= _too_small(case, stage.pool(WIDE))
             began = time.monotonic()
             failure = "" if lacking or missing else _play(case.play, stage)
             results.append(CaseResult(case.name, lacking, missing, failure, time.monotonic() - began))
@@ -75,6 +79,16 @@ def run_conformance(
     finally:
         stage.driver.close()
     return ConformanceReport(capabilities, tuple(results))
+
+
+def _too_small(case: Case, wide: PoolEntry) -> frozenset[str]:
+    """What the case would need of the pool and it has not."""
+    missing = set()
+    if case.needs & {"devices", "shares"} and wide.devices_per_node < _DEVICES:
+        missing.add(f"{_DEVICES} devices on a node")
+    if "gang" in case.needs and wide.nodes < _NODES:
+        missing.add(f"{_NODES} nodes")
+    return frozenset(missing)
 
 
 def _play(play: Callable[[Stage], None], stage: Stage) -> str:

@@ -54,6 +54,7 @@ _ALWAYS = frozenset(
         "kill-all",
         "kill-by-session",
         "output-live",
+        "queue",
         "shared-folder",
         "shares",
         "stop-signal",
