@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import (
     command_line,
     control_cycle,
+    exact,
     kill,
     latency,
     live_array,
@@ -47,8 +48,9 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "quality-province": quality_province.measure,
     "published": published.measure,
     "rounds": rounds.measure,
+    "exact": exact.measure,
 }
-ON_REQUEST = ("quality", "quality-province", "published", "rounds")
+ON_REQUEST = ("quality", "quality-province", "published", "rounds", "exact")
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""
 NEED_TRACES = ("published", "rounds")
 
