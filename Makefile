@@ -21,8 +21,8 @@ demo: env ## run a province on this machine, and real work on it
 # A folder of real traces, to test on these too: docs/reference/traces.md.
 WEIR_TRACES ?=
 test: export WEIR_TRACES := $(WEIR_TRACES)
-test: env ## run every test, with coverage
-	@$(BIN)/python -m pytest --cov $(ARGS)
+test: env ## run every test on all cores (at most 8), with coverage
+	@$(BIN)/python -m pytest --cov --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 simulate: env ## live through new random histories for WEIR_SIMULATION_SECONDS (180) on all cores
 	@$(BIN)/python -m tests.simulation --seconds $${WEIR_SIMULATION_SECONDS:-180} $(ARGS)

@@ -17,9 +17,12 @@ hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("weir")
 
 
-def pytest_sessionstart() -> None:
-    """Compile the scheduling core before any test's time is counted: up to a minute, once a machine."""
-    warm_up(print)
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the scheduling core before any test's time is counted: up to a minute, once a machine. First of
+    all, and not in the processes that share the tests out, which would compile the same beside each other."""
+    if not hasattr(session.config, "workerinput"):
+        warm_up(print)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
