@@ -122,6 +122,32 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which a pool is out of service. A job starts only where its time limit ends before that."""
+
+    __pydantic_config__ = _STRICT
+    start: str
+    """Each day (`"02:00"`) or each week (`"sun 02:00"`), both UTC+8, or once: an ISO 8601 instant with its offset."""
+    lasts: DurationMs
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What holds from a time on until another band says something else of the same figure.
+
+    The bands of one figure begin all at times of day, or all at times of the week, or all at instants.
+    """
+
+    __pydantic_config__ = _STRICT
+    start: str
+    """As of a window."""
+    device_hour: MicroYuan | None = None
+    core_hour: MicroYuan | None = None
+    carbon_g_per_kwh: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Identical nodes of a centre behind one engine queue."""
 
@@ -143,6 +169,10 @@ class Pool:
     carbon_g_per_kwh: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     draining: bool = False
+    windows: tuple[Window, ...] = ()
+    """When it is out of service."""
+    bands: tuple[Band, ...] = ()
+    """Prices and carbon intensity that change with time, in place of those above."""
 
 
 @dataclass(frozen=True, slots=True)

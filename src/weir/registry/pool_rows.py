@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from weir.model.agent import PoolObservation
 from weir.model.province import Centre, DeviceModel, Link, Pool, Province
 from weir.registry.drift import usable
+from weir.registry.pool_times import curves, windows
 from weir.scheduling.inputs import LinkRow, PoolRow
 
 CAPABILITIES = frozenset({"gang", "shares"})
@@ -25,6 +26,7 @@ def pool_row(
     Without a declared carbon intensity, price or power these terms count nothing.
     """
     shape = usable(pool, observed)
+    device_hour, core_hour, carbon = curves(pool)
     return PoolRow(
         key=f"{centre.id}/{pool.id}",
         centre=centre.id,
@@ -48,6 +50,10 @@ def pool_row(
         device_power_watts=device.power or 0,
         capabilities=capabilities,
         closed_because=closed_because,
+        windows=windows(pool),
+        device_hour_over_time=device_hour,
+        core_hour_over_time=core_hour,
+        carbon_over_time=carbon,
     )
 
 

@@ -7,6 +7,8 @@ from decimal import Decimal, InvalidOperation
 
 from weir.model.province import Capacity, Centre, CentreKind, DeviceKind, DeviceModel, Pool, Province
 from weir.registry.credit_code import credit_code_fault
+from weir.registry.pool_times import curve, parse_start
+from weir.units import format_duration, format_yuan
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, object, str]
@@ -18,6 +20,9 @@ MOST_NODES = 1_000_000
 MOST_DEVICES_PER_NODE = 1_024
 MOST_SPEED = 1_000_000
 MOST_CARBON = 10_000
+LONGEST_WINDOW_MS = 366 * 86_400_000
+DEAREST_BAND = 2_000_000_000
+"""Micro-yuan for an hour."""
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ID_ACCEPTED = "give 1 to 63 small letters, digits and single dashes between them, such as wuhu-ai-1"
@@ -134,6 +139,50 @@ def _pool(where: Path, pool: Pool, devices: Mapping[str, DeviceModel]) -> Iterat
         yield (*where, "devices_per_node"), pool.devices_per_node, accepted
     if pool.shares and not pool.devices_per_node:
         yield (*where, "shares"), pool.shares, "there is no device to share; leave it out"
+    yield from _windows(where, pool)
+    yield from _bands(where, pool)
+
+
+def _windows(where: Path, pool: Pool) -> Iterator[Fault]:
+    for index, window in enumerate(pool.windows):
+        try:
+            start = parse_start(window.start)
+        except ValueError as error:
+            yield (*where, "windows", index, "start"), window.start, str(error)
+            continue
+        if not 0 < window.lasts < (start.every_ms or LONGEST_WINDOW_MS):
+            accepted = "give how long it is out of service, less than until the next time, such as 4h"
+            yield (*where, "windows", index, "lasts"), format_duration(window.lasts), accepted
+
+
+def _bands(where: Path, pool: Pool) -> Iterator[Fault]:
+    faults = 0
+    for index, band in enumerate(pool.bands):
+        here = (*where, "bands", index)
+        try:
+            parse_start(band.start)
+        except ValueError as error:
+            faults += 1
+            yield (*here, "start"), band.start, str(error)
+        yield from _carbon(here, band.carbon_g_per_kwh)
+        figures = {"device_hour": band.device_hour, "core_hour": band.core_hour}
+        for name, price in figures.items():
+            if price is not None and not 0 <= price <= DEAREST_BAND:
+                yield (*here, name), format_yuan(price), f"give a price from 0 to {format_yuan(DEAREST_BAND)}"
+        if all(figure is None for figure in (*figures.values(), band.carbon_g_per_kwh)):
+            yield here, band.start, "say what holds from then on: device_hour, core_hour or carbon_g_per_kwh"
+        if band.device_hour is not None and not pool.devices_per_node:
+            yield (
+                (*here, "device_hour"),
+                format_yuan(band.device_hour),
+                "the pool has no devices; leave it out",
+            )
+    if not faults:
+        for name in ("device_hour", "core_hour", "carbon_g_per_kwh"):
+            try:
+                curve(pool.bands, name)
+            except ValueError as error:
+                yield (*where, "bands"), name, str(error)
 
 
 def _capacity(where: Path, capacity: Capacity) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from weir.model.problem import ProblemError, refused
-from weir.scheduling.inputs import PoolRow
+from weir.scheduling.inputs import Curve, PoolRow, Window
 from weir.twin.footprint import carbon_mg, cost_micro_yuan, energy_joules
 from weir.twin.outcome import NEVER, Outcome
 from weir.twin.workload import Int64s
@@ -291,6 +291,10 @@ def _pool_row(row: Mapping[str, Any]) -> PoolRow:
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = frozenset(value) if name == "capabilities" else tuple(value)
+    values["windows"] = tuple(Window(**window) for window in row.get("windows", ()))
+    for name in ("device_hour_over_time", "core_hour_over_time", "carbon_over_time"):
+        curve = row.get(name)
+        values[name] = curve and Curve(tuple((at, value) for at, value in curve["steps"]), curve["every_ms"])
     return PoolRow(**values)
 
 
