@@ -40,6 +40,8 @@ class Permission(Enum):
     READ_TOKENS = "list tokens"
     MANAGE_TOKENS = "create and revoke tokens"
     READ_AUDIT = "read the audit log"
+    READ_FACTS = "read what is held about organisations"
+    STATE_FACTS = "state facts about organisations"
     SERVE_CENTRE = "speak for a centre as its agent"
 
 
@@ -53,13 +55,21 @@ class Scope:
 
 
 READING = frozenset(
-    {Permission.READ_JOBS, Permission.READ_PROVINCE, Permission.READ_TOKENS, Permission.READ_AUDIT}
+    {
+        Permission.READ_JOBS,
+        Permission.READ_PROVINCE,
+        Permission.READ_TOKENS,
+        Permission.READ_AUDIT,
+        Permission.READ_FACTS,
+    }
 )
 
 PERMITTED: dict[Role, frozenset[Permission]] = {
     Role.COORDINATOR: frozenset(Permission) - {Permission.SERVE_CENTRE},
     Role.TENANT_ADMIN: READING | {Permission.CHANGE_JOBS, Permission.MANAGE_TOKENS},
-    Role.TENANT_MEMBER: frozenset({Permission.READ_JOBS, Permission.CHANGE_JOBS, Permission.READ_PROVINCE}),
+    Role.TENANT_MEMBER: frozenset(
+        {Permission.READ_JOBS, Permission.CHANGE_JOBS, Permission.READ_PROVINCE, Permission.READ_FACTS}
+    ),
     Role.CENTRE_OPERATOR: frozenset(
         {Permission.READ_PROVINCE, Permission.INVITE_AGENTS, Permission.DRAIN_CENTRE, Permission.READ_AUDIT}
     ),

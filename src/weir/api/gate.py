@@ -31,6 +31,7 @@ _LARGE_JSON = (
     "/api/v1/agent/pull",
     "/api/v1/province/diff",
     "/api/v1/province/apply",
+    "/api/v1/organisations/facts",
 )
 _CHALLENGE = {"www-authenticate": 'Bearer realm="weir"'}
 DRAIN_BYTES = 256 << 20

@@ -16,6 +16,7 @@ from weir.cli import (
     explanation,
     job,
     listing,
+    org,
     province,
     serving,
     token,
@@ -101,4 +102,4 @@ def _register(*modules: Any) -> None:
         module.register(app)
 
 
-_register(demo, job, listing, explanation, watch, serving, province, centre, token, agent, engine, twin)
+_register(demo, job, listing, explanation, watch, serving, province, centre, org, token, agent, engine, twin)

@@ -1,18 +1,16 @@
 """The typed client: one method for each thing that the API does."""
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from weir.client.errors import AnswerError
+from weir.client.calls import query_of
 from weir.client.events import follow_events
+from weir.client.organisations import OrganisationCalls
 from weir.client.settings import checked_token, checked_url
 from weir.client.transfer import LONG_POLL_MS, download_output, log_pieces, upload_blob
 from weir.client.transport import Sender, Transport, Urllib3Transport
-from weir.model.codec import CodecError, from_plain
 from weir.model.view import (
     AuditPage,
     CentresView,
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client:
+class Client(OrganisationCalls):
     """Speaks to one Weir server with one token. Threads may share it; close it, or use it in a `with`.
 
     Every method raises ApiError (a refusal, with the problem's fields) or UnreachableError. What can be asked
@@ -67,10 +65,10 @@ class Client:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is sent yet. Raises SettingsError for plain http to another machine."""
-        self.url = checked_url(url)
-        used = transport or Urllib3Transport(self.url, ca_file=ca_file, proxy=proxy)
-        self._sender = Sender(
-            self.url, checked_token(token, "the token"), used, timeout_s=timeout_s, sleep=sleep
+        checked = checked_url(url)
+        used = transport or Urllib3Transport(checked, ca_file=ca_file, proxy=proxy)
+        super().__init__(
+            Sender(checked, checked_token(token, "the token"), used, timeout_s=timeout_s, sleep=sleep)
         )
         self._monotonic = monotonic
 
@@ -98,7 +96,7 @@ class Client:
 
     def retry(self, job: str, *, idempotency_key: str = "") -> SubmittedView:
         """Submit the same as an ended job once more, as a new submission."""
-        query = _query(retry_of=job)
+        query = query_of(retry_of=job)
         return self._create(f"/jobs{query}", None, SubmittedViews, idempotency_key).submissions[0]
 
     def jobs(
@@ -110,7 +108,7 @@ class Client:
         limit: int = 50,
     ) -> SubmissionPage:
         """A page of submissions, newest first; `cursor` is the `next` of the page before."""
-        query = _query(state=list(states), name=name, cursor=cursor, limit=limit)
+        query = query_of(state=list(states), name=name, cursor=cursor, limit=limit)
         return self._get(f"/jobs{query}", SubmissionPage)
 
     def all_jobs(self, *, states: Sequence[str] = (), name: str = "") -> Iterator[SubmissionView]:
@@ -135,7 +133,7 @@ class Client:
     ) -> JobPage:
         """A page of an array's elements by their index."""
         return self._get(
-            _job_path(job, "/elements") + _query(state=list(states), cursor=cursor, limit=limit), JobPage
+            _job_path(job, "/elements") + query_of(state=list(states), cursor=cursor, limit=limit), JobPage
         )
 
     def elements(self, job: str, *, states: Sequence[str] = ()) -> Iterator[JobView]:
@@ -184,7 +182,7 @@ class Client:
         while True:
             left_ms = LONG_POLL_MS if deadline is None else round((deadline - self._monotonic()) * 1_000)
             asked_ms = max(0, min(LONG_POLL_MS, left_ms))
-            target = _job_path(job, "/wait") + _query(timeout_ms=asked_ms)
+            target = _job_path(job, "/wait") + query_of(timeout_ms=asked_ms)
             view = self._get(target, SubmissionView, wait_s=asked_ms / 1_000)
             if _has_ended(view):
                 return view
@@ -208,7 +206,7 @@ class Client:
         found: list[OutputView] = []
         cursor = ""
         while True:
-            page = self._get(_job_path(job, "/outputs") + _query(cursor=cursor, limit=1_000), OutputPage)
+            page = self._get(_job_path(job, "/outputs") + query_of(cursor=cursor, limit=1_000), OutputPage)
             found += page.outputs
             if not (cursor := page.next):
                 return tuple(found)
@@ -239,11 +237,12 @@ class Client:
 
     def province_diff(self, text: str, *, source: str = "") -> DifferenceView:
         """What applying a province file (YAML) would change. `source` names it in problems."""
-        return self._send_text("/province/diff" + _query(source=source), text)
+        return self._send_text("/province/diff" + query_of(source=source), text, DifferenceView)
 
     def apply_province(self, text: str, *, source: str = "", expected: str = "") -> DifferenceView:
         """Apply a province file. `expected`: digest of the difference looked at; 409 if it is old."""
-        return self._send_text("/province/apply" + _query(source=source, expected=expected), text)
+        target = "/province/apply" + query_of(source=source, expected=expected)
+        return self._send_text(target, text, DifferenceView)
 
     def invite(self, centres: Sequence[str]) -> tuple[InviteView, ...]:
         """A one-time code for each centre, with which its agent joins."""
@@ -285,7 +284,7 @@ class Client:
 
     def audit(self, *, cursor: str = "", limit: int = 100) -> AuditPage:
         """A page of the audit log, newest first."""
-        return self._get("/audit" + _query(cursor=cursor, limit=limit), AuditPage)
+        return self._get("/audit" + query_of(cursor=cursor, limit=limit), AuditPage)
 
     def whoami(self) -> WhoView:
         """Whom the token stands for."""
@@ -295,44 +294,9 @@ class Client:
         """What changes, after position `since` (None: from now on), for ever, across broken connections."""
         return follow_events(self._sender, since)
 
-    def _get(self, target: str, declared: type[T], *, wait_s: float = 0.0) -> T:
-        answer = self._sender.send("GET", f"/api/v1{target}", again=True, wait_s=wait_s)
-        return self._read(answer.read(), declared)
-
-    def _create(self, target: str, body: Any, declared: type[T], key: str) -> T:
-        headers = {"content-type": "application/json", "idempotency-key": key or os.urandom(16).hex()}
-        data = b"" if body is None else json.dumps(body).encode()
-        answer = self._sender.send("POST", f"/api/v1{target}", headers=headers, body=data, again=True)
-        return self._read(answer.read(), declared)
-
-    def _change(self, method: str, target: str, declared: type[T], body: Any = None) -> T:
-        headers = {} if body is None else {"content-type": "application/json"}
-        data = b"" if body is None else json.dumps(body).encode()
-        return self._read(
-            self._sender.send(method, f"/api/v1{target}", headers=headers, body=data).read(), declared
-        )
-
-    def _send_text(self, target: str, text: str) -> DifferenceView:
-        headers = {"content-type": "application/yaml"}
-        answer = self._sender.send("POST", f"/api/v1{target}", headers=headers, body=text.encode())
-        return self._read(answer.read(), DifferenceView)
-
-    def _read(self, data: bytes, declared: type[T]) -> T:
-        try:
-            return from_plain(declared, json.loads(data))
-        except (ValueError, CodecError) as error:
-            raise AnswerError(
-                f"the answer of {self.url} cannot be understood ({error}); is it another version?"
-            ) from error
-
 
 def _job_path(job: str, rest: str = "") -> str:
     return f"/jobs/{quote(job, safe='')}{rest}"
-
-
-def _query(**given: Any) -> str:
-    pairs = {key: value for key, value in given.items() if value not in ("", None, [])}
-    return f"?{urlencode(pairs, doseq=True)}" if pairs else ""
 
 
 def _job_of(view: SubmissionView) -> JobView | SubmissionView:

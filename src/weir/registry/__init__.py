@@ -15,13 +15,20 @@ from weir.registry.credit_code import check_credit_code, credit_code_check_chara
 from weir.registry.declare import apply_province, drop_empty
 from weir.registry.difference import ProvinceDiff, diff
 from weir.registry.drift import UsablePool, drift, usable
+from weir.registry.fact_catalogue import FactForm, FactKind, fact_catalogue
+from weir.registry.fact_import import FactFile, import_facts, preview_facts, read_fact_file
+from weir.registry.facts import all_facts, facts_of, facts_view
 from weir.registry.province_file import read_province
 from weir.registry.this_machine import Probe, describe_this_machine, look_at_this_machine
 
 __all__ = [
+    "FactFile",
+    "FactForm",
+    "FactKind",
     "Probe",
     "ProvinceDiff",
     "UsablePool",
+    "all_facts",
     "apply_province",
     "centre_entry",
     "centre_operator",
@@ -33,10 +40,16 @@ __all__ = [
     "diff",
     "drift",
     "drop_empty",
+    "fact_catalogue",
+    "facts_of",
+    "facts_view",
+    "import_facts",
     "list_centres",
     "list_devices",
     "list_pools",
     "look_at_this_machine",
+    "preview_facts",
+    "read_fact_file",
     "read_province",
     "set_draining",
     "totals",

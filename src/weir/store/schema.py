@@ -16,12 +16,24 @@ from sqlalchemy import (
 )
 
 from weir.store.schema_base import Key, metadata
+from weir.store.schema_facts import organisation_fact
 from weir.store.schema_ledger import (
     ledger_account,
     ledger_book,
     ledger_counter,
     ledger_entry,
     ledger_transfer,
+)
+from weir.store.schema_money import (
+    budget,
+    charge,
+    contract,
+    contract_document,
+    hold,
+    job_hold,
+    meter,
+    money_exception,
+    price_book,
 )
 
 meta = Table(
@@ -320,15 +332,21 @@ followed = Table(
 __all__ = [
     "attempt",
     "audit",
+    "budget",
     "centre",
     "change",
+    "charge",
     "city",
+    "contract",
+    "contract_document",
     "dependency",
     "device_model",
     "followed",
+    "hold",
     "idempotency",
     "invite",
     "job",
+    "job_hold",
     "lease",
     "ledger_account",
     "ledger_book",
@@ -338,9 +356,13 @@ __all__ = [
     "link",
     "meta",
     "metadata",
+    "meter",
+    "money_exception",
     "organisation",
+    "organisation_fact",
     "output",
     "pool",
+    "price_book",
     "project",
     "reason",
     "specification",

@@ -10,7 +10,13 @@ from weir.model.problem import ProblemError, not_found
 from weir.model.role import Role
 
 NAMES = ("", "a", "b")
-READS = {Permission.READ_JOBS, Permission.READ_PROVINCE, Permission.READ_TOKENS, Permission.READ_AUDIT}
+READS = {
+    Permission.READ_JOBS,
+    Permission.READ_PROVINCE,
+    Permission.READ_TOKENS,
+    Permission.READ_AUDIT,
+    Permission.READ_FACTS,
+}
 
 names = st.sampled_from(NAMES)
 parts = st.none() | names
