@@ -24,6 +24,8 @@ _WRITTEN = {
     "OperationsPerSecond": "rate, such as `312 TFLOPS`",
     "Watts": "power, such as `400 W`",
     "Microseconds": "latency, such as `3 ms`",
+    "SharePpm": "percentage, such as `30%`",
+    "date": "day, such as `2025-09-24`",
     "TaskRange": "number, or `min..max`",
     "int": "number",
     "str": "text",
@@ -52,6 +54,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """Every page: its file name and its text."""
     yield "job-file.md", _classes("Job file", "job.py", _JOB_FILE, first="JobSpecification")
     yield "province-file.md", _classes("Province file", "province.py", _PROVINCE_FILE, first="Province")
+    yield "scheme-file.md", _classes("Scheme file", "scheme.py", _SCHEME_FILE, first="Scheme")
     yield "api.md", _api()
     yield "commands.md", _commands()
 
@@ -86,6 +89,32 @@ same in OpenAPI 3.1."""
 _PROVINCE_FILE = """
 What `weir apply -f FILE` takes: the whole province as it should be. What is left out is removed; a pool or centre that
 still runs something is drained first. `provinces/anhui.yaml` and `provinces/demo.yaml` are examples.
+"""
+
+
+_SCHEME_FILE = """
+What `weir scheme check FILE` and `weir scheme apply FILE` take: a public scheme as dated rules over facts. A fact that is
+missing makes a condition undecided: it grants nothing until the fact is given. `schemes/` holds five published schemes,
+taken from secondary publications.
+
+```yaml
+version: 1
+scheme: example-2026
+name: Example
+sources: [{title: The official text, official: true}]
+editions:
+  - begins: 2026-01-01
+    base: contract
+    pool_per_year: "10000000"
+    holder_cap: {per_year: "1000000"}
+    tiers:
+      - {id: domestic, rate: "30%", when: {fact: line.chip-origin, one_of: [domestic]}}
+      - {id: other, rate: "20%"}
+    holder:
+      - {id: small, text: small enterprises, when: {fact: holder.size, one_of: [micro, small]}}
+    redemption: {mode: deduct}
+    funders: [{id: city, name: Finance bureau}]
+```
 """
 
 
@@ -137,6 +166,8 @@ def _default(value: ast.expr) -> str:
         return ""
     if isinstance(value, ast.Attribute):
         return f"`{value.attr.lower()}`"
+    if isinstance(value, ast.Tuple):
+        return ", ".join(_default(element) for element in value.elts)
     if text in ("True", "False"):
         return text.lower()
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
