@@ -93,9 +93,9 @@ still runs something is drained first. `provinces/anhui.yaml` and `provinces/dem
 
 
 _SCHEME_FILE = """
-What `weir scheme check FILE` and `weir scheme apply FILE` take: a public scheme as dated rules over facts. A fact that is
-missing makes a condition undecided: it grants nothing until the fact is given. `schemes/` holds five published schemes,
-taken from secondary publications.
+What `weir scheme check FILE` and `weir scheme apply FILE` take: a public scheme as dated rules over facts. A fact
+that is missing makes a condition undecided: it grants nothing until the fact is given. `schemes/` holds five published
+schemes, taken from secondary publications.
 
 ```yaml
 version: 1

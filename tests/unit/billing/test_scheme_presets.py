@@ -339,7 +339,7 @@ def test_langfang_gives_half_of_the_fee_and_a_million_a_year() -> None:
 
 def test_langfang_gives_leads_of_projects_the_higher_rate_and_not_both() -> None:
     for grade in ("national", "provincial"):
-        assert 480_000 == yuan(settler(contract(800_000), project_lead=grade))  # 60 %, not 110 %
+        assert 480_000 == yuan(langfang(contract(800_000), project_lead=grade))  # 60 %, not 110 %
     assert 400_000 == yuan(langfang(contract(800_000), project_lead="municipal"))
 
 
@@ -347,7 +347,7 @@ def test_langfang_gives_an_ai_company_half_a_million_once_in_the_year_in_which_i
     def settler(case: ContractCase, past: Past = NONE, on: date = ON) -> Decision:
         return langfang(case, past, on, settled="2025-01-10", designation_ai="yes")
 
-    decision = langfang(contract(800_000))
+    decision = settler(contract(800_000))
     assert 500_000 == yuan(decision)  # more than 50 % of 800,000
     assert isinstance(decision, Entitlement)
     assert "new-settler" == decision.tier
