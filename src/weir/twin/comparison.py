@@ -95,8 +95,8 @@ def compare_jobs(
         raise refused(
             names[1], f"{len(both)} jobs", f"compare runs with at least {FEWEST_JOBS} jobs that start in both"
         )
-    wait_ms = [(each.start_ms - each.submit_ms)[both] for each in (first, second)]
-    run_ms = [(each.end_ms - each.start_ms)[both] for each in (first, second)]
+    wait_ms = [each.wait_ms[both] for each in (first, second)]
+    run_ms = [each.run_ms[both] for each in (first, second)]
     slowdown = [bounded_slowdown(wait, run) for wait, run in zip(wait_ms, run_ms, strict=True)]
     block = max(_block(wait_ms[1] - wait_ms[0]), _block(slowdown[1] - slowdown[0]))
     sampler = _Blocks(len(both), block, rounds, random)

@@ -1,6 +1,7 @@
 """What a run amounts to, in the words and by the definitions that the whole project uses.
 
-- wait = start - submit; flow (response time, JCT) = wait + run, where run is what was executed, after the kill rule.
+- wait = start - submit; flow (response time, JCT) = wait + run, where run is what was executed, after the kill rule;
+  where jobs are preempted, wait is flow - run. A job that is moved counts at the pool that it was in longest.
 - bounded slowdown = max(1, flow / max(run, 10 s)); its plain mean over jobs, with RMS and maximum beside it, because
   the mean alone rewards starvation.
 - Percentiles interpolate linearly between the two nearest jobs: with n values in order, the q-th lies at (n - 1) q
@@ -113,8 +114,8 @@ class ForecastScore:
 def measure(results: Results) -> Measures:
     """All figures of a run."""
     started = results.started
-    wait_ms = (results.start_ms - results.submit_ms)[started]
-    run_ms = (results.end_ms - results.start_ms)[started]
+    wait_ms = results.wait_ms[started]
+    run_ms = results.run_ms[started]
     slowdown = bounded_slowdown(wait_ms, run_ms)
     tenants = by_tenant(results)
     span_ms = span(results)
@@ -215,8 +216,8 @@ def by_tenant(results: Results) -> TenantFigures:
     """How each tenant fared, in the order of the results' tenants."""
     started = results.started
     tenant = results.tenant[started]
-    run_ms = (results.end_ms - results.start_ms)[started]
-    wait_ms = (results.start_ms - results.submit_ms)[started]
+    run_ms = results.run_ms[started]
+    wait_ms = results.wait_ms[started]
     # Stable, so that each tenant's sums run over its jobs in order of submission.
     order = np.argsort(tenant, kind="stable")
     present, first, count = np.unique(tenant[order], return_index=True, return_counts=True)
@@ -273,12 +274,12 @@ def capacity_milli(pool: PoolRow, unit: str) -> int:
 
 def _utilisation(results: Results, which: Booleans, unit: str, span_ms: int) -> float | None:
     capacity = sum(capacity_milli(row, unit) for row in results.pools)
-    run_ms = (results.end_ms - results.start_ms)[which]
+    run_ms = results.run_ms[which]
     return _ratio(exact_sum(run_ms * amount_milli(results, unit)[which]), capacity * span_ms)
 
 
 def _pools(results: Results, started: Booleans, span_ms: int) -> tuple[PoolFigures, ...]:
-    run_ms = np.where(started, results.end_ms - results.start_ms, 0)
+    run_ms = np.where(started, results.run_ms, 0)
     order = np.argsort(results.pool, kind="stable")
     bounds = np.searchsorted(results.pool[order], np.arange(len(results.pools) + 1))
     figures = []

@@ -5,9 +5,10 @@ second, else doubles, which hold every millisecond exactly. A job that never sta
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ class Results:
     submit_ms: Int64s
     start_ms: Int64s
     end_ms: Int64s
+    run_ms: Int64s
+    """How long it ran: from start to end, less where it was preempted in between; 0 if it never started."""
     limit_ms: Int64s
     size: Int64s
     devices_milli: Int64s
@@ -78,13 +81,38 @@ class Results:
         which: NDArray[np.bool_] = self.start_ms != NEVER
         return which
 
+    @property
+    def wait_ms(self) -> Int64s:
+        """From submission to end without the run: the start's wait, and more where it was preempted. Look at it only
+        where a job started."""
+        return self.end_ms - self.submit_ms - self.run_ms
 
-def results_of(outcome: Outcome, *, peak_rss_bytes: int = 0, notes: tuple[str, ...] = ()) -> Results:
-    """An outcome with what each job occupied, cost, drew and emitted."""
+    @property
+    def preempted(self) -> bool:
+        """Whether some job did not run from its start to its end."""
+        return bool((self.wait_ms != self.start_ms - self.submit_ms)[self.started].any())
+
+
+def results_of(
+    outcome: Outcome,
+    *,
+    peak_rss_bytes: int = 0,
+    notes: tuple[str, ...] = (),
+    held_ms: Int64s | None = None,
+) -> Results:
+    """An outcome with what each job occupied, cost, drew and emitted.
+
+    held_ms: [job, pool] how long each ran where, if jobs were preempted and moved.
+    """
     work = outcome.workload
     shape = np.array([(c.tasks * c.devices_milli, c.tasks * c.cores_milli) for c in work.classes], np.int64)
     devices, cores = shape.reshape(-1, 2)[work.job_class].T.copy()
     run_ms = np.where(outcome.start_ms == NEVER, 0, outcome.end_ms - outcome.start_ms)
+    stays = [(run_ms, outcome.pool)]
+    if held_ms is not None:
+        run_ms = held_ms.sum(axis=1)
+        stays = [(held_ms[:, place], np.full_like(run_ms, place)) for place in range(held_ms.shape[1])]
+    pools = outcome.pools
     return Results(
         trace=work.name,
         policy=outcome.policy,
@@ -97,15 +125,16 @@ def results_of(outcome: Outcome, *, peak_rss_bytes: int = 0, notes: tuple[str, .
         submit_ms=work.submit_ms,
         start_ms=outcome.start_ms,
         end_ms=outcome.end_ms,
+        run_ms=run_ms,
         limit_ms=work.limit_ms,
         size=work.size,
         devices_milli=devices,
         cores_milli=cores,
         pool=outcome.pool,
         tenant=work.user,
-        cost_micro_yuan=cost_micro_yuan(run_ms, devices, cores, outcome.pool, outcome.pools),
-        energy_joules=energy_joules(run_ms, devices, outcome.pool, outcome.pools),
-        carbon_mg=carbon_mg(run_ms, devices, outcome.pool, outcome.pools),
+        cost_micro_yuan=_total(cost_micro_yuan(run, devices, cores, pool, pools) for run, pool in stays),
+        energy_joules=_total(energy_joules(run, devices, pool, pools) for run, pool in stays),
+        carbon_mg=_total(carbon_mg(run, devices, pool, pools) for run, pool in stays),
         simulated_s=outcome.simulated_s,
         read_s=outcome.read_s,
         peak_rss_bytes=peak_rss_bytes,
@@ -162,8 +191,8 @@ def table(results: Results) -> pl.DataFrame:
         "submit": results.submit_ms,
         "start": results.start_ms,
         "end": results.end_ms,
-        "run": results.end_ms - results.start_ms,
-        "wait": results.start_ms - results.submit_ms,
+        "run": results.run_ms,
+        "wait": results.wait_ms,
         "limit": results.limit_ms,
     }
     never = {"start", "end", "run", "wait"}
@@ -226,6 +255,11 @@ def peak_rss_bytes() -> int:
     return most if sys.platform == "darwin" else most * 1_024
 
 
+def _total(parts: Iterable[Int64s]) -> Int64s:
+    found: Int64s = reduce(np.add, parts)
+    return found
+
+
 def _damaged(folder: Path, error: Exception) -> ProblemError:
     why = f"{type(error).__name__} {error}".splitlines()[0]
     return refused("DIR", folder, f"{JOBS} and {SUMMARY} do not fit each other ({why}); run the twin again")
@@ -266,6 +300,7 @@ def _results(about: Mapping[str, Any], rows: pl.DataFrame) -> Results:
         submit_ms=_milliseconds(rows["submit"]),
         start_ms=_milliseconds(rows["start"]),
         end_ms=_milliseconds(rows["end"]),
+        run_ms=np.maximum(0, _milliseconds(rows["run"])),
         limit_ms=_milliseconds(rows["limit"]),
         size=_integers(rows["size"]),
         devices_milli=_integers(rows["devices_milli"]),

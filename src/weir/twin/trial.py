@@ -20,6 +20,8 @@ from weir.twin.metrics import capacity_milli
 from weir.twin.province import load_province, single_pool
 from weir.twin.published.rl_run import RL_RUNS, rl_run
 from weir.twin.results import Results, peak_rss_bytes, results_of
+from weir.twin.rounds import province as rounds_province
+from weir.twin.rounds.province import ROUNDS_RUNS, rounds_run
 from weir.twin.run import run
 from weir.twin.traces import read_trace
 from weir.twin.workload import Workload, processors
@@ -98,6 +100,8 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
     """Run it. `progress` is told how many of how many jobs have ended. Raises ProblemError."""
     if trial.policy in RL_RUNS:
         return _performed_as_rlscheduler(trial, scene)
+    if trial.policy in ROUNDS_RUNS:
+        return _performed_in_rounds(trial, scene)
     more: dict[str, Any] = {} if progress is None else {"progress": progress}
     if scene.events:
         more["events"] = scene.events
@@ -116,9 +120,9 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
 
 
 def known_policies() -> dict[str, str]:
-    """Every policy by its name, with what it is: Weir's own, then RLScheduler's under its own rule."""
+    """Every policy by its name, with what it is: Weir's own, those in rounds, then RLScheduler's under its own rule."""
     theirs = dict.fromkeys(RL_RUNS, "RLScheduler's heuristic of that name, under its own decision rule")
-    return {**ABOUT, **theirs}
+    return {**ABOUT, **rounds_province.ABOUT, **theirs}
 
 
 def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None) -> None:
@@ -129,6 +133,9 @@ def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None
     warm_up(progress)
     if not any(cache_folder().rglob("*clock.run-*.nbi")):
         progress("compiling the simulation, once on this machine")
+    if trial.policy in ROUNDS_RUNS:
+        _rehearse_rounds(trial)
+        return
     with tempfile.TemporaryDirectory(prefix="weir-twin-") as folder:
         log = Path(folder) / "ready.swf"
         log.write_text("1 0 -1 2 1 -1 -1 1 3 -1 1 1 1 -1 -1 -1 -1 -1\n" * 3, encoding="ascii")
@@ -152,6 +159,39 @@ def _performed_as_rlscheduler(trial: Trial, scene: Scene) -> Results:
     )
     outcome = replace(outcome, read_s=scene.read_s)
     return results_of(outcome, peak_rss_bytes=peak_rss_bytes(), notes=scene.notes)
+
+
+def _performed_in_rounds(trial: Trial, scene: Scene) -> Results:
+    if scene.events:
+        raise refused("--change", trial.policy, "nothing happens to pools in rounds yet; leave it out")
+    if trial.tenants != "none":
+        raise refused("--tenants", trial.tenants, f"{trial.policy} is fair between jobs; give none")
+    for pool in scene.pools:
+        if pool.windows:
+            raise refused(
+                "--policy", trial.policy, f"leave out the maintenance windows of {pool.key}: rounds know none"
+            )
+    run_ = rounds_run(
+        scene.workload,
+        scene.pools,
+        scene.links,
+        policy=trial.policy,
+        clock=time.perf_counter,
+        estimates=trial.estimates,
+    )
+    outcome = replace(run_.outcome, read_s=scene.read_s)
+    return results_of(outcome, peak_rss_bytes=peak_rss_bytes(), notes=scene.notes, held_ms=run_.held_ms)
+
+
+def _rehearse_rounds(trial: Trial) -> None:
+    """Two jobs on a fast pool and a slow one."""
+    one = np.array([0, 0], np.int64)
+    work = Workload(
+        name="", job=one, submit_ms=one, run_ms=one + 1_000, limit_ms=one + 1_000, size=one + 1, job_class=one,
+        user=one, group=one, priority=one, classes=(processors(1),), users=("",), groups=("",),
+    )  # fmt: skip
+    pools = (replace(single_pool(1), key="a/a"), replace(single_pool(1), key="b/b", speed_milli=500))
+    rounds_run(work, pools, (), policy=trial.policy, clock=lambda: 0.0)
 
 
 def _read(trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None]) -> Scene:

@@ -19,7 +19,10 @@ _INTERVALS = """95 %, paired by job: a bootstrap over blocks of jobs that follow
 They speak of this trace, not of another machine."""
 
 DEFINITIONS = (
-    ("Wait", "Start minus submission. Flow (response time, JCT) is wait plus run."),
+    (
+        "Wait",
+        "Start minus submission; of a preempted job, flow minus run. Flow (response time, JCT) is wait plus run.",
+    ),
     ("Bounded slowdown", _SLOWDOWN),
     ("Percentiles", "Interpolated linearly between the two nearest jobs."),
     ("Occupied (utilisation)", _OCCUPIED),

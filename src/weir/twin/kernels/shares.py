@@ -117,8 +117,9 @@ def _answer(rate: Floats, goal: float, price: Floats, best: Floats) -> float:
 def least_completion_shares(rate: Floats, remaining: Floats, devices: Int64s, capacity: Int64s) -> Floats:
     """Shares that make the sum over jobs of remaining[i] / speed[i] least: the fractional min-JCT.
 
-    At prices p a job's best speed is sqrt(remaining / cheapest cost of a unit), at most its fastest: the prices are
-    moved until the kinds are just full.
+    At prices, the least cost of a speed is convex and made of straight pieces, each a mix of two kinds (or of one and
+    idling). A job's best speed lies where the next bit of it costs what it saves: sqrt(remaining / slope) on a piece.
+    The prices are moved until the kinds are just full.
     """
     jobs, kinds = rate.shape
     weight = np.full(kinds, 1.0)
@@ -129,12 +130,7 @@ def least_completion_shares(rate: Floats, remaining: Floats, devices: Int64s, ca
     for step in range(STEPS):
         load[:] = 0.0
         for i in range(jobs):
-            unit = np.inf
-            for k in range(kinds):
-                if rate[i, k] > 0:
-                    unit = min(unit, weight[k] * devices[i] / rate[i, k])
-            speed = min(np.sqrt(remaining[i] / unit), rate[i].max())
-            _answer(rate[i], speed, weight, best)
+            _best_mix(rate[i], remaining[i], devices[i], weight, best)
             if step >= STEPS // 2:
                 total[i] += best
             load += best * devices[i]
@@ -154,6 +150,32 @@ def least_completion_shares(rate: Floats, remaining: Floats, devices: Int64s, ca
         if used > capacity[k]:
             total[:, k] *= capacity[k] / used
     return total
+
+
+@inner  # type: ignore[untyped-decorator]
+def _best_mix(rate: Floats, remaining: float, devices: int, price: Floats, best: Floats) -> None:
+    """The shares at which remaining / speed + what they cost is least, in `best`."""
+    best[:] = 0.0
+    speed, cost, last = 0.0, 0.0, NONE
+    while True:
+        slope, following = np.inf, NONE
+        for k in range(rate.size):
+            if rate[k] > speed:
+                rise = (price[k] * devices - cost) / (rate[k] - speed)
+                if rise < slope:
+                    slope, following = rise, k
+        if following == NONE:
+            break
+        wanted = np.sqrt(remaining / max(slope, 1e-300))
+        if wanted < rate[following]:
+            part = max(0.0, (wanted - speed) / (rate[following] - speed))
+            best[following] = part
+            if last != NONE:
+                best[last] = 1.0 - part
+            return
+        speed, cost, last = rate[following], price[following] * devices, following
+    if last != NONE:
+        best[last] = 1.0
 
 
 @entry

@@ -6,6 +6,7 @@ from string import Template
 
 import numpy as np
 
+from weir.model.problem import refused
 from weir.twin.comparison import Comparison, compare_jobs, mean_with_interval
 from weir.twin.metrics import Measures, by_tenant, measure
 from weir.twin.report import plots
@@ -37,8 +38,14 @@ def report_html(
 ) -> str:
     """The page about `results`, against a second run of the same jobs where there is one.
 
-    `random` draws the resamples of the intervals. Raises ProblemError when the second run is of other jobs.
+    `random` draws the resamples of the intervals. Raises ProblemError when the second run is of other jobs, and for
+    runs whose jobs were preempted: where each was when is not kept, so that plots over time would be wrong.
     """
+    for each in (results, other):
+        if each is not None and each.preempted:
+            raise refused(
+                "--report", each.policy, "a run whose jobs keep their devices; look at such runs with compare"
+            )
     measures = measure(results)
     this, that = _names(results, other, name, other_name)
     if not results.started.any():

@@ -118,7 +118,7 @@ def gantt(run: Results) -> str:
         for pool in telling_pools(run, GANTT_POOLS)
         for window in (busiest_window(run, pool),)
     ]
-    wait_ms = run.start_ms - run.submit_ms
+    wait_ms = run.wait_ms
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
@@ -226,13 +226,13 @@ def _unit(run: Results, index: int) -> str:
 
 
 def _waits_s(run: Results) -> Float64s:
-    waits: Float64s = np.sort((run.start_ms - run.submit_ms)[run.started]) / 1_000
+    waits: Float64s = np.sort(run.wait_ms[run.started]) / 1_000
     return waits
 
 
 def _slowdowns(run: Results) -> Float64s:
     some = run.started
-    return np.sort(bounded_slowdown((run.start_ms - run.submit_ms)[some], (run.end_ms - run.start_ms)[some]))
+    return np.sort(bounded_slowdown(run.wait_ms[some], run.run_ms[some]))
 
 
 def _distributions(left: Axes, right: Axes, curves: Sequence[tuple[str, Float64s]], *, least: float) -> None:

@@ -90,6 +90,8 @@ class RoundsOutcome:
     moves: Int64s
     attained_s: Floats
     lost_s: Floats
+    kind_s: Floats
+    """[job, kind] seconds held."""
     rounds: int
 
     @property
@@ -163,8 +165,9 @@ def simulate(
             state.option[waiting[ended]] = NONE
             waiting = waiting[~ended]
     return RoundsOutcome(
-        case, chooser.name, state.start_s, state.end_s, state.moves, state.attained_s, state.lost_s, rounds
-    )
+        case, chooser.name, state.start_s, state.end_s, state.moves, state.attained_s, state.lost_s, state.kind_s,
+        rounds,
+    )  # fmt: skip
 
 
 def check_decision(case: Case, state: State, wanted: Int64s) -> None:
