@@ -1,0 +1,1 @@
+"""Slurm, through slurmrestd or through its own commands."""

@@ -1,0 +1,198 @@
+"""What lies beside the attempts' folders for the compute nodes, and what they leave there."""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import pkgutil
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from weir.engines.slurm.states import RecordedRun, read_record
+
+__all__ = ["SharedFolder", "packed_program"]
+
+_SOURCES = ("attempt", "process", "run", "tasks")
+_MAIN = "import sys\nfrom node.run import main\nsys.exit(main(sys.argv[1:]))\n"
+_STAMP = (1980, 1, 1, 0, 0, 0)
+_LARGEST_RECORD = 65_536
+
+
+def packed_program() -> bytes:
+    """The program for the compute nodes in one file; the same sources give the same bytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("__main__.py", _STAMP), _MAIN)
+        archive.writestr(zipfile.ZipInfo("node/__init__.py", _STAMP), "")
+        for name in _SOURCES:
+            source = pkgutil.get_data("weir.engines.slurm.node", f"{name}.py")
+            assert source is not None
+            archive.writestr(zipfile.ZipInfo(f"node/{name}.py", _STAMP), source)
+    return content.getvalue()
+
+
+class SharedFolder:
+    """The folder that holds the attempts' folders, on a file system that the compute nodes see.
+
+    Beside them lies `.slurm`, which belongs to the agent: the program, one file a batch, one file an attempt that says
+    whether it should stop, and `news`, where the nodes leave names to be looked at.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._own = root / ".slurm"
+        self.news_folder = self._own / "news"
+        self.stops = self._own / "stops"
+        self._batches = self._own / "batches"
+        content = packed_program()
+        self.program = self._own / f"program-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+        # Others pass through and find what they know the name of; they can leave news, and list nothing.
+        for folder, mode in (
+            (self._own, 0o711),
+            (self._batches, 0o711),
+            (self.stops, 0o711),
+            (self.news_folder, 0o1733),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(mode)
+        if not self.program.exists():
+            _write(self.program, content, 0o644)
+
+    def prepare(self, attempt: str, folder: Path, uid: int, gid: int) -> None:
+        """Make an attempt's folder ready for its user: what is in `work` is theirs, and `run` is made."""
+        run = folder / "run"
+        run.mkdir(mode=0o700, exist_ok=True)
+        (folder / "work").mkdir(mode=0o700, exist_ok=True)
+        stop = self.stops / attempt
+        if not stop.exists():
+            stop.touch(mode=0o644)
+        if uid != os.geteuid():
+            folder.chmod(0o711)
+            for place in (run, folder / "work"):
+                _give(place, uid, gid)
+
+    def unreachable_for(self, uid: int) -> str:
+        """The folder on the way here through which another user cannot pass; empty where all is well."""
+        if uid == os.geteuid():
+            return ""
+        for folder in (self.root, *self.root.parents):
+            if not folder.stat().st_mode & stat.S_IXOTH:
+                return str(folder)
+        return ""
+
+    def write_batch(self, batch: str, plain: Mapping[str, Any], uid: int, gid: int) -> Path:
+        """Lay down what one job's elements are to run, for their user alone to read."""
+        path = self._batches / f"{batch}.json"
+        _write(path, json.dumps(plain).encode(), 0o600)
+        if uid != os.geteuid():
+            os.chown(path, uid, gid)
+        return path
+
+    def batch_attempts(self, batch: str) -> list[str]:
+        """The attempts of a batch by their elements; the batch itself where nothing is known of it."""
+        try:
+            plain = json.loads((self._batches / f"{batch}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return [batch]
+        return [str(row[0]) for row in plain["attempts"]]
+
+    def drop_batch(self, batch: str) -> None:
+        (self._batches / f"{batch}.json").unlink(missing_ok=True)
+
+    def stop(self, attempt: str) -> None:
+        """Say that it should stop. Written into the file that is there, which nodes open anew each time."""
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(self.stops / attempt, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, b"cancelled\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def news(self) -> list[str]:
+        """Names that nodes have left; they are taken away."""
+        names = [path.name for path in self.news_folder.iterdir()]
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                (self.news_folder / name).unlink()
+        return names
+
+    def record(self, folder: Path, uid: int) -> RecordedRun | None:
+        """What the runner has recorded; None before it has."""
+        content = read_part(folder / "run" / "record.json", uid, 0, _LARGEST_RECORD)
+        try:
+            return read_record(json.loads(content)) if content else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def claimed_by(self, folder: Path, uid: int) -> str:
+        """The Slurm job that has claimed the attempt; empty before one has."""
+        return read_part(folder / "run" / "claim", uid, 0, 200).decode("ascii", "replace").partition(" ")[0]
+
+    def clear(self, attempts: Iterable[tuple[str, Path]]) -> None:
+        """Remove the folders of attempts that are over, and what lies here for them."""
+        for attempt, folder in attempts:
+            shutil.rmtree(folder, ignore_errors=True)
+            (self.stops / attempt).unlink(missing_ok=True)
+
+
+def open_checked(path: Path, uid: int) -> int:
+    """A descriptor of a plain file that belongs to this user. Raises OSError for anything else.
+
+    Its folder is the user's to write, and the agent may be root: a link in the place of the file is not followed.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "not a plain file of the attempt's own user", str(path))
+    return descriptor
+
+
+def read_part(path: Path, uid: int, offset: int, limit: int) -> bytes:
+    """A piece of such a file; empty where there is none."""
+    try:
+        descriptor = open_checked(path, uid)
+    except OSError:
+        return b""
+    try:
+        return os.pread(descriptor, limit, offset)
+    finally:
+        os.close(descriptor)
+
+
+def size_of(path: Path, uid: int) -> int:
+    """The size of such a file; 0 where there is none."""
+    try:
+        descriptor = open_checked(path, uid)
+    except OSError:
+        return 0
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def _give(folder: Path, uid: int, gid: int) -> None:
+    """Make a folder and all in it a user's own; links are given, not what they name."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.lchown(Path(place) / name, uid, gid)
+    os.lchown(folder, uid, gid)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.write(descriptor, content)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+    beside.replace(path)

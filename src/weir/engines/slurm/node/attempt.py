@@ -1,0 +1,134 @@
+"""One attempt's folder, as the compute node sees it: the claim, the wish to stop, and the record."""
+
+import contextlib
+import json
+import os
+import time
+from typing import Any, NamedTuple
+
+__all__ = ["Attempt", "Ended", "now_ms"]
+
+
+class Ended(NamedTuple):
+    """How one task ended; `cause` None is success."""
+
+    cause: "str | None"
+    code: "int | None"
+    signal: "int | None"
+    message: str
+    started_ms: "int | None"
+    ended_ms: int
+
+
+class Attempt:
+    """One attempt's folder, as the node sees it."""
+
+    def __init__(self, launch: "dict[str, Any]", element: int) -> None:
+        self.name, self.job, self.index, self.folder = launch["attempts"][element]
+        self.run = self.folder + "/run"
+        self.element = element
+        self._launch = launch
+        array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+        self._slurm_job = array + "_" + str(task) if array else os.environ["SLURM_JOB_ID"]
+        self._restart = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+    def claim(self) -> bool:
+        """Whether this is the run that may go on: the first, or the same Slurm job put back into its queue."""
+        path = self.run + "/claim"
+        mine = f"{self._slurm_job} {self._restart}\n"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            with open(path, encoding="ascii") as file:
+                job, _, restart = file.read().partition(" ")
+            again = job == self._slurm_job and self._restart > int(restart or 0)
+            if not (again and self._launch["restartable"]):
+                return False
+            _write_whole(path, mine)
+            return True
+        os.write(descriptor, mine.encode("ascii"))
+        os.fsync(descriptor)
+        os.close(descriptor)
+        return True
+
+    def stop_reason(self) -> str:
+        """Why it should stop, empty while it should run. Opened each time, which a network file system honours."""
+        with open(self._launch["stops"] + "/" + self.name, encoding="ascii") as file:
+            return file.read().strip()
+
+    def started(self, started_ms: int) -> None:
+        self._write("record.json", {"state": "running", "started_ms": started_ms})
+        self._tell()
+
+    def end(
+        self,
+        cause: "str | None",
+        code: "int | None",
+        number: "int | None",
+        message: str,
+        started_ms: "int | None",
+    ) -> None:
+        """Record the end, and tell the driver that there is news."""
+        self.conclude([Ended(cause, code, number, message, started_ms, now_ms())])
+
+    def conclude(self, ends: "list[Ended]") -> int:
+        """Record what became of all its tasks as the attempt's end: the first failure, or success."""
+        failed = [end for end in ends if end.cause is not None]
+        first = min(failed, key=lambda end: (end.cause == "gang", end.ended_ms)) if failed else ends[0]
+        started = [end.started_ms for end in ends if end.started_ms is not None]
+        self._write(
+            "record.json",
+            {
+                "state": "ended",
+                "cause": first.cause,
+                "code": first.code,
+                "signal": first.signal,
+                "message": first.message,
+                "started_ms": min(started) if started else None,
+                "ended_ms": max(end.ended_ms for end in ends),
+            },
+        )
+        self._tell()
+        # Slurm's own account of it should not call a failure a success.
+        return 0 if first.cause is None else first.code or (128 + first.signal if first.signal else 1)
+
+    def write_part(self, node: int, ends: "list[Ended]") -> None:
+        self._write(f"part.{node}.json", {"ends": [list(end) for end in ends]})
+
+    def parts(self, nodes: int) -> "list[Ended]":
+        found = []
+        for node in range(nodes):
+            try:
+                with open(f"{self.run}/part.{node}.json", encoding="utf-8") as file:
+                    found += [Ended(*end) for end in json.load(file)["ends"]]
+            except FileNotFoundError:
+                continue
+        return found
+
+    def forget_parts(self, nodes: int) -> None:
+        for node in range(nodes):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.run}/part.{node}.json")
+
+    def _write(self, name: str, plain: "dict[str, Any]") -> None:
+        plain.update(slurm_job=self._slurm_job, restart=self._restart)
+        _write_whole(self.run + "/" + name, json.dumps(plain))
+
+    def _tell(self) -> None:
+        """Leave the attempt's name where the driver looks often; that it is lost does no harm."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._launch["news"] + "/" + self.name, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Replace a file's content at once and durably."""
+    beside = f"{path}.{os.getpid()}"
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(beside, path)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)

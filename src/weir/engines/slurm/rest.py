@@ -1,0 +1,227 @@
+"""A cluster reached through slurmrestd, over a unix socket or TCP, with a JWT."""
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from weir.engines.driver import EngineUnreachableError
+from weir.engines.slurm import rest_form as form
+from weir.engines.slurm.command import CommandCluster
+from weir.engines.slurm.port import (
+    ClusterFacts,
+    JobRequest,
+    JobRow,
+    NodeRow,
+    NotDeliveredError,
+    RejectedError,
+)
+from weir.engines.slurm.settings import Settings
+from weir.model.problem import refused
+
+__all__ = ["RestCluster"]
+
+_PATIENCE_S = 60.0
+_NEWEST_TRIED = 50
+
+
+class RestCluster:
+    """`Cluster` by slurmrestd's newest version. States are read by squeue where the options say so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._commands = CommandCluster(settings) if settings.reads == "commands" else None
+        self._token = ""
+        self._version = 0
+
+    @property
+    def name(self) -> str:
+        version = f" v0.0.{self._version}" if self._version else ""
+        return f"slurmrestd{version} at {self._settings.rest}"
+
+    @property
+    def version(self) -> int:
+        """The last part of the version in use, 0 before it was found."""
+        return self._version
+
+    def facts(self) -> ClusterFacts:
+        self._read_token()
+        status, text = self._exchange("GET", "/openapi/v3", None, "")
+        offered = form.offered_versions(text) if status == 200 else []
+        for version in offered or range(_NEWEST_TRIED, form.OLDEST - 1, -1):
+            self._version = version
+            status, text = self._exchange("GET", f"/slurm/v0.0.{version}/ping{self._slash}", None, "")
+            if status == 404:
+                continue
+            answer = self._checked("ping", status, text)
+            about = (answer.get("meta") or {}).get("slurm") or (answer.get("meta") or {}).get("Slurm") or {}
+            found = ClusterFacts(version=str(about.get("release", "")))
+            return self._commands.facts() if self._commands else found
+        self._version = 0
+        raise NotDeliveredError(f"slurmrestd at {self._settings.rest} serves no version that is known here")
+
+    def submit(self, request: JobRequest) -> int:
+        body = form.submission(request, self._version)
+        answer = self._ask("submit", "POST", "/job/submit", body, request.user)
+        number, warned = form.parse_submitted(answer)
+        if warned:
+            # It was taken otherwise than it was meant, perhaps without its accelerators.
+            self._ask("cancel", "DELETE", f"/job/{number}", None, request.user)
+            raise RejectedError(f"slurmrestd warned, so the job was taken back: {warned}")
+        return number
+
+    def jobs(self, users: Sequence[str]) -> list[JobRow]:
+        if self._commands:
+            return self._commands.jobs(users)
+        known = set(users)
+        answer = self._ask("jobs", "GET", f"/jobs{self._slash}")
+        return [row for row in form.parse_jobs(answer) if row.user in known]
+
+    def queue(self, partitions: Sequence[str]) -> list[JobRow]:
+        if self._commands:
+            return self._commands.queue(partitions)
+        wanted = set(partitions)
+        rows = form.parse_jobs(self._ask("jobs", "GET", f"/jobs{self._slash}"))
+        return [row for row in rows if wanted & set(row.partition.split(","))]
+
+    def exit_codes(self, jobs: Sequence[int]) -> dict[int, int | None]:
+        return self._commands.exit_codes(jobs) if self._commands else {}
+
+    def ended(self, jobs: Sequence[int]) -> list[JobRow]:
+        if self._commands:
+            return self._commands.ended(jobs)
+        rows: list[JobRow] = []
+        for job in jobs:
+            path = f"/slurmdb/v0.0.{self._version}/job/{job}"
+            status, text = self._exchange("GET", path, None, "")
+            if status == 404:
+                return rows  # this slurmrestd knows no accounting
+            answer = _json(text)
+            problem = form.failure("accounting", status, answer, text)
+            if isinstance(problem, NotDeliveredError):
+                raise problem
+            rows += [] if problem else form.parse_ended(answer)
+        return rows
+
+    def nodes(self) -> list[NodeRow]:
+        return form.parse_nodes(self._ask("nodes", "GET", f"/nodes{self._slash}"))
+
+    def cancel(self, jobs: Sequence[str], *, waiting_only: bool) -> None:
+        for job in jobs:
+            self._cancel(f"/job/{quote(job)}")
+
+    def tell(self, jobs: Sequence[str]) -> None:
+        if self._version >= form.FIRST_NEW:  # before, nothing could be told to the batch script alone
+            for job in jobs:
+                self._cancel(f"/job/{quote(job)}?signal=TERM&flags=BATCH_JOB")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    @property
+    def _slash(self) -> str:
+        return "/" if self._version >= form.FIRST_NEW else ""
+
+    def _cancel(self, path: str) -> None:
+        """That a job has ended meanwhile is no failure; that nobody answered is one."""
+        status, text = self._exchange("DELETE", f"/slurm/v0.0.{self._version}{path}", None, "")
+        problem = form.failure("cancel", status, _json(text), text)
+        if isinstance(problem, NotDeliveredError):
+            raise problem
+
+    def _ask(
+        self, what: str, method: str, path: str, body: Mapping[str, Any] | None = None, user: str = ""
+    ) -> Mapping[str, Any]:
+        if not self._version:
+            self.facts()
+        path = f"/slurm/v0.0.{self._version}{path}"
+        return self._checked(what, *self._exchange(method, path, body, user))
+
+    def _checked(self, what: str, status: int, text: str) -> Mapping[str, Any]:
+        answer = _json(text)
+        problem = form.failure(what, status, answer, text)
+        if problem is not None:
+            raise problem
+        return answer
+
+    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, user: str) -> tuple[int, str]:
+        """Ask once, and with the token as it is in its file now where it was not accepted."""
+        if not self._token:
+            self._read_token()
+        status, text = self._send(method, path, body, user)
+        if status in (401, 403) or (status == 500 and "uthenticat" in text):
+            before = self._token
+            self._read_token()
+            if self._token != before:
+                return self._send(method, path, body, user)
+        return status, text
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, user: str) -> tuple[int, str]:
+        headers = {
+            "X-SLURM-USER-NAME": user or self._settings.token_user or form.token_user(self._token),
+            "X-SLURM-USER-TOKEN": self._token,
+            "Accept": "application/json",
+            "Connection": "close",
+        }
+        content = None
+        if body is not None:
+            content = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        connection = _connection(self._settings.rest)
+        try:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise NotDeliveredError(f"slurmrestd at {self._settings.rest}: {error}") from error
+            try:
+                connection.request(method, path, content, headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode("utf-8", "replace")
+            except (OSError, http.client.HTTPException) as error:
+                said = f"slurmrestd at {self._settings.rest} broke off: {error!r}"
+                raise EngineUnreachableError(said) from error
+        finally:
+            connection.close()
+
+    def _read_token(self) -> None:
+        path = Path(self._settings.token_file)
+        try:
+            mode = path.stat().st_mode & 0o077
+            text = path.read_text(encoding="ascii", errors="replace").strip()
+        except OSError as error:
+            raise NotDeliveredError(f"the token for slurmrestd cannot be read: {error}") from error
+        if mode:
+            accepted = f"a file that only its owner may read; run: chmod 600 {path}"
+            raise refused("engine.options.token_file", os.fspath(path), accepted)
+        # `scontrol token` writes `SLURM_JWT=…`, and its answer is often kept as it is.
+        self._token = text.removeprefix("SLURM_JWT=")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_PATIENCE_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_PATIENCE_S)
+        self.sock.connect(self._path)
+
+
+def _connection(address: str) -> http.client.HTTPConnection:
+    if address.startswith("unix:"):
+        return _UnixConnection(address.removeprefix("unix:"))
+    parts = urlsplit(address)
+    return http.client.HTTPConnection(parts.hostname or "", parts.port or 6820, timeout=_PATIENCE_S)
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        return {}
+    return plain if isinstance(plain, dict) else {}

@@ -1,0 +1,367 @@
+"""Watching what was handed over: one reading of Slurm for all of it, and what the nodes have recorded."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from weir.engines.driver import EngineState, EngineUnreachableError
+from weir.engines.slurm.node.run import DUPLICATE
+from weir.engines.slurm.parcel import COMMENT
+from weir.engines.slurm.port import Cluster, JobRow
+from weir.engines.slurm.roll import Roll
+from weir.engines.slurm.settings import Settings
+from weir.engines.slurm.states import (
+    RecordedRun,
+    engine_end,
+    has_ended,
+    is_waiting,
+    recorded_end,
+    waiting_message,
+)
+from weir.engines.slurm.tracked import Phase, Tracked
+from weir.engines.slurm.users import Users
+from weir.model.state import Cause, Observed
+
+__all__ = ["Watch"]
+
+_SHARE = 0.02
+"""At most so much of the controller's time goes into readings."""
+_SETTLE_S, _SETTLE_AGAIN_S = 30.0, 3.0
+"""A job whose submission got no answer may come to exist so much later: longer than Slurm's own patience with a
+message. The shorter one is for what was ordered once more, where the claim keeps the second job from running too."""
+_MISSING_S = 8.0
+_LAG_S = 2.0
+"""A record may be seen so much later than its job's end."""
+_ASK_AGAIN_S = 30.0
+_ROUGHLY_AFTER_S = 10.0
+"""So long after its grace, what was told to stop and has not is ended by Slurm."""
+
+_Index = Mapping[tuple[int, int | None], JobRow]
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What a reading leaves to be asked or done."""
+
+    codes: list[tuple[Tracked, JobRow]] = field(default_factory=list)
+    missing: list[Tracked] = field(default_factory=list)
+    cancel: list[str] = field(default_factory=list)
+
+
+class Watch:
+    """Finds out how attempts stand. `work` is called often, by one thread at a time, and knows when to do what."""
+
+    def __init__(
+        self, roll: Roll, cluster: Cluster, settings: Settings, users: Users, attempts: Path
+    ) -> None:
+        """`attempts` is where an attempt that is in no record has its folder."""
+        self._roll = roll
+        self._cluster = cluster
+        self._settings = settings
+        self._user_names = [user.name for user in users.everybody]
+        self._own_uid = users.own.uid
+        self._attempts = attempts
+        self._partitions = {pool.partition for pool in settings.pools.values()}
+        self._due_s = 0.0
+        self._not_before_s = 0.0
+        self._batches: dict[str, list[JobRow]] = {}
+        self.strays: frozenset[str] = frozenset()
+        """Attempts that live in Slurm and are in no record here."""
+        self.trouble = "Slurm was not asked yet"
+        """Why nothing is known of the present; empty while Slurm answers."""
+        self.reading_s = 0.0
+        """How long the last reading took."""
+
+    def work(self) -> None:
+        """Take in what nodes have left, read Slurm's list when it is time, end what does not end by itself."""
+        with self._roll.lock:
+            self.hear()
+            self._roll.save()
+            roughly = self._overdue()
+            live = any(self._roll.attempts[name].at_slurm for name in self._roll.live)
+        now = time.monotonic()
+        if (live or self.trouble) and now >= max(self._due_s, self._not_before_s):
+            try:
+                self.read()
+            except EngineUnreachableError:
+                return
+        if roughly:
+            self._cancel(roughly)
+
+    def soon(self) -> None:
+        """There is a reason to read as soon as the controller's share of time lets it."""
+        self._due_s = 0.0
+
+    def next_s(self) -> float:
+        """Monotonic: when the next reading may be due."""
+        return max(self._due_s, self._not_before_s)
+
+    def read(self) -> None:
+        """One reading of all of Weir's jobs. Raises EngineUnreachableError, and then nothing has changed."""
+        began = time.monotonic()
+        try:
+            rows = self._cluster.jobs(self._user_names)
+        except EngineUnreachableError as error:
+            self.trouble = str(error) or "Slurm does not answer"
+            self._pace(began)
+            raise
+        self.trouble = ""
+        with self._roll.lock:
+            wanted = self._take(rows, began)
+            self._roll.save()
+        self._pace(began)
+        try:
+            self._ask(wanted)
+        finally:
+            with self._roll.lock:
+                self._roll.save()
+
+    def hear(self) -> None:
+        """Take in what nodes have left since; the caller holds the roll's lock."""
+        for folder in self._roll.folders():
+            for name in folder.news():
+                tracked = self._roll.attempts.get(name)
+                if tracked is not None and not tracked.ended:
+                    self._look(tracked)
+
+    def adopt(self, name: str) -> Tracked | None:
+        """Take up an attempt that is in no record though Slurm has it; None where it has none, or it was forgotten."""
+        for batch, rows in self._batches.items():
+            for row in rows:
+                for place, attempt in self._names(batch, row):
+                    if attempt == name and not self._roll.record.is_forgotten(name):
+                        return self._adopted(name, batch, place, row)
+        return None
+
+    def _pace(self, began: float) -> None:
+        now = time.monotonic()
+        self.reading_s = now - began
+        pause = self.reading_s * (1 / _SHARE - 1)
+        self._not_before_s = now + min(pause, self._settings.most_poll_ms / 1_000)
+        least, most = self._settings.least_poll_ms / 1_000, self._settings.most_poll_ms / 1_000
+        self._due_s = now + min(max(pause, least), most)
+
+    def _look(self, tracked: Tracked) -> RecordedRun | None:
+        """See what the node has recorded, and draw what conclusions that alone allows."""
+        record = self._roll.folder(tracked).record(tracked.folder, tracked.uid)
+        if record is None:
+            return None
+        if (end := recorded_end(record)) is not None:
+            self._roll.settle(tracked, end)
+        else:
+            self._started(tracked, record)
+            if record.ended:
+                self.soon()
+        return record
+
+    def _started(self, tracked: Tracked, record: RecordedRun) -> None:
+        if tracked.state.observed < Observed.RUNNING and record.started_ms is not None:
+            self._roll.show(
+                tracked, EngineState(tracked.attempt, Observed.RUNNING, started_ms=record.started_ms)
+            )
+
+    def _take(self, rows: Sequence[JobRow], began: float) -> _Wanted:
+        wanted = _Wanted()
+        index: dict[tuple[int, int | None], JobRow] = {}
+        batches: dict[str, list[JobRow]] = {}
+        for row in rows:
+            for element in row.indexes or (None,):
+                index[row.array, element] = row
+            if row.comment.startswith(COMMENT):
+                batches.setdefault(row.comment.removeprefix(COMMENT), []).append(row)
+        self._batches = batches
+        for name in list(self._roll.live):
+            tracked = self._roll.attempts[name]
+            if tracked.sent_s > began:
+                continue  # it was handed over after the question
+            if tracked.phase is Phase.SENDING:
+                self._search(tracked, batches, began)
+            if tracked.phase is Phase.SENT:
+                own = _own_row(tracked, index)
+                if own is None:
+                    self._missing(tracked, wanted)
+                else:
+                    self._judge(tracked, own, wanted)
+        self._note_strays(batches, wanted)
+        return wanted
+
+    def _search(self, tracked: Tracked, batches: Mapping[str, Sequence[JobRow]], began: float) -> None:
+        """Whether Slurm has what it was handed without an answer."""
+        found = batches.get(tracked.batch)
+        if found:
+            tracked.job, tracked.submitted_s = found[0].array, found[0].submit_s
+            self._roll.move(tracked, Phase.SENT)
+        elif tracked.again and began - tracked.sent_s > _SETTLE_AGAIN_S:
+            self._roll.move(tracked, Phase.HELD_BACK)
+        elif began - tracked.sent_s > _SETTLE_S:
+            self._give_up(tracked, "it was handed to Slurm, which has no job of it")
+
+    def _judge(self, tracked: Tracked, row: JobRow, wanted: _Wanted) -> None:
+        tracked.missing_s = None
+        if (tracked.own, tracked.submitted_s) != (row.job, row.submit_s):
+            tracked.own, tracked.submitted_s = row.job, row.submit_s
+            self._roll.changed_job(tracked)
+        if is_waiting(row.state):
+            if tracked.state.observed < Observed.RUNNING:
+                self._roll.show(tracked, tracked.waits(waiting_message(row)))
+            return
+        if not has_ended(row.state):
+            if tracked.state.observed < Observed.RUNNING or row.state == "COMPLETING":
+                record = self._look(tracked)
+                if record is None and not tracked.ended:
+                    self._roll.show(tracked, tracked.waits("Slurm is starting it"))
+            return
+        self._conclude(tracked, row, wanted)
+
+    def _conclude(self, tracked: Tracked, row: JobRow, wanted: _Wanted | None) -> None:
+        """Slurm lists it as ended."""
+        folder = self._roll.folder(tracked)
+        record = folder.record(tracked.folder, tracked.uid)
+        if row.exit_code is None and row.state == "FAILED" and record is None and wanted is not None:
+            wanted.codes.append((tracked, row))
+            return
+        claimed = folder.claimed_by(tracked.folder, tracked.uid)
+        if row.exit_code == DUPLICATE and claimed and claimed != tracked.number:
+            self._follow(tracked, claimed)
+            return
+        unclear = row.state in ("COMPLETED", "FAILED") and claimed and not (record and record.ended)
+        now = time.monotonic()
+        if unclear and tracked.ended_s is None:
+            tracked.ended_s = now
+        if unclear and now - (tracked.ended_s or now) < _LAG_S:
+            self.soon()
+            return
+        end = engine_end(row, record, stopped=tracked.stopping, now_ms=self._roll.clock())
+        self._roll.settle(tracked, end)
+
+    def _follow(self, tracked: Tracked, claimed: str) -> None:
+        """Another job of the same attempt has claimed it, and is the one that counts."""
+        job, _, element = claimed.partition("_")
+        tracked.job, tracked.element = int(job), int(element) if element else None
+        self._roll.changed_job(tracked)
+        self.soon()
+
+    def _missing(self, tracked: Tracked, wanted: _Wanted) -> None:
+        """Slurm does not list what it had: forgotten, or an element that was cancelled before its start."""
+        self._look(tracked)
+        if tracked.ended:
+            return
+        never = tracked.state.observed < Observed.RUNNING
+        claimed = self._roll.folder(tracked).claimed_by(tracked.folder, tracked.uid)
+        if tracked.stopping and never and not claimed:
+            self._roll.end_unstarted(tracked, Cause.CANCELLED, "cancelled before its start")
+            return
+        now = time.monotonic()
+        if tracked.missing_s is None:
+            tracked.missing_s = now
+            self.soon()
+        if now - tracked.asked_s > _ASK_AGAIN_S or tracked.asked_s == 0.0:
+            tracked.asked_s = now
+            wanted.missing.append(tracked)
+        elif now - tracked.missing_s > _MISSING_S:
+            self._give_up(
+                tracked, f"Slurm knows nothing of job {tracked.number} any more, nor of how it ended"
+            )
+
+    def _give_up(self, tracked: Tracked, message: str) -> None:
+        """Lost; and should it come to light after all it is not to start."""
+        self._roll.folder(tracked).stop(tracked.attempt)
+        self._roll.end_unstarted(tracked, Cause.LOST, message)
+
+    def _note_strays(self, batches: Mapping[str, Sequence[JobRow]], wanted: _Wanted) -> None:
+        strays = set()
+        for batch, rows in batches.items():
+            for row in rows:
+                if has_ended(row.state) or row.partition not in self._partitions:
+                    continue
+                for place, name in self._names(batch, row):
+                    tracked = self._roll.attempts.get(name)
+                    if tracked is None:
+                        strays.add(name)
+                    elif tracked.ended and _is_lost(tracked):
+                        wanted.cancel.append(f"{row.array}_{place}" if row.indexes else str(row.job))
+        self.strays = frozenset(strays)
+
+    def _names(self, batch: str, row: JobRow) -> Iterable[tuple[int | None, str]]:
+        """The attempts that a row is about, each with its place in the array."""
+        if not row.indexes:
+            return ((None, batch),)
+        known = self._known_names(batch)
+        return ((place, known[place]) for place in row.indexes if place < len(known))
+
+    def _known_names(self, batch: str) -> list[str]:
+        for folder in self._roll.folders():
+            names = folder.batch_attempts(batch)
+            if names != [batch]:
+                return names
+        return []
+
+    def _adopted(self, name: str, batch: str, place: int | None, row: JobRow) -> Tracked:
+        tracked = Tracked(
+            name,
+            pool="",
+            folder=self._attempts / name,
+            user=row.user,
+            uid=self._own_uid,
+            phase=Phase.SENT,
+            state=EngineState(name, Observed.QUEUED, message="found in Slurm"),
+            batch=batch,
+            element=place,
+            job=row.array,
+        )
+        self._roll.add(tracked)
+        self._judge(tracked, row, _Wanted())
+        return tracked
+
+    def _ask(self, wanted: _Wanted) -> None:
+        """What a reading left open, with the lock let go while Slurm is asked."""
+        if wanted.codes:
+            codes = self._cluster.exit_codes([row.job for _, row in wanted.codes])
+            with self._roll.lock:
+                for tracked, row in wanted.codes:
+                    if not tracked.ended:
+                        self._conclude(tracked, _with_code(row, codes.get(row.job)), None)
+        if wanted.missing:
+            rows = self._cluster.ended([tracked.own or tracked.job for tracked in wanted.missing])
+            found = {(row.array, element): row for row in rows for element in row.indexes or (None,)}
+            numbers = {row.job: row for row in rows}
+            with self._roll.lock:
+                for tracked in wanted.missing:
+                    last = found.get((tracked.job, tracked.element)) or numbers.get(tracked.own)
+                    if last is not None and has_ended(last.state) and not tracked.ended:
+                        self._conclude(tracked, last, None)
+        if wanted.cancel:
+            self._cluster.cancel(wanted.cancel, waiting_only=False)
+
+    def _overdue(self) -> list[str]:
+        now = time.monotonic()
+        found = []
+        for name in self._roll.live:
+            tracked = self._roll.attempts[name]
+            if tracked.stopping and tracked.phase is Phase.SENT and 0.0 < tracked.kill_s <= now:
+                tracked.kill_s = now + 3 * _ROUGHLY_AFTER_S
+                found.append(tracked.number)
+        return found
+
+    def _cancel(self, numbers: list[str]) -> None:
+        try:
+            self._cluster.cancel(numbers, waiting_only=False)
+        except EngineUnreachableError as error:
+            self.trouble = str(error)
+
+
+def _own_row(tracked: Tracked, index: _Index) -> JobRow | None:
+    """Its row, unless the number has been given to another job since."""
+    row = index.get((tracked.job, tracked.element))
+    if row is None or (row.comment.startswith(COMMENT) and row.comment != f"{COMMENT}{tracked.batch}"):
+        return None
+    return row
+
+
+def _is_lost(tracked: Tracked) -> bool:
+    return tracked.state.end is not None and tracked.state.end.cause is Cause.LOST
+
+
+def _with_code(row: JobRow, code: int | None) -> JobRow:
+    return replace(row, exit_code=-1 if code is None else code)
