@@ -19,6 +19,7 @@ from bench import (
     prediction,
     published,
     quality,
+    quality_curve,
     quality_province,
     rounds,
     simulation,
@@ -46,11 +47,12 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "speed": speed.measure,
     "quality": quality.measure,
     "quality-province": quality_province.measure,
+    "quality-curve": quality_curve.measure,
     "published": published.measure,
     "rounds": rounds.measure,
     "exact": exact.measure,
 }
-ON_REQUEST = ("quality", "quality-province", "published", "rounds", "exact")
+ON_REQUEST = ("quality", "quality-province", "quality-curve", "published", "rounds", "exact")
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""
 NEED_TRACES = ("published", "rounds")
 
@@ -63,10 +65,17 @@ def main() -> int:
     )
     parser.add_argument("--list", action="store_true", help="name the measurements")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--curve", action="store_true", help="of quality-province: waiting against cost instead"
+    )
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{name} (on request)" if name in ON_REQUEST else name for name in MEASUREMENTS))
         return 0
+    if options.curve:
+        if options.only != ["quality-province"]:
+            parser.error("--curve goes with quality-province alone")
+        options.only = ["quality-curve"]
     unknown = [name for name in options.only if name not in MEASUREMENTS]
     if unknown:
         parser.error(f"no measurement {unknown[0]!r}; there are {', '.join(MEASUREMENTS)}")
