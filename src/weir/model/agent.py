@@ -250,6 +250,8 @@ class PoolEntry:
     device_model: str
     shares: bool
     options: Mapping[str, str] = field(default_factory=dict)
+    kubernetes_resource: str = ""
+    """What the device plugin of its model calls a device, by the catalogue; told to Kubernetes alone."""
 
 
 @dataclass(frozen=True, slots=True)

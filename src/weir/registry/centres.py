@@ -1,7 +1,7 @@
 """Centres, pools and device models as they are listed, told to agents, and drained."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select, update
 
@@ -105,11 +105,12 @@ def centre_entry(connection: Connection, centre: str, store_incarnation: str) ->
     declared = from_body(Centre, _centre_row(connection, centre))
     query = select(s.pool.c.body).where(s.pool.c.centre == centre).order_by(s.pool.c.id)
     pools = [from_body(Pool, body) for body in connection.scalars(query)]
+    resources = _kubernetes_resources(connection, pools) if declared.engine.driver == "kubernetes" else {}
     return CentreEntry(
         centre=centre,
         driver=declared.engine.driver,
         options=declared.engine.options,
-        pools=tuple(_pool_entry(pool) for pool in pools),
+        pools=tuple(_pool_entry(pool, resources.get(pool.device, "")) for pool in pools),
         store_incarnation=store_incarnation,
     )
 
@@ -151,7 +152,14 @@ def _centre_row(connection: Connection, centre: str) -> str:
     return str(body)
 
 
-def _pool_entry(pool: Pool) -> PoolEntry:
+def _kubernetes_resources(connection: Connection, pools: Sequence[Pool]) -> Mapping[str, str]:
+    """By device model, what its device plugin calls it; only that engine has a use for it."""
+    models = s.device_model
+    rows = connection.execute(select(models).where(models.c.id.in_({pool.device for pool in pools})))
+    return {row.id: from_body(DeviceModel, row.body).kubernetes_resource for row in rows}
+
+
+def _pool_entry(pool: Pool, kubernetes_resource: str) -> PoolEntry:
     return PoolEntry(
         id=pool.id,
         nodes=pool.nodes,
@@ -161,4 +169,5 @@ def _pool_entry(pool: Pool) -> PoolEntry:
         device_model=pool.device,
         shares=pool.shares,
         options=pool.options,
+        kubernetes_resource=kubernetes_resource,
     )

@@ -1,0 +1,134 @@
+"""What the driver must do between its calls: make ends certain, seal them, and give up what cannot start."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from weir.engines.driver import EngineUnreachableError
+from weir.engines.kubernetes.api import Api, ApiError
+from weir.engines.kubernetes.manifest import ATTEMPT, stop_patch
+from weir.engines.kubernetes.mirror import Mirror
+from weir.engines.kubernetes.parsing import Stop
+from weir.engines.kubernetes.settings import Settings
+from weir.engines.kubernetes.state import CANNOT_START, waiting_reason
+from weir.engines.kubernetes.tracked import EndNotes, Tracked
+from weir.model.state import Cause
+
+__all__ = ["STOP_FILE", "Chores"]
+
+STOP_FILE = "stop"
+"""In an attempt's shared folder: a task that has not started never shall."""
+
+_LOOK_S = 1.0
+_AGAIN_S = 0.5
+
+
+class Chores:
+    """A thread beside the watches, and the stopping of attempts."""
+
+    def __init__(
+        self, api: Api, mirror: Mirror, notes: EndNotes, settings: Settings, clock: Callable[[], int]
+    ) -> None:
+        self._api = api
+        self._mirror = mirror
+        self._notes = notes
+        self._settings = settings
+        self._clock = clock
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="kubernetes chores")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._mirror.changed_state:
+            self._mirror.changed_state.notify_all()
+        self._thread.join(5.0)
+
+    def stop(self, attempt: str, cause: Cause, message: str) -> None:
+        """Have an attempt ended, for a cause that is kept with its Job. An unknown or ended one is left alone.
+
+        Raises EngineUnreachableError.
+        """
+        tracked = self._mirror.get(attempt)
+        if tracked is None or tracked.ended or tracked.job.stop is not None:
+            return
+        job = replace(tracked.job, stop=Stop(cause.value, message, self._clock()))
+        assert job.stop is not None
+        if self._settings.shared and job.folder:
+            # Also for the moment in which the cluster makes a pod though it was told not to. The folder may be
+            # gone, by an operator's hand; then so is the claim that every task needs.
+            with contextlib.suppress(OSError):
+                (Path(job.folder) / STOP_FILE).touch()
+        try:
+            if tracked.vanished:
+                self._delete_pods(tracked)
+                return
+            path = f"{self._mirror.jobs_path}/{job.name}"
+            self._api.patch(path, stop_patch(cause.value, message, job.stop.at_ms))
+        except ApiError as error:
+            if error.status != 404:
+                raise EngineUnreachableError(f"the Job cannot be stopped: {error}") from error
+            self._mirror.job_vanished(attempt)
+            self._delete_pods(tracked)
+            return
+        self._mirror.stop_told(attempt, job)
+
+    def _run(self) -> None:
+        looked_s = 0.0
+        while not self._closed.is_set():
+            mirror = self._mirror
+            with mirror.changed_state:
+                if not mirror.doubts and not mirror.unsealed:
+                    mirror.changed_state.wait(_LOOK_S)
+                doubts, unsealed = list(mirror.doubts), list(mirror.unsealed)
+                mirror.doubts.clear()
+                mirror.unsealed.clear()
+            if self._closed.is_set():
+                break
+            try:
+                for attempt in doubts:
+                    self._make_certain(attempt)
+                for attempt in unsealed:
+                    self._seal(attempt)
+                if time.monotonic() - looked_s >= _LOOK_S:
+                    looked_s = time.monotonic()
+                    self._look_at_waiting()
+            except (EngineUnreachableError, ApiError):
+                # The server is away, which the watches tell; all of this is still to be done.
+                with mirror.changed_state:
+                    mirror.doubts.update(dict.fromkeys(doubts))
+                    mirror.unsealed.update(dict.fromkeys(unsealed))
+                self._closed.wait(_AGAIN_S)
+
+    def _make_certain(self, attempt: str) -> None:
+        pods, _ = self._api.list(self._mirror.pods_path, labelSelector=f"{ATTEMPT}={attempt}")
+        self._mirror.pods_certain(attempt, pods)
+
+    def _seal(self, attempt: str) -> None:
+        tracked = self._mirror.get(attempt)
+        if tracked is not None and not tracked.ended:
+            self._api.delete(f"{self._mirror.jobs_path}/{tracked.job.name}", "Background")
+            self._mirror.seal(attempt)
+
+    def _look_at_waiting(self) -> None:
+        """Give up what has been unable to start for longer than the site allows."""
+        now_s = time.monotonic()
+        for tracked in self._mirror.waiting():
+            reason, message = waiting_reason(tracked.job, list(tracked.pods.values()))
+            kind = "image" if reason in CANNOT_START else reason.lower()
+            if tracked.held_by[0] != kind:
+                tracked.held_by = (kind, now_s)
+            held_s = now_s - tracked.held_by[1]
+            if kind == "image" and held_s >= self._settings.image_deadline_s:
+                self.stop(tracked.attempt, Cause.START, f"given up after {held_s:.0f} s: {message}")
+            elif kind == "unschedulable" and 0 < self._settings.unschedulable_deadline_s <= held_s:
+                self.stop(tracked.attempt, Cause.REJECTED, f"given up after {held_s:.0f} s: {message}")
+
+    def _delete_pods(self, tracked: Tracked) -> None:
+        """End what outlived its Job."""
+        for pod in list(tracked.pods.values()):
+            if not pod.ended:
+                self._api.delete(f"{self._mirror.pods_path}/{pod.name}", "Background")

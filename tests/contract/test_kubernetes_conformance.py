@@ -1,0 +1,108 @@
+"""The Kubernetes driver passes the suite: on the fake cluster always, on a real one where WEIR_K8S_KUBECONFIG
+names it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from weir.engines.conformance import CASES, FULL, QUICK, ConformanceReport, Provocations, run_conformance
+from weir.engines.conformance.stage import NARROW, WIDE
+from weir.engines.kubernetes.driver import KubernetesDriver
+from weir.engines.kubernetes.fake import FakeCluster, FakeNode
+from weir.engines.kubernetes.settings import POOL_LABEL
+
+NAMES = [case.name for case in CASES]
+FEW = replace(QUICK, array=40, many=30, kills=3, outage_s=1.0)
+GPU = "nvidia.com/gpu"
+
+
+def provocations(cluster: FakeCluster) -> Provocations:
+    """All that can be done to a fake cluster."""
+
+    def drain(pool: str) -> AbstractContextManager[object]:
+        return cluster.cordoned(f"{pool}-0")
+
+    def occupy(pool: str) -> AbstractContextManager[object]:
+        return cluster.occupied(f"{pool}-0")
+
+    return Provocations(
+        restart_engine=cluster.restart_server,
+        unreachable=cluster.unreachable,
+        lose_reply=cluster.losing_replies,
+        fail_node=cluster.fail_node,
+        preempt=cluster.preempt,
+        vanish=cluster.vanish,
+        skew_clock=cluster.skewed,
+        drain_node=drain,
+        occupy=occupy,
+        left=cluster.left,
+    )
+
+
+@pytest.fixture(scope="module")
+def fake_cluster() -> Iterator[FakeCluster]:
+    nodes = [
+        FakeNode(f"{WIDE}-{number}", 512_000, 1 << 42, {GPU: 4}, {POOL_LABEL: WIDE}) for number in range(2)
+    ]
+    nodes.append(FakeNode(f"{NARROW}-0", 1_000, 1 << 34, {}, {POOL_LABEL: NARROW}))
+    with FakeCluster(nodes) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def report(fake_cluster: FakeCluster, tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
+    root = tmp_path_factory.mktemp("kubernetes")
+    options = {
+        "kubeconfig": str(fake_cluster.write_kubeconfig(root / "kubeconfig")),
+        "image": "base:1",
+        "device_resource": GPU,
+        "shared_root": str(root),
+        "shared_host_path": str(root),
+    }
+    scale = replace(FULL, patience_s=300.0) if os.environ.get("WEIR_CONFORMANCE_FULL") else FEW
+    return run_conformance(
+        KubernetesDriver,
+        root / "agent",
+        scale=scale,
+        options=options,
+        provocations=provocations(fake_cluster),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kubernetes(report: ConformanceReport, name: str) -> None:
+    [failure] = [result.failure for result in report.results if result.name == name]
+    assert "" == failure
+
+
+def test_only_these_are_not_played(report: ConformanceReport) -> None:
+    unplayed = {result.name: result.verdict for result in report.results if result.verdict != "passed"}
+    assert {
+        "shares of a device": "not claimed",
+        "requeued by the engine": "not tried",
+        "a killed supervisor": "not tried",
+    } == unplayed
+
+
+def test_the_cluster_is_clean_after_it(report: ConformanceReport, fake_cluster: FakeCluster) -> None:
+    assert report.passed
+    assert [] == fake_cluster.left()
+
+
+@pytest.mark.skipif(
+    "WEIR_K8S_KUBECONFIG" not in os.environ,
+    reason="needs a real cluster: give WEIR_K8S_KUBECONFIG, and WEIR_K8S_OPTIONS such as "
+    "image=python:3.11,shared_root=/mnt/share,shared_claim=share; nodes labelled weir.io/pool=wide and narrow",
+)
+def test_a_real_cluster(tmp_path: Path) -> None:
+    given = dict(part.split("=", 1) for part in os.environ.get("WEIR_K8S_OPTIONS", "").split(",") if part)
+    options = {"kubeconfig": os.environ.get("WEIR_K8S_KUBECONFIG", ""), **given}
+    folder = Path(options.get("shared_root", str(tmp_path))) / f"conformance-{os.getpid()}"
+    found = run_conformance(
+        KubernetesDriver, folder, scale=replace(FEW, patience_s=120.0, step_s=2.0), options=options
+    )
+    assert found.passed, str(found)
