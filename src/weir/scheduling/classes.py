@@ -1,26 +1,39 @@
 """The classes of jobs that the core knows: their rows, where each may run, and what a pass has found out of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from weir.scheduling import eligibility, lanes, layout
+from weir.scheduling import lanes, layout
 from weir.scheduling.bounds import check_class
-from weir.scheduling.inputs import JobClass, LinkRow
+from weir.scheduling.eligibility import PoolKinds, failed_by_each
+from weir.scheduling.inputs import JobClass
+from weir.scheduling.moving import LARGEST_NEED, Data, Roads
 from weir.scheduling.plan import PoolReason
-from weir.scheduling.tables import CLASS, NOTHING, Classes, Int64s, Table, column, enlarged
+from weir.scheduling.tables import (
+    CLASS,
+    FAILS,
+    MOVE,
+    NOTHING,
+    Bytes,
+    Classes,
+    Int64s,
+    Table,
+    column,
+    enlarged,
+)
 
 ALWAYS = 2**62
 _FIRST_ROWS = 64
+_AT_ONCE = 4_096
 
 
 class Ground(NamedTuple):
-    """What classes are held against: pools and links, and the numbers of centres and of software stacks."""
+    """What classes are held against: pools, the links between their centres, and the numbers of software stacks."""
 
-    facts: eligibility.PoolFacts
-    links: Mapping[tuple[str, str], LinkRow]
-    centres: Mapping[str, int]
+    kinds: PoolKinds
+    roads: Roads
     stacks: Mapping[str, int]
 
 
@@ -41,47 +54,62 @@ class ClassTable:
     """As in lanes.World."""
 
     def __init__(self) -> None:
-        self.numbers, self.described, self._free = {}, [], list[int]()
-        self.failing = {}
+        self.numbers, self.described, self.failing = {}, [], {}
+        self._free: list[int] = []
+        self._moves: dict[Data, int] = {}
+        self._used_moves = 0
+        self._roads: dict[str, int] = {}
+        self._variants: dict[tuple[tuple[str, int], ...], int] = {}
 
-    def number(self, job_class: JobClass) -> int:
-        """The row of a class, made if it is new. Raises ValueError when the class is outside the core's bounds."""
-        number = self.numbers.get(job_class)
-        if number is not None:
-            return number
-        check_class(job_class)
-        if self._free:
-            number = self._free.pop()
-            self.described[number] = job_class
-        else:
-            number = len(self.described)
-            self.described.append(job_class)
-        self.numbers[job_class] = number
-        if number == len(self.table.row):
-            self._enlarge()
-        self._fill(number, job_class)
-        self.failing.pop(number, None)
-        return number
+    def number_all(self, job_classes: Sequence[JobClass]) -> list[int]:
+        """The rows of classes, made where they are new. Raises ValueError for one outside the core's bounds."""
+        new = [each for each in dict.fromkeys(job_classes) if each not in self.numbers]
+        for job_class in new:
+            check_class(job_class)
+        rows = []
+        for job_class in new:
+            if self._free:
+                row = self._free.pop()
+                self.described[row] = job_class
+            else:
+                row = len(self.described)
+                self.described.append(job_class)
+            self.numbers[job_class] = row
+            self.failing.pop(row, None)
+            rows.append(row)
+        short = len(self.described) - len(self.table.row)
+        if short > 0:
+            self._enlarge(max(short, len(self.table.row) // 8))
+        self._fill(rows, new)
+        return [self.numbers[job_class] for job_class in job_classes]
 
     def lay_out(self, ground: Ground) -> None:
         """Compute all that classes have from pools and links; of none is anything known, and none waits."""
         self._ground = ground
-        rows, count = max(_FIRST_ROWS, len(self.described)), len(ground.facts.rows)
+        rows, count = max(_FIRST_ROWS, len(self.described)), len(ground.kinds.of)
+        none = np.zeros((0, len(ground.roads.centres)), np.int64)
+        barred = layout.barred_everywhere(rows, count)
         self.table = Classes(
             row=np.zeros(rows, CLASS),
-            data_ms=np.zeros((0, len(ground.centres)), np.int64),
+            move=np.zeros(0, MOVE),
+            bits=none,
+            latency=none,
             variant_speed=np.zeros((0, len(ground.stacks)), np.int64),
-            failed=np.zeros((rows, count), np.uint8),
-            blocked=np.zeros((rows, count), np.uint8),
+            barred=barred,
+            eights=layout.eights_of(barred),
         )
         self.window = np.full(rows, ALWAYS, np.int64)
         self.first, self.best = np.full(rows, NOTHING, np.int64), np.full(rows, NOTHING, np.int64)
         self.waiting, self.waiting_at = np.zeros(rows, lanes.WAITING), np.full(rows, NOTHING, np.int64)
         self.failing.clear()
-        self._data, self._variants = dict[object, int](), dict[object, int]()
-        for number, job_class in enumerate(self.described):
-            if job_class is not None:
-                self._fill(number, job_class)
+        self._moves, self._roads, self._variants, self._used_moves = {}, {}, {}, 0
+        taken = [row for row, job_class in enumerate(self.described) if job_class is not None]
+        self._fill(taken, [each for each in self.described if each is not None])
+
+    def failed(self, row: int) -> Bytes:
+        """Of each pool, the number of the first constraint that fails a class there, or 0."""
+        found: Bytes = self.table.barred[row, : len(self._ground.kinds.of)] & np.uint8(FAILS)
+        return found
 
     def is_full(self) -> bool:
         """Whether rows run short, so that it may be worth while to forget some."""
@@ -103,10 +131,10 @@ class ClassTable:
         self._free = idle[::-1]  # so that the lowest is used first
         return True
 
-    def _enlarge(self) -> None:
-        self.table = layout.twice_the_rows(self.table)
+    def _enlarge(self, rows: int) -> None:
+        self.table = layout.more_rows(self.table, rows)
         self.window, self.waiting_at, self.first, self.best = (
-            np.concatenate([column, np.full_like(column, value)])
+            np.concatenate([column, np.full(rows, value)])
             for column, value in (
                 (self.window, ALWAYS),
                 (self.waiting_at, NOTHING),
@@ -116,29 +144,57 @@ class ClassTable:
         )
         self.waiting = enlarged(self.waiting, len(self.window))
 
-    def _fill(self, number: int, job_class: JobClass) -> None:
-        ground, table = self._ground, self.table
-        table.failed[number] = eligibility.failed_constraints(ground.facts, ground.links, job_class)
-        table.blocked[number] = 0
-        table.row[number] = layout.class_row(job_class)
-        if job_class.data:
-            if job_class.data not in self._data:
-                row = len(self._data)
-                self._data[job_class.data] = row
-                if row == len(self.table.data_ms):
-                    more = np.zeros((max(_FIRST_ROWS, row), len(ground.centres)), np.int64)
-                    self.table = self.table._replace(data_ms=np.concatenate([self.table.data_ms, more]))
-                self.table.data_ms[row] = [
-                    max(0, eligibility.data_ms(ground.links, job_class, name)) for name in ground.centres
-                ]
-            table.row["data"][number] = self._data[job_class.data]
-        if job_class.variant_speeds:
-            if job_class.variant_speeds not in self._variants:
-                self._variants[job_class.variant_speeds] = len(self.table.variant_speed)
-                speeds = dict(job_class.variant_speeds)
-                found = column(layout.speed(speeds.get(stack, 1)) for stack in ground.stacks)
-                self.table = self.table._replace(variant_speed=np.vstack([self.table.variant_speed, found]))
-            table.row["variant"][number] = self._variants[job_class.variant_speeds]
+    def _fill(self, rows: Sequence[int], job_classes: Sequence[JobClass]) -> None:
+        """Write what these classes have from pools and links; nothing is known to be blocked."""
+        for begin in range(0, len(rows), _AT_ONCE):
+            which = np.array(rows[begin : begin + _AT_ONCE], np.int64)
+            some = job_classes[begin : begin + _AT_ONCE]
+            failed = failed_by_each(self._ground.kinds, self._ground.roads, some)
+            self.table.barred[which, : failed.shape[1]] = failed
+            written = layout.class_rows(some)
+            written["data"] = [self._moves_of(each.data) for each in some]
+            written["moves"] = [len(each.data) for each in some]
+            written["variant"] = [self._variant_of(each.variant_speeds) for each in some]
+            self.table.row[which] = written
+
+    def _moves_of(self, data: Data) -> int:
+        """The first row of what has to be moved, alike for all with the same data."""
+        if not data:
+            return 0
+        first = self._moves.get(data)
+        if first is None:
+            first = self._used_moves
+            self._moves[data] = first
+            self._used_moves += len(data)
+            if self._used_moves > len(self.table.move):
+                self.table = self.table._replace(
+                    move=enlarged(self.table.move, max(2 * len(self.table.move), self._used_moves))
+                )
+            for row, (at, size) in enumerate(data, first):
+                self.table.move[row] = (self._road_from(at), min(LARGEST_NEED, max(0, size)))
+        return first
+
+    def _road_from(self, at: str) -> int:
+        road = self._roads.get(at)
+        if road is None:
+            road = self._roads[at] = len(self._roads)
+            bits, latency = self._ground.roads.leading_from(at)
+            self.table = self.table._replace(
+                bits=np.vstack([self.table.bits, bits]), latency=np.vstack([self.table.latency, latency])
+            )
+        return road
+
+    def _variant_of(self, speeds: tuple[tuple[str, int], ...]) -> int:
+        """The row of the speeds on each software stack, NOTHING where they are the same on all."""
+        if not speeds:
+            return NOTHING
+        row = self._variants.get(speeds)
+        if row is None:
+            row = self._variants[speeds] = len(self.table.variant_speed)
+            named = dict(speeds)
+            found = column(layout.speed(named.get(stack, 1)) for stack in self._ground.stacks)
+            self.table = self.table._replace(variant_speed=np.vstack([self.table.variant_speed, found]))
+        return row
 
 
 __all__ = ["ALWAYS", "ClassTable", "Ground"]

@@ -1,23 +1,23 @@
 """Where a class of jobs may run at all: the hard constraints, in numbers for the core and in words for people."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weir.scheduling.bounds import within_bounds
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
+from weir.scheduling.moving import Links, Roads, links_by_centres
 from weir.scheduling.plan import Constraint, PoolReason, Verdict
 from weir.units import format_bytes
 
-LONGEST_MOVE_MS = 2**39
 WHOLE = 1_000
-NO_LINK = -1
+MANY, MOST = 2**31, 2**62
 
 _Bools = NDArray[np.bool_]
 _Codes = NDArray[np.uint8]
-_Links = Mapping[tuple[str, str], LinkRow]
 
 
 def fits_ever(pools: Sequence[PoolRow], links: Sequence[LinkRow], job_class: JobClass) -> list[PoolReason]:
@@ -97,42 +97,99 @@ class PoolFacts:
         return np.fromiter((holds(pool) for pool in self.rows), np.bool_, len(self.rows))
 
 
-def links_by_centres(links: Sequence[LinkRow]) -> dict[tuple[str, str], LinkRow]:
-    """Links by both orders of their centres."""
-    return {pair: link for link in links for pair in ((link.a, link.b), (link.b, link.a))}
+class PoolKinds:
+    """Pools by what constraints can tell apart besides the centre: edge pools by the thousand are of a few kinds."""
+
+    def __init__(self, pools: Sequence[PoolRow]) -> None:
+        found: dict[tuple[Any, ...], int] = {}
+        of: list[int] = []
+        samples: list[PoolRow] = []
+        for pool in pools:
+            number = found.setdefault(tuple(getattr(pool, name) for name in _TELLING), len(samples))
+            if number == len(samples):
+                samples.append(pool)
+            of.append(number)
+        self.of = np.array(of, np.int64)
+        """Of each pool, its kind."""
+        self.facts = PoolFacts.of(samples)
+        """Of one pool of each kind."""
+        self.centres = tuple(sorted({pool.centre for pool in pools}))
+        numbers = {centre: number for number, centre in enumerate(self.centres)}
+        self.centre = np.array([numbers[pool.centre] for pool in pools], np.int64)
+        """Of each pool, its centre."""
 
 
-def data_ms(links: _Links, job_class: JobClass, centre: str) -> int:
-    """How long moving the job's data to a centre takes, one after the other; NO_LINK when some cannot get there."""
-    total = 0
-    for at, size in job_class.data:
-        if at == centre:
-            continue
-        link = links.get((at, centre))
-        if link is None or link.bits_per_second <= 0:
-            return NO_LINK
-        total += -(-size * 8_000 // link.bits_per_second) + link.latency_ms
-    return min(total, LONGEST_MOVE_MS)
+_TELLING = (
+    "city", "kind", "device_model", "device_memory_bytes", "precisions", "stack", "domestic", "nodes",
+    "devices_per_node", "cores_milli_per_node", "memory_bytes_per_node", "shares", "capabilities",
+)  # fmt: skip
 
 
-def failed_constraints(facts: PoolFacts, links: _Links | None, job_class: JobClass) -> _Codes:
+def failed_constraints(facts: PoolFacts, links: Links | None, job_class: JobClass) -> _Codes:
     """For each pool, the number (from 1) of the first of CONSTRAINTS that fails there, or 0.
 
     Without links, data is taken to be where it is needed.
     """
-    codes = np.zeros(len(facts.rows), np.uint8)
+    kinds = PoolKinds(facts.rows)
+    roads = None if links is None else Roads(links, kinds.centres)
+    found: _Codes = failed_by_each(kinds, roads, (job_class,))[0]
+    return found
+
+
+def failed_by_each(kinds: PoolKinds, roads: Roads | None, job_classes: Sequence[JobClass]) -> _Codes:
+    """`failed_constraints` of many classes, [class, pool]. roads: to the centres of the pools."""
+    codes = np.zeros((len(job_classes), len(kinds.facts.rows)), np.uint8)
+    amounts = Amounts.of(job_classes)
     for number, rule in enumerate(CONSTRAINTS, 1):
-        if rule.asked(job_class):
-            fails = rule.fails(facts, job_class)
-            codes[(codes == 0) & fails] = number
-    if links is not None and job_class.data:
-        reached: dict[str, bool] = {}
-        for place, pool in enumerate(facts.rows):
-            if pool.centre not in reached:
-                reached[pool.centre] = data_ms(links, job_class, pool.centre) != NO_LINK
-            if not codes[place] and not reached[pool.centre]:
-                codes[place] = DATA
-    return codes
+        if rule.named is None:
+            fails = rule.fails(kinds.facts, amounts)
+        else:
+            fails = _fails_by_name(rule, rule.named, kinds.facts, job_classes)
+        codes[(codes == 0) & fails] = number
+    found = codes[:, kinds.of]
+    for row, job_class in enumerate(job_classes):
+        if job_class.centres:
+            allowed = np.array([centre in job_class.centres for centre in kinds.centres], np.bool_)
+            found[row, ~allowed[kinds.centre]] = CENTRES
+        if roads is not None and job_class.data:
+            unreached = ~roads.reached(job_class.data)[kinds.centre]
+            found[row, unreached & (found[row] == 0)] = DATA
+    return found
+
+
+def _fails_by_name(
+    rule: "_Rule", named: Callable[[JobClass], Any], facts: PoolFacts, job_classes: Sequence[JobClass]
+) -> _Bools:
+    """[class, pool] whether a rule fails that classes which name the same fail alike."""
+    numbers: dict[Hashable, int] = {}
+    rows: list[_Bools] = []
+    of = np.empty(len(job_classes), np.int64)
+    for place, job_class in enumerate(job_classes):
+        name = named(job_class)
+        number = numbers.setdefault(name, len(rows))
+        if number == len(rows):
+            rows.append(rule.fails(facts, job_class) if name else np.zeros(len(facts.rows), np.bool_))
+        of[place] = number
+    return np.array(rows, np.bool_)[of]
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What tasks of several classes need, as columns beside the rows of pools: [class, 1]."""
+
+    tasks: Any
+    devices_milli: Any
+    cores_milli: Any
+    memory_bytes: Any
+
+    @classmethod
+    def of(cls, job_classes: Sequence[JobClass]) -> "Amounts":
+        return cls(
+            *(
+                np.array([min(MOST, getattr(each, field.name)) for each in job_classes], np.int64)[:, None]
+                for field in fields(cls)
+            )
+        )
 
 
 def constraint_in_words(pool: PoolRow, job_class: JobClass, code: int) -> Constraint:
@@ -148,8 +205,11 @@ def constraint_in_words(pool: PoolRow, job_class: JobClass, code: int) -> Constr
 @dataclass(frozen=True, slots=True)
 class _Rule:
     name: str
-    asked: Callable[[JobClass], bool]
-    fails: Callable[[PoolFacts, JobClass], _Bools]
+    named: Callable[[JobClass], Any] | None
+    """What a class names, alike (and hashable) for all that fail alike; nothing where it does not ask. None: it goes by
+    amounts."""
+    fails: Callable[[PoolFacts, Any], _Bools]
+    """Of a class, or of the `Amounts` of several."""
     words: Callable[[PoolRow, JobClass], tuple[str, str]]
 
 
@@ -175,29 +235,17 @@ def _tasks(count: int) -> str:
 
 def tasks_a_node(pool: PoolRow, job_class: JobClass) -> int:
     """How many tasks an idle node holds."""
-    fits = 2**31
-    if job_class.cores_milli:
-        fits = min(fits, pool.cores_milli_per_node // job_class.cores_milli)
-    if job_class.memory_bytes:
-        fits = min(fits, pool.memory_bytes_per_node // job_class.memory_bytes)
-    if 0 < job_class.devices_milli < WHOLE:
-        fits = min(fits, pool.devices_per_node * (WHOLE // job_class.devices_milli))
-    elif job_class.devices_milli:
-        fits = min(fits, pool.devices_per_node * WHOLE // job_class.devices_milli)
-    return fits
+    return int(_tasks_a_node(PoolFacts.of([pool]), Amounts.of([job_class]))[0, 0])
 
 
-def _too_small_for_gang(facts: PoolFacts, job_class: JobClass) -> _Bools:
-    fits = np.full(len(facts.rows), 2**31, np.int64)
-    if job_class.cores_milli:
-        fits = np.minimum(fits, facts.cores // job_class.cores_milli)
-    if job_class.memory_bytes:
-        fits = np.minimum(fits, facts.memory // job_class.memory_bytes)
-    if 0 < job_class.devices_milli < WHOLE:
-        fits = np.minimum(fits, facts.devices * (WHOLE // job_class.devices_milli))
-    elif job_class.devices_milli:
-        fits = np.minimum(fits, facts.devices * WHOLE // job_class.devices_milli)
-    return facts.nodes * fits < job_class.tasks
+def _tasks_a_node(facts: PoolFacts, need: Amounts) -> Any:
+    fits: Any = np.int64(MANY)
+    for there, wanted in ((facts.cores, need.cores_milli), (facts.memory, need.memory_bytes)):
+        fits = np.minimum(fits, np.where(wanted > 0, there // np.maximum(1, wanted), MANY))
+    devices = np.maximum(1, need.devices_milli)
+    shares, wholes = facts.devices * (WHOLE // devices), facts.devices * WHOLE // devices
+    with_devices = np.where(need.devices_milli < WHOLE, shares, wholes)
+    return np.minimum(fits, np.where(need.devices_milli > 0, with_devices, MANY))
 
 
 # In the order in which they are looked at: first what the tenant said about where, then what kind of device, then
@@ -205,19 +253,19 @@ def _too_small_for_gang(facts: PoolFacts, job_class: JobClass) -> _Bools:
 CONSTRAINTS: tuple[_Rule, ...] = (
     _Rule(
         "centres",
-        lambda job: bool(job.centres),
+        lambda job: None,
         lambda facts, job: facts.where(lambda pool: pool.centre not in job.centres),
         lambda pool, job: (_any_of(job.centres), pool.centre),
     ),
     _Rule(
         "cities",
-        lambda job: bool(job.cities),
+        lambda job: job.cities,
         lambda facts, job: facts.where(lambda pool: pool.city not in job.cities),
         lambda pool, job: (_any_of(job.cities), pool.city),
     ),
     _Rule(
         "kinds",
-        lambda job: bool(job.kinds),
+        lambda job: job.kinds,
         lambda facts, job: facts.where(lambda pool: pool.kind not in job.kinds),
         lambda pool, job: (_any_of(job.kinds), pool.kind),
     ),
@@ -229,13 +277,13 @@ CONSTRAINTS: tuple[_Rule, ...] = (
     ),
     _Rule(
         "device model",
-        lambda job: bool(job.models),
+        lambda job: job.models,
         lambda facts, job: facts.where(lambda pool: pool.device_model not in job.models),
         lambda pool, job: (_any_of(job.models), pool.device_model),
     ),
     _Rule(
         "device memory",
-        lambda job: job.device_memory_bytes > 0,
+        lambda job: job.device_memory_bytes,
         lambda facts, job: facts.device_memory < job.device_memory_bytes,
         lambda pool, job: (
             f"at least {format_bytes(job.device_memory_bytes)} a device",
@@ -244,13 +292,13 @@ CONSTRAINTS: tuple[_Rule, ...] = (
     ),
     _Rule(
         "precision",
-        lambda job: bool(job.precision),
+        lambda job: job.precision,
         lambda facts, job: facts.where(lambda pool: job.precision not in pool.precisions),
         lambda pool, job: (job.precision, ", ".join(pool.precisions) or "none stated"),
     ),
     _Rule(
         "software stack",
-        lambda job: bool(job.stack),
+        lambda job: job.stack,
         lambda facts, job: facts.where(lambda pool: pool.stack != job.stack),
         lambda pool, job: (job.stack, pool.stack or "none"),
     ),
@@ -262,7 +310,7 @@ CONSTRAINTS: tuple[_Rule, ...] = (
     ),
     _Rule(
         "variant",
-        lambda job: bool(job.variant_speeds),
+        lambda job: tuple(stack for stack, _ in job.variant_speeds),
         lambda facts, job: facts.where(
             lambda pool: all(pool.stack != stack for stack, _ in job.variant_speeds)
         ),
@@ -270,13 +318,13 @@ CONSTRAINTS: tuple[_Rule, ...] = (
     ),
     _Rule(
         "device sharing",
-        lambda job: job.devices_milli % WHOLE != 0,
+        lambda job: job.devices_milli % WHOLE,
         lambda facts, job: ~facts.shares,
         lambda pool, job: (_devices(job.devices_milli), "only whole devices"),
     ),
     _Rule(
         "engine",
-        lambda job: bool(job.capabilities),
+        lambda job: job.capabilities,
         lambda facts, job: facts.where(lambda pool: not pool.capabilities.issuperset(job.capabilities)),
         lambda pool, job: (
             ", ".join(job.capabilities),
@@ -285,20 +333,20 @@ CONSTRAINTS: tuple[_Rule, ...] = (
     ),
     _Rule(
         "devices a task",
-        lambda job: job.devices_milli > 0,
-        lambda facts, job: facts.devices * WHOLE < job.devices_milli,
+        None,
+        lambda facts, need: facts.devices * WHOLE < need.devices_milli,
         lambda pool, job: (_devices(job.devices_milli), f"{_devices(pool.devices_per_node * WHOLE)} a node"),
     ),
     _Rule(
         "cores a task",
-        lambda job: job.cores_milli > 0,
-        lambda facts, job: facts.cores < job.cores_milli,
+        None,
+        lambda facts, need: facts.cores < need.cores_milli,
         lambda pool, job: (_cores(job.cores_milli), f"{_cores(pool.cores_milli_per_node)} a node"),
     ),
     _Rule(
         "memory a task",
-        lambda job: job.memory_bytes > 0,
-        lambda facts, job: facts.memory < job.memory_bytes,
+        None,
+        lambda facts, need: facts.memory < need.memory_bytes,
         lambda pool, job: (
             format_bytes(job.memory_bytes),
             f"{format_bytes(pool.memory_bytes_per_node)} a node",
@@ -306,15 +354,15 @@ CONSTRAINTS: tuple[_Rule, ...] = (
     ),
     _Rule(
         "tasks",
-        lambda job: True,
-        _too_small_for_gang,
+        None,
+        lambda facts, need: facts.nodes * _tasks_a_node(facts, need) < need.tasks,
         lambda pool, job: (
             f"{_tasks(job.tasks)} at once",
             f"room for {pool.nodes * tasks_a_node(pool, job)} on {pool.nodes} idle nodes",
         ),
     ),
 )
-DATA = len(CONSTRAINTS) + 1
+CENTRES, DATA = 1, len(CONSTRAINTS) + 1
 
 # What is too large, how much of it a pool holds, and how that is said.
 _LARGEST: Mapping[str, tuple[Callable[[PoolRow, JobClass], int], Callable[[int], str]]] = {
@@ -336,3 +384,16 @@ _LARGEST: Mapping[str, tuple[Callable[[PoolRow, JobClass], int], Callable[[int],
         lambda count: f"{_tasks(count)} of this shape",
     ),
 }
+
+__all__ = [
+    "CONSTRAINTS",
+    "PoolFacts",
+    "PoolKinds",
+    "constraint_in_words",
+    "failed_by_each",
+    "failed_constraints",
+    "fits_ever",
+    "largest_that_fits",
+    "links_by_centres",
+    "tasks_a_node",
+]

@@ -34,11 +34,12 @@ def _pools_of_waiting(state: State, slot: int, now_ms: int) -> tuple[PoolReason,
     room, found = np.zeros(count, np.int64), np.zeros(count, LISTED)
     kernel("live").judge(state.rule, state.queue.slots, state.world, slot, now_ms, room, found)
     said_of = kernel("reasons")
+    codes = state.known.failed(number)
     reasons = []
     for place, (row, (_, verdict, idle, holder, *terms)) in enumerate(
         zip(state.rows, found.tolist(), strict=True)
     ):
-        code = int(state.known.table.failed[number, place])
+        code = int(codes[place])
         if code:
             failed = constraint_in_words(row, job_class, code)
             reasons.append(PoolReason(row.key, Verdict.FAILS, failed=failed))

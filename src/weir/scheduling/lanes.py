@@ -87,6 +87,8 @@ class World(NamedTuple):
     turn: Int64s
     """The order's parameters, see kernels/priority.py."""
     score: Int64s
+    candidate: Int64s
+    """Pools that a job is held against."""
     promise: Table
     proven: Table
     window: Int64s

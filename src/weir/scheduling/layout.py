@@ -1,6 +1,7 @@
 """From pools and classes as they are told to the core's rows."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,11 +9,14 @@ from weir.scheduling.bounds import LARGEST_AMOUNT, LARGEST_SPEED, LARGEST_WEIGHT
 from weir.scheduling.inputs import JobClass, PoolRow
 from weir.scheduling.policy import LARGEST_PRICE
 from weir.scheduling.tables import (
+    CLASS,
+    FAILS,
     GROUP,
     LISTED,
     NODE,
     NOTHING,
     POOL,
+    Bytes,
     Classes,
     Int64s,
     Nodes,
@@ -70,34 +74,48 @@ def idle_nodes(rows: Sequence[PoolRow], laid_out: Table) -> Nodes:
     return Nodes(node, np.full(int(laid_out["end_device"].max(initial=0)), 1_000, np.int64))
 
 
-def class_row(job_class: JobClass) -> tuple[int, ...]:
-    """The fields of CLASS; data and variant are still to be filled in."""
-    return (
-        job_class.tasks,
-        job_class.devices_milli,
-        job_class.cores_milli,
-        job_class.memory_bytes,
-        min(LARGEST_AMOUNT, job_class.tasks * job_class.devices_milli),
-        min(LARGEST_AMOUNT, job_class.tasks * job_class.cores_milli),
-        _within(job_class.weight_time, 0, LARGEST_WEIGHT),
-        _within(job_class.weight_money, 0, LARGEST_WEIGHT),
-        _within(job_class.weight_carbon, 0, LARGEST_WEIGHT),
-        NOTHING,
-        NOTHING,
+def class_rows(job_classes: Sequence[JobClass]) -> Table:
+    """Rows of CLASS; data and variant are still to be filled in."""
+    tasks, devices, cores, memory = (
+        column(getattr(job_class, name) for job_class in job_classes)
+        for name in ("tasks", "devices_milli", "cores_milli", "memory_bytes")
+    )
+    weights = [
+        column(_within(getattr(job_class, name), 0, LARGEST_WEIGHT) for job_class in job_classes)
+        for name in ("weight_time", "weight_money", "weight_carbon")
+    ]
+    return table_of(
+        CLASS,
+        len(job_classes),
+        tasks=tasks,
+        devices=devices,
+        cores=cores,
+        memory=memory,
+        all_devices=np.minimum(LARGEST_AMOUNT, tasks * devices),
+        all_cores=np.minimum(LARGEST_AMOUNT, tasks * cores),
+        weight_time=weights[0],
+        weight_money=weights[1],
+        weight_carbon=weights[2],
+        variant=np.full(len(job_classes), NOTHING),
     )
 
 
-def twice_the_rows(classes: Classes) -> Classes:
-    """The classes, and as many rows again."""
+def more_rows(classes: Classes, rows: int) -> Classes:
+    """The classes, and so many rows more."""
 
-    def more(table: Table) -> Table:
-        return np.concatenate([table, np.zeros_like(table)])
+    row = np.concatenate([classes.row, np.zeros(rows, CLASS)])
+    barred = np.concatenate([classes.barred, np.full((rows, classes.barred.shape[1]), FAILS, np.uint8)])
+    return classes._replace(row=row, barred=barred, eights=eights_of(barred))
 
-    return classes._replace(
-        row=more(classes.row),
-        failed=more(classes.failed),
-        blocked=more(classes.blocked),
-    )
+
+def barred_everywhere(rows: int, pools: int) -> Bytes:
+    """Of so many classes, as good as barred from all pools, and from the places beyond the last one for good."""
+    return np.full((rows, -(-pools // 8) * 8), FAILS, np.uint8)
+
+
+def eights_of(barred: Bytes) -> Any:
+    """The same bytes, eight to a number."""
+    return barred.view(np.uint64)
 
 
 def empty_pass() -> Pass:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from weir.scheduling import lanes, prediction
+from weir.scheduling import lanes, layout, prediction
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policy import Placement, Policy
@@ -35,7 +35,7 @@ class ProvinceRun:
         by_key = sorted(range(len(pools)), key=lambda place: pools[place].key)
         # The core has the pools in the order of their keys; the last row is for jobs that are in none.
         self._given = np.array([*by_key, NOTHING], np.int64)
-        numbers = np.array([state.known.number(job_class) for job_class in jobs.classes], np.int64)
+        numbers = np.array(state.known.number_all(jobs.classes), np.int64)
         count = len(jobs.run_ms)
         classes = state.known.table
         if policy.placement in (Placement.EARLIEST, Placement.CHEAPEST, Placement.NEAREST):
@@ -113,6 +113,7 @@ class ProvinceRun:
             rates=state.rates,
             turn=self._rates,
             score=np.zeros(places, np.int64),
+            candidate=np.zeros(places, np.int64),
             promise=promise,
             proven=np.zeros(nodes, RESERVED_NODE),
             window=np.full(len(classes.row), _FAR, np.int64),
@@ -208,13 +209,13 @@ _FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}
 def _bound(classes: Classes, pools: int) -> Classes:
     """For each class and pool a class of its own, for jobs that were given to that pool: row class x pools + pool."""
     rows = len(classes.row)
-    failed = np.ones((rows, pools, pools), np.uint8)
+    barred = layout.barred_everywhere(rows * pools, pools)
     each = np.arange(pools)
-    failed[:, each, each] = classes.failed
+    barred.reshape(rows, pools, -1)[:, each, each] = classes.barred[:, :pools]
     return classes._replace(
         row=np.repeat(classes.row, pools),
-        failed=failed.reshape(rows * pools, pools),
-        blocked=np.zeros((rows * pools, pools), np.uint8),
+        barred=barred,
+        eights=layout.eights_of(barred),
     )
 
 

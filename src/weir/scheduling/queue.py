@@ -63,9 +63,9 @@ class WaitingLine:
         jobs = len(new.job)
         wanted, rows = self.waiting + jobs, len(self.slots)
         if wanted > rows:
-            self._make_rows(max(wanted, 2 * rows) - rows, counters)
-        if 2 * (self.index_used + jobs) > len(self.index):
-            size = 1 << (4 * wanted - 1).bit_length()
+            self._make_rows(wanted + wanted // 16 - rows, counters)
+        if 4 * (self.index_used + jobs) > 3 * len(self.index):
+            size = 1 << (3 * wanted // 2 + _FIRST_ROWS).bit_length()
             self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
             self.index_used = kernel("waiting").reindex(self.index, self.slots)
         taken = np.empty(jobs, np.int64)
@@ -85,11 +85,13 @@ class WaitingLine:
     def _fill(self, which: Int64s) -> None:
         """A new line of these rows."""
         which = which[self._sorted(which)]
-        used = len(which) // kernel("waiting").FILLED + 1
-        # A block is split at the earliest after so many jobs more that there is room for all that come of it.
-        self.puts_left = (lanes.BLOCK // 2) * used
+        filled = kernel("waiting").FILLED
+        used = len(which) // filled + 1
+        spare = _FIRST_ROWS + used // 5
+        # A block that is filled or made of half of another is full, and split, at the earliest after so many jobs more.
+        self.puts_left = (lanes.BLOCK - filled) * spare
         where = self.order.where
-        self.order, self.line = lanes.order_of((lanes.BLOCK // 2) * (3 * used + 4))
+        self.order, self.line = lanes.order_of((lanes.BLOCK // 2) * (used + spare))
         self.order = self.order._replace(where=where)
         kernel("waiting").fill(self.order, self.line, self.slots, which)
 

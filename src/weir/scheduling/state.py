@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from weir.scheduling import eligibility, lanes, layout
+from weir.scheduling import lanes, layout
 from weir.scheduling.bounds import (
     check_batch,
     check_pools,
@@ -15,7 +15,9 @@ from weir.scheduling.bounds import (
 )
 from weir.scheduling.classes import ALWAYS, ClassTable, Ground
 from weir.scheduling.compilation import kernel
+from weir.scheduling.eligibility import PoolKinds
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.moving import Roads, links_by_centres
 from weir.scheduling.plan import Cause, PoolReason, Reservation
 from weir.scheduling.policy import Policy
 from weir.scheduling.queue import QueuedColumns, WaitingLine
@@ -52,7 +54,7 @@ class State:
     rule: Int64s
     rates_of_order: Int64s
     rows: tuple[PoolRow, ...]
-    facts: eligibility.PoolFacts
+    kinds: PoolKinds
     links: dict[tuple[str, str], LinkRow]
     pool_places: dict[str, int]
     stacks: dict[str, int]
@@ -65,6 +67,7 @@ class State:
     promise: Table
     proven: Table
     score: Int64s
+    candidate: Int64s
     touched: Int64s
     known: ClassTable
     queue: WaitingLine
@@ -132,6 +135,7 @@ class State:
             rates=self.rates,
             turn=self.rates_of_order,
             score=self.score,
+            candidate=self.candidate,
             promise=self.promise,
             proven=self.proven,
             window=self.known.window,
@@ -188,14 +192,14 @@ class State:
         if links is None and self._only_opened_or_closed(rows):
             return
         if links is not None:
-            self.links = eligibility.links_by_centres(sorted(links, key=lambda link: (link.a, link.b)))
+            self.links = links_by_centres(sorted(links, key=lambda link: (link.a, link.b)))
         anew = self._withdraw_unlike(rows)
         standing = self.reservations()
         self.rows = rows
-        self.facts = eligibility.PoolFacts.of(rows)
+        self.kinds = PoolKinds(rows)
         self.pool_places = {row.key: place for place, row in enumerate(rows)}
         self.stacks = {stack: number for number, stack in enumerate(sorted({row.stack for row in rows}))}
-        self.places = {centre: number for number, centre in enumerate(sorted({row.centre for row in rows}))}
+        self.places = {centre: number for number, centre in enumerate(self.kinds.centres)}
         for run, key, _ in self.run_details.values():
             self.runs["pool"][run] = self.pool_places.get(key, NOTHING)
         self._lay_out_nodes()
@@ -213,7 +217,6 @@ class State:
             if row is not before and row != replace(before, closed_because=row.closed_because):
                 return False
         self.rows = rows
-        self.facts = replace(self.facts, rows=rows)
         self.pools["open"] = [not row.closed_because for row in rows]
         self.known.window[:] = ALWAYS
         self.known.best[:] = NOTHING
@@ -235,7 +238,7 @@ class State:
         self.promise = np.zeros(count, lanes.PROMISE)
         self.promise["slot"] = NOTHING
         self.proven = np.zeros(len(self.free.node), RESERVED_NODE)
-        self.score = np.zeros(count, np.int64)
+        self.score, self.candidate = np.zeros((2, count), np.int64)
         self.touched = np.zeros(max(1, len(self.free.node)), np.int64)
         most = int((self.pools["end_node"] - self.pools["first_node"]).max(initial=1))
         self.work = self.work._replace(
@@ -271,7 +274,7 @@ class State:
 
     def lay_out_classes(self) -> None:
         """Compute all that classes have from pools and links, and count who waits."""
-        self.known.lay_out(Ground(self.facts, self.links, self.places, self.stacks))
+        self.known.lay_out(Ground(self.kinds, Roads(self.links, self.kinds.centres), self.stacks))
         self.signal[kernel("promises").WAITING] = 0
         waits = self.queue.slots["job"] >= 0
         jobs = np.bincount(self.queue.slots["need"][waits], minlength=len(self.known.window))
@@ -283,8 +286,8 @@ class State:
         Only between changes: a class may be known before its first job is.
         """
         if self.known.is_full():
-            waiting, runs = self.queue.slots, self.runs
-            used = (waiting["need"][waiting["job"] >= 0], runs["job_class"][runs["job"] >= 0])
+            runs = self.runs
+            used = (np.flatnonzero(self.known.waiting_at >= 0), runs["job_class"][runs["job"] >= 0])
             if self.known.forget_all_but(np.concatenate(used).tolist()):
                 self.lay_out_classes()
 
@@ -309,7 +312,7 @@ class State:
                 )
         if self.queued:
             self.dequeue(job)
-        number = [self.known.number(batch.job_class) for batch in batches]
+        number = self.known.number_all([batch.job_class for batch in batches])
         each = [len(batch.job) for batch in batches]
         sizes = [_size(batch.job_class) for batch in batches]
         new = QueuedColumns(
@@ -347,6 +350,9 @@ class State:
         reasons = {job: self.reasons[job] for job in known if job in self.reasons}
         self.release(known)
         self.dequeue(np.array([job.job for job in jobs], np.int64))
+        for job in jobs:
+            check_running(job)
+        self.known.number_all([job.job_class for job in jobs])
         # Those whose devices are known come first; the rest then take what fits best.
         for job in sorted(jobs, key=lambda job: (not job.devices, job.job)):
             self._admit_one(job)
@@ -354,8 +360,7 @@ class State:
                 self.reasons[job.job] = reasons[job.job]
 
     def _admit_one(self, job: RunningJob) -> None:
-        check_running(job)
-        number = self.known.number(job.job_class)
+        number = self.known.numbers[job.job_class]
         place = self.pool_places.get(job.pool, NOTHING)
         node = column(node for node, _ in job.nodes)
         tasks = column(tasks for _, tasks in job.nodes)

@@ -1,7 +1,6 @@
 """One step: take in what changed, make one pass over the queue, and say what was decided."""
 
 import hashlib
-from collections import Counter as Tally
 
 import numpy as np
 
@@ -97,15 +96,14 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
     known = state.known.failing.get(job_class)
     if known is not None:
         return known
-    row = state.known.table.failed[job_class]
+    row = state.known.failed(job_class)
     described = state.known.described[job_class]
     assert described is not None
     listed = np.flatnonzero(row)
     notes: dict[int, str] = {}
     if len(state.rows) >= LIST_ALL_BELOW:
-        tally = Tally(row[listed].tolist())
-        listed = np.sort(np.unique(row, return_index=True)[1])
-        listed = listed[row[listed] > 0]
+        tally = dict(enumerate(np.bincount(row).tolist()))
+        listed = np.sort([int(np.argmax(row == code)) for code, count in tally.items() if code and count])
         notes = {code: f"{count - 1} more pools fail this" for code, count in tally.items() if count > 1}
     found = tuple(
         PoolReason(
@@ -156,7 +154,7 @@ def _group_reasons(state: State, job_class: int, listed: list[tuple[int, ...]]) 
         said, note = Verdict.OUTSCORED, ""
         if verdict == said_of.CHOSEN:
             said = Verdict.CHOSEN
-            more = int(np.count_nonzero(state.known.table.failed[job_class] == 0)) - len(listed)
+            more = int(np.count_nonzero(state.known.failed(job_class) == 0)) - len(listed)
             if more:
                 note = f"the best scored with room; {more} more eligible pools are not listed"
         elif verdict == said_of.CLOSED:

@@ -17,6 +17,8 @@ Table = NDArray[Any]
 """An array of rows of one of the kinds below."""
 
 NOTHING = -1
+BLOCKED, FAILS = 128, 127
+"""In `Classes.barred`: that a class has no room, and which bits say that a constraint fails."""
 
 
 def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
@@ -37,10 +39,13 @@ NODE = _row("devices cores memory tasks")
 """What is free of a node, and how many tasks it runs."""
 
 CLASS = _row(
-    "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data variant"
+    "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data moves variant"
 )
-"""A class of jobs: need of a task, and of all. data: row of `data_ms`, or -1 for none. variant: row of
+"""A class of jobs: need of a task, and of all. data, moves: first row in `move`, and how many. variant: row of
 `variant_speed`, or -1 for any stack at the job's nominal speed."""
+
+MOVE = _row("road bytes")
+"""What has to be moved, from where: a row of `bits` and `latency`."""
 
 ENTRY = _row("job", "slot")
 """Of an open hash from job number to slot. Entries stay when a slot is freed, and are told by what the slot says."""
@@ -76,12 +81,16 @@ class Classes(NamedTuple):
     """The classes, and what they have for each centre, stack and pool (column)."""
 
     row: Table
-    data_ms: Int64s
+    move: Table
+    bits: Int64s
+    """[where data lie, centre] bits per second, 0 without a link and -1 in the centre itself."""
+    latency: Int64s
     variant_speed: Int64s
-    failed: Bytes
-    """0 where eligible, else the number of the first constraint that fails there."""
-    blocked: Bytes
-    """1 where a job of this class was found not to fit, and nothing has been freed since."""
+    barred: Bytes
+    """Of each pool, in a whole number of eights: 0 where there may be room; BLOCKED where a job of this class was
+    found not to fit, and nothing has been freed since; else the number of the first constraint that fails there."""
+    eights: Any
+    """The same bytes, eight to a number."""
 
 
 class Pass(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolFacts, failed_constraints
 from weir.scheduling.state import State
-from weir.scheduling.tables import Counter
+from weir.scheduling.tables import BLOCKED, Counter
 
 NEVER_PROMISED = 2**62
 """The start of a promise that is still to be given."""
@@ -136,8 +136,9 @@ def _check_classes(state: State) -> None:
         if job_class is None:
             continue
         due = failed_constraints(facts, state.links, job_class)
-        _require(bool((state.known.table.failed[number] == due).all()), f"class {number}: constraints")
-        for place in np.flatnonzero(state.known.table.blocked[number]).tolist() if waiting else ():
+        _require(bool((state.known.failed(number) == due).all()), f"class {number}: constraints")
+        blocked = state.known.table.barred[number] == BLOCKED
+        for place in np.flatnonzero(blocked).tolist() if waiting else ():
             found = room.room_for(
                 state.pools, state.known.table, state.free, state.later, False, place, number
             )

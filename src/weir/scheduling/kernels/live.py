@@ -37,6 +37,7 @@ from weir.scheduling.kernels.world import (
     time_at,
     wait_no_more,
 )
+from weir.scheduling.tables import FAILS
 
 
 @entry
@@ -117,7 +118,7 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
         for i in range(pool.first_device, pool.end_device):
             before.device[i] = world.later.device[i]
         start = np.int64(-1)
-        if pool.open != 0 and world.classes.failed[job_class, place] == 0:
+        if pool.open != 0 and world.classes.barred[job_class, place] & FAILS == 0:
             start = foresee(world, place, job_class, now)
         if start < 0:
             void(slots, world, place, slot)

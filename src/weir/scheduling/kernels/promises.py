@@ -13,6 +13,7 @@ from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ahead
+from weir.scheduling.tables import BLOCKED, FAILS
 
 ALWAYS = 2**62
 NEVER = 2**62
@@ -34,12 +35,11 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     if rule[RACES] != 0:
         world.best[job_class] = ANYWHERE
         for place in range(len(world.pools)):
-            if world.classes.failed[job_class, place] == 0 and world.pools[place].open != 0:
+            if world.classes.barred[job_class, place] & FAILS == 0 and world.pools[place].open != 0:
                 claim(rule, slots, world, slot, place, now)
         return
     if world.best[job_class] < 0:
-        score_of(world, slots, slot)
-        world.best[job_class] = best_open(world)
+        world.best[job_class] = best_open(world, score_of(world, slots, slot))
     best = world.best[job_class]
     if best >= 0:
         if slots[slot].promised >= 0 and slots[slot].promised != best:
@@ -137,9 +137,10 @@ def reopen(world, place):  # type: ignore[no-untyped-def]
     world.signal[REOPENED] = 1
     for i in range(world.signal[WAITING]):
         job_class = world.waiting[i].job_class
-        if world.window[job_class] != ALWAYS and world.classes.failed[job_class, place] == 0:
+        if world.window[job_class] != ALWAYS:
+            barred = world.classes.barred[job_class, place]
             best = world.best[job_class]
-            if best in (place, ANYWHERE) or world.classes.blocked[job_class, place] == 0:
+            if barred == 0 or best == place or (best == ANYWHERE and barred == BLOCKED):
                 world.window[job_class] = ALWAYS
 
 
@@ -215,23 +216,31 @@ def foresee(world, place, job_class, now):  # type: ignore[no-untyped-def]
 
 @inner
 def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
-    """Fill `world.score` with what every pool scores for a job, NEVER where it cannot go."""
+    """What every pool scores for a job, into `score`, NEVER where it cannot go; where it can, into `candidate`.
+
+    Returns how many pools that are.
+    """
     score = world.score
     job_class = slots[slot].need
     expected = slots[slot].expected
-    failed = world.classes.failed
+    barred = world.classes.barred
+    count = 0
     for place in range(len(world.pools)):
         score[place] = NEVER
-        if failed[job_class, place] == 0:
+        if barred[job_class, place] & FAILS == 0:
             score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[4]
+            world.candidate[count] = place
+            count += 1
+    return count
 
 
 @inner
-def best_open(world):  # type: ignore[no-untyped-def]
-    """Of the pools in `world.score` the best that is open, with room or without, or -1."""
+def best_open(world, count):  # type: ignore[no-untyped-def]
+    """Of so many pools in `candidate` the best scored that is open, with room or without, or -1."""
     best = NOBODY
     least = NEVER
-    for place in range(len(world.pools)):
+    for i in range(count):
+        place = world.candidate[i]
         if world.score[place] < least and world.pools[place].open != 0:
             best = place
             least = world.score[place]

@@ -24,6 +24,7 @@ from weir.scheduling.kernels.world import (
     speed_at,
     wait,
 )
+from weir.scheduling.tables import FAILS
 
 NOW, DONE, PENDING = 2, 3, 4
 OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
@@ -95,7 +96,7 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
     second = np.int64(NEVER)
     for place in range(count):
         job_class = base + place
-        if world.classes.failed[job_class, place] != 0 or world.pools[place].open == 0:
+        if world.classes.barred[job_class, place] & FAILS != 0 or world.pools[place].open == 0:
             continue
         _, move, money, _, _ = terms(
             world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
@@ -127,7 +128,7 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
 def eligible(world, base):  # type: ignore[no-untyped-def]
     """The first pool that a job fits, though it is closed now; -1 if there is none."""
     for place in range(len(world.pools)):
-        if world.classes.failed[base + place, place] == 0:
+        if world.classes.barred[base + place, place] & FAILS == 0:
             return place
     return -1
 
@@ -292,7 +293,7 @@ def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
         world.promise[place].slot = -1
     for i in range(world.signal[WAITING]):
         job_class = world.waiting[i].job_class
-        world.classes.blocked[job_class, place] = 0
+        world.classes.barred[job_class, place] &= FAILS
         world.window[job_class] = ALWAYS
         world.best[job_class] = -1
     world.signal[REOPENED] = 1

@@ -5,7 +5,7 @@ import numpy as np
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.score import terms
-from weir.scheduling.tables import Counter
+from weir.scheduling.tables import BLOCKED, Counter
 
 GROUPS = Counter.GROUPS
 NEVER = 2**62
@@ -22,17 +22,18 @@ def mixed(number):  # type: ignore[no-untyped-def]
 
 
 @inner
-def group_of(slots, world, slot, chosen):  # type: ignore[no-untyped-def]
+def group_of(slots, world, candidates, slot, chosen):  # type: ignore[no-untyped-def]
     """The group of starts decided alike that one belongs to, made if it is the first.
 
-    `world.score` holds what every pool scores for it. A better pool that is not known to be full was kept for the job
-    to which it is promised.
+    `world.score` holds what every pool scores for it, `world.candidate` the pools where it can go. A better one that is
+    not known to be full was kept for the job to which it is promised.
     """
     job_class = np.int64(slots[slot].need)
     limit = slots[slot].limit
     score = world.score
     kept = np.int64(0)
-    for place in range(len(world.pools)):
+    for i in range(candidates):
+        place = world.candidate[i]
         if score[place] <= score[chosen] and verdict_of(world, job_class, place, chosen) == KEPT:
             kept = mixed(mixed(kept + place + 1) + holder_of(slots, world, place))
     index = world.work.group_index
@@ -52,7 +53,7 @@ def group_of(slots, world, slot, chosen):  # type: ignore[no-untyped-def]
     row.limit = limit
     row.chosen = chosen
     row.kept = kept
-    row.listed = list_pools(slots, world, group, slot, chosen)
+    row.listed = list_pools(slots, world, candidates, group, slot, chosen)
     return group
 
 
@@ -63,13 +64,13 @@ def hashed(job_class, limit, chosen, kept):  # type: ignore[no-untyped-def]
 
 
 @inner
-def list_pools(slots, world, group, slot, chosen):  # type: ignore[no-untyped-def]
+def list_pools(slots, world, candidates, group, slot, chosen):  # type: ignore[no-untyped-def]
     """Write the chosen pool and then the others by score, as many as are listed; returns how many."""
     job_class = np.int64(slots[slot].need)
     place = chosen
     for listed in range(world.work.listed.shape[1]):
         if listed > 0:
-            place = next_best(world, chosen, place if listed > 1 else -1)
+            place = next_best(world, candidates, chosen, place if listed > 1 else -1)
             if place < 0:
                 return listed
         row = world.work.listed[group, listed]
@@ -84,12 +85,13 @@ def list_pools(slots, world, group, slot, chosen):  # type: ignore[no-untyped-de
 
 
 @inner
-def next_best(world, chosen, last):  # type: ignore[no-untyped-def]
+def next_best(world, candidates, chosen, last):  # type: ignore[no-untyped-def]
     """The best scored pool after `last` (-1: of all), besides the chosen one and those that fail; -1 for none."""
     score = world.score
     best = -1
     least = NEVER
-    for place in range(len(score)):
+    for i in range(candidates):
+        place = world.candidate[i]
         if (
             score[place] < least
             and place != chosen
@@ -119,6 +121,6 @@ def verdict_of(world, job_class, place, chosen):  # type: ignore[no-untyped-def]
         return CLOSED
     if score[place] > score[chosen] or (score[place] == score[chosen] and place > chosen):
         return OUTSCORED
-    if world.classes.blocked[job_class, place] != 0:
+    if world.classes.barred[job_class, place] == BLOCKED:
         return FULL
     return KEPT

@@ -33,6 +33,19 @@ def scaled(value, factor, divisor, most):  # type: ignore[no-untyped-def]
 
 
 @folded
+def time_to_move(classes, move, centre):  # type: ignore[no-untyped-def]
+    """How long that much data takes to a centre that it can get to, in ms: whole seconds and then the rest."""
+    bits = classes.bits[move.road, centre]
+    if bits <= 0:
+        return 0
+    whole = move.bytes // bits
+    if whole >= LONGEST_MOVE // 8_000:
+        return LONGEST_MOVE
+    rest = (move.bytes - whole * bits) * 8_000
+    return whole * 8_000 + (rest + bits - 1) // bits + classes.latency[move.road, centre]
+
+
+@folded
 def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-untyped-def]
     """(run ms, data ms, money in micro-yuan, carbon in mg, score) of one job of a class with that time limit.
 
@@ -48,8 +61,10 @@ def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-un
     speed = max(speed, 1)
     run = min(LONGEST_RUN, (limit * 1_000_000 + speed - 1) // speed)
     move = np.int64(0)
-    if job.data >= 0:
-        move = classes.data_ms[job.data, pool.centre]
+    for i in range(job.data, job.data + job.moves):
+        move += time_to_move(classes, classes.move[i], pool.centre)
+        if move > LONGEST_MOVE:
+            move = np.int64(LONGEST_MOVE)
     rate = scaled(pool.device_hour, job.all_devices, 1_000, LARGEST_RATE)
     rate += scaled(pool.core_hour, job.all_cores, 1_000, LARGEST_RATE)
     money = scaled(rate, run, HOUR_MS, LARGEST_TERM)

@@ -29,10 +29,13 @@ from weir.scheduling.kernels.room import FREE_RECORDS, choose, fitting, may_fit,
 from weir.scheduling.kernels.running import FREE_RUNS, new_run, release
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ONLY, ahead
+from weir.scheduling.tables import BLOCKED, FAILS
 
 NONE = -1
 DEPTH, SCALES, REASONS = 0, 2, 6
 NOMINAL = 1_000_000
+_ONES, _HIGHS, _NO_ZERO = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0)
+"""For Mycroft's test of eight bytes for a zero."""
 
 
 @folded
@@ -93,21 +96,31 @@ def know_nothing(world, job_class):  # type: ignore[no-untyped-def]
     """Of a class without waiting jobs nothing is kept up to date; so start anew when one comes."""
     world.window[job_class] = ALWAYS
     if world.waiting_at[job_class] < 0:
-        world.classes.blocked[job_class, :] = 0
+        for place in range(len(world.pools)):
+            world.classes.barred[job_class, place] &= FAILS
 
 
 @inner
 def score_with_room(world, slots, slot):  # type: ignore[no-untyped-def]
-    """As `score_of`, and NEVER where its class is known to have no room."""
-    score = world.score
+    """Of a job: the open pools where its class may have room, into `candidate` and `score`; returns how many."""
     job_class = slots[slot].need
     expected = slots[slot].expected
-    failed = world.classes.failed
-    blocked = world.classes.blocked
-    for place in range(len(world.pools)):
-        score[place] = NEVER
-        if failed[job_class, place] | blocked[job_class, place] == 0 and world.pools[place].open != 0:
-            score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[4]
+    barred = world.classes.barred
+    eights = world.classes.eights
+    count = 0
+    for eight in range(eights.shape[1]):
+        # Most have no zero among their bytes.
+        several = eights[job_class, eight]
+        if (several - _ONES) & ~several & _HIGHS == _NO_ZERO:
+            continue
+        for place in range(8 * eight, min(8 * eight + 8, len(world.pools))):
+            if barred[job_class, place] == 0 and world.pools[place].open != 0:
+                world.score[place] = terms(
+                    world.pools, world.classes, world.rates, place, job_class, expected
+                )[4]
+                world.candidate[count] = place
+                count += 1
+    return count
 
 
 @inner
@@ -186,22 +199,23 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     """Start a job where it can start best, or see to its promise. True if it starts."""
     job_class = slots[slot].need
     limit = slots[slot].limit
-    score_with_room(world, slots, slot)
+    candidates = score_with_room(world, slots, slot)
     score = world.score
-    blocked = world.classes.blocked
+    candidate = world.candidate
+    barred = world.classes.barred
     window = np.int64(NONE)
     while True:
         best = -1
         least = NEVER
-        for place in range(len(world.pools)):
-            if score[place] < least:
-                best = place
-                least = score[place]
+        for i in range(candidates):
+            if score[candidate[i]] < least:
+                best = candidate[i]
+                least = score[best]
         if best < 0:
             break
         score[best] = NEVER
         if not may_fit(world.pools[best], world.classes.row[job_class]):
-            blocked[job_class, best] = 1
+            barred[job_class, best] = BLOCKED
             continue
         holder = world.promise[best].slot
         if (
@@ -216,7 +230,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 )
                 == 0
             ):
-                blocked[job_class, best] = 1
+                barred[job_class, best] = BLOCKED
                 continue
             renew(rule, slots, world, best, now)
         both = kept_from(rule, slots, world, best, slot, now + time_at(rule, world, best, job_class, limit))
@@ -229,7 +243,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 world.pools, world.classes, world.free, world.later, False, world.work, best, job_class
             )
         if nodes == 0:
-            blocked[job_class, best] = 1
+            barred[job_class, best] = BLOCKED
         else:
             left = world.promise[best].start - now
             if rule[SCALES] != 0:
@@ -261,8 +275,7 @@ def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no
     job_class = np.int64(slots[slot].need)
     end = now + time_at(rule, world, place, job_class, slots[slot].limit)
     if rule[REASONS] != 0:
-        score_of(world, slots, slot)
-        slots[slot].second = group_of(slots, world, slot, place)
+        slots[slot].second = group_of(slots, world, score_of(world, slots, slot), slot, place)
     run = new_run(world.pools, world.runs, world.counters, slots[slot].job, job_class, place, end)
     world.runs[run].record = take(
         world.pools, world.classes, world.free, world.later, both, world.records, world.counters, world.work,
@@ -308,13 +321,13 @@ def end_run(slots, world, run):  # type: ignore[no-untyped-def]
         record = world.records[record].next
     release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
     pool = world.pools[place]
-    blocked = world.classes.blocked
+    barred = world.classes.barred
     for i in range(world.signal[WAITING]):
         job_class = world.waiting[i].job_class
-        if world.classes.failed[job_class, place] != 0:
+        if barred[job_class, place] & FAILS != 0:
             continue
-        need = world.classes.row[job_class]
-        if blocked[job_class, place] != 0:
+        if barred[job_class, place] == BLOCKED:
+            need = world.classes.row[job_class]
             if not may_fit(pool, need):
                 continue
             fits = need.tasks > 1
@@ -327,7 +340,7 @@ def end_run(slots, world, run):  # type: ignore[no-untyped-def]
                 )
             if not fits:
                 continue
-            blocked[job_class, place] = 0
+            barred[job_class, place] = 0
         world.window[job_class] = ALWAYS
     holder = world.promise[place].slot
     if holder >= 0:

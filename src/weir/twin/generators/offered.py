@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from weir.scheduling.eligibility import PoolFacts, failed_constraints, links_by_centres
+from weir.scheduling.eligibility import PoolFacts, failed_constraints
 from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
+from weir.scheduling.moving import links_by_centres
 from weir.twin.generators.people import Floats
 from weir.twin.workload import Workload
 
