@@ -35,6 +35,15 @@ from weir.store.schema_money import (
     money_exception,
     price_book,
 )
+from weir.store.schema_schemes import (
+    redemption,
+    scheme,
+    settlement,
+    statement,
+    statement_close,
+    voucher_check,
+    voucher_claim,
+)
 
 meta = Table(
     "meta",
@@ -365,8 +374,15 @@ __all__ = [
     "price_book",
     "project",
     "reason",
+    "redemption",
+    "scheme",
+    "settlement",
     "specification",
+    "statement",
+    "statement_close",
     "submission",
     "token",
     "upload",
+    "voucher_check",
+    "voucher_claim",
 ]
