@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
-from weir.control import leader, moves
+from weir.control import leader, money, moves
 from weir.control.additions import add_missing
 from weir.control.desired import raise_revisions, want
 from weir.control.leader import Lease
@@ -64,11 +64,15 @@ def apply(
     """Make the plan's starts attempts, and tell the centres what to stop, in this one transaction.
 
     `versions` are those of the queued jobs when the plan was made: a job that was written since is refused, as is
-    a start at a pool that has closed. Raises LeadershipLostError where another leads by now.
+    a start at a pool that has closed, or that there is no money for. Raises LeadershipLostError where another leads by
+    now.
     """
     leader.check(tx.connection, lease)
     starts = plan.starts if plan else ()
     good, refused = _checked(tx.connection, starts, versions)
+    poor = money.start(tx, good, now_ms)
+    good = {start: epoch for start, epoch in good.items() if start.job not in poor}
+    refused = (*refused, *sorted(poor))
     centres = {centre for _, centre in stopping} | {_place(start)[0] for start in good}
     revisions = raise_revisions(tx, centres)
     want(tx, stopping, Desired.STOPPED, revisions)

@@ -4,14 +4,14 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Integer, Select, bindparam, cast, insert, literal, select
 
 from weir.access.actor import Actor
 from weir.access.audit import record
-from weir.control import moves, references
+from weir.control import money, moves, references
 from weir.control.additions import add_missing
 from weir.control.inputs import not_uploaded
 from weir.control.pools import Pools, declared_pools, why_never
@@ -81,6 +81,7 @@ def submit(
     _check_uploads(tx.connection, entries)
     referring = references.resolve(tx.connection, entries)
     answers = _store(tx, actor, referring, now_ms)
+    answers = _hold(tx, referring, answers, now_ms)
     for organisation in sorted({entry.organisation for entry in entries}):
         its = [entry for entry in entries if entry.organisation == organisation]
         told = {
@@ -292,6 +293,18 @@ def _store(tx: Transaction, actor: Actor, referring: Sequence[Referring], now_ms
     if dependencies:
         tx.connection.execute(insert(schema.dependency), dependencies)
     return answers
+
+
+def _hold(
+    tx: Transaction, referring: Sequence[Referring], answers: Sequence[SubmittedView], now_ms: int
+) -> list[SubmittedView]:
+    """Set money aside where work is priced; the answers with what their owners should know of it."""
+    entries = [(one.entry, not one.failed) for one in referring]
+    notices = money.hold(tx, entries, declared_pools(tx.connection), now_ms)
+    return [
+        replace(answer, notices=(*answer.notices, *notices.get(one.entry.number, ())))
+        for one, answer in zip(referring, answers, strict=True)
+    ]
 
 
 def _array_statement() -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import Update
 
-from weir.control import dependencies
+from weir.control import dependencies, money
 from weir.control.dependencies import Ended
 from weir.control.listed import among, number_list
 from weir.model.change import ChangeKind
@@ -179,6 +179,7 @@ def settle(tx: Transaction, jobs: Collection[int], now_ms: int) -> list[Move]:
         wave = dependencies.settle(tx.connection, ended)
     for organisation, runs in told.items():
         tx.append(ChangeKind.MOVED, {"moves": runs}, at_ms=now_ms, organisation=organisation)
+    money.settled(tx, moves, now_ms)
     return moves
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import update as update_rows
 
 from weir.access.actor import Actor, Permission, allows
 from weir.access.audit import record
-from weir.control import intake, liveness, moves
+from weir.control import intake, liveness, money, moves
 from weir.control.intake import IntakeLimits
 from weir.control.jobs import Found, find
 from weir.control.names import AttemptKey
@@ -107,6 +107,8 @@ def update(
     if changed < found.count:
         query = select(_job.number).where(found.jobs(), _unplaced).order_by(_job.number)
         runs = moves.runs_of(list(tx.connection.execute(query).scalars()))
+    if time_limit_ms is not None:
+        money.relimited(tx, found.submission, runs, now_ms)
     tx.append(ChangeKind.EDITED, {"jobs": runs}, at_ms=now_ms, organisation=found.organisation)
     detail = {"priority": priority.value if priority else None, "time_limit_ms": time_limit_ms}
     return _done(tx, actor, found, "job.update", f"has {' and '.join(said)} now", "", changed, now_ms, detail)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from weir.billing.price_rows import with_prices
 from weir.control.listed import AnyRow
 from weir.model.agent import PoolObservation
 from weir.model.codec import from_plain
@@ -104,7 +105,8 @@ def load_pools(connection: Connection) -> Pools:
             f"nothing is placed until every centre has reported in full, or is known to be lost: {shown}"
         )
     devices = _devices(connection)
-    made = [_pool_row(row, devices, closed_because(row, incarnation) or waiting) for row in rows]
+    declared = [_pool_row(row, devices, closed_because(row, incarnation) or waiting) for row in rows]
+    made = with_prices(connection, declared)
     return Pools(
         tuple(sorted(made, key=lambda row: row.key)),
         tuple(_link_row(body) for body in connection.execute(_LINKS).scalars()),

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Select, bindparam, func, select
 
+from weir.billing.price_rows import with_price_needs
 from weir.control.listed import among, number_list
 from weir.model.state import JobState
 from weir.scheduling.inputs import JobClass, QueuedJobs
 from weir.store import schema
 
+_hold = schema.hold.c
 _job = schema.job.c
 _submission = schema.submission.c
 
@@ -27,6 +29,8 @@ class Run(NamedTuple):
     submitted_ms: int
     specification: str
     """Digest."""
+    price_version: int | None
+    """Of the price book that they are priced by."""
 
 
 _ALIKE = (
@@ -35,12 +39,19 @@ _ALIKE = (
     _job.time_limit_ms,
     _submission.submitted_ms,
     _submission.specification,
+    _hold.price_version,
 )
+# Jobs that wait for money; the core hears of them when they have it.
+_POOR = select(schema.job_hold.c.job).where(schema.job_hold.c.waiting_ms.is_not(None))
 
 
 def _queued(*columns: Any) -> Select[Any]:
-    joined = select(*columns, *_ALIKE).join(schema.submission, _submission.number == _job.submission)
-    return joined.where(_job.state == int(JobState.QUEUED))
+    joined = (
+        select(*columns, *_ALIKE)
+        .join(schema.submission, _submission.number == _job.submission)
+        .outerjoin(schema.hold, _hold.submission == _job.submission)
+    )
+    return joined.where(_job.state == int(JobState.QUEUED), _job.number.not_in(_POOR))
 
 
 _ONES = _queued(_job.number, _job.number)
@@ -78,13 +89,13 @@ def queued_among(connection: Connection, jobs: Collection[int]) -> list[Run]:
 
 def as_columns(runs: Sequence[Run], classes: Mapping[str, JobClass]) -> tuple[QueuedJobs, ...]:
     """The jobs by class."""
+    alike: dict[tuple[str, int | None], list[Run]] = defaultdict(list)
+    for run in runs:
+        alike[run.specification, run.price_version].append(run)
     by_class: dict[JobClass, list[Run]] = defaultdict(list)
-    if len({run.specification for run in runs}) == 1:
-        by_class[classes[runs[0].specification]] = list(runs)
-    else:
-        for run in runs:
-            by_class[classes[run.specification]].append(run)
-    return tuple(_columns(job_class, alike) for job_class, alike in by_class.items())
+    for (specification, version), its in alike.items():
+        by_class[with_price_needs(classes[specification], version)] += its
+    return tuple(_columns(job_class, its) for job_class, its in by_class.items())
 
 
 def _columns(job_class: JobClass, runs: Sequence[Run]) -> QueuedJobs:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from weir.control import adoption, follow, moves
+from weir.billing.meters import Seen
+from weir.control import adoption, follow, money, moves
 from weir.control.adoption import Brought
 from weir.control.listed import AnyRow, among, number_list
 from weir.control.names import AttemptKey, attempt_keys
@@ -37,6 +38,7 @@ _ATTEMPTS = (
         _attempt.job,
         _attempt.epoch,
         _attempt.centre,
+        _attempt.pool,
         _attempt.desired,
         _attempt.observed,
         _attempt.placed_ms,
@@ -160,6 +162,7 @@ class _Taking:
         strangers = {observation.attempt for observation in unknown}
         own = [(keys[one.attempt], one) for one in told.observations if one.attempt not in strangers]
         settled = self._observe(own, rows)
+        money.tick(self.tx, here.id, here.heartbeat_ms, self.now_ms)
         self._write_centre(strangers, settled)
         return ReportAnswer(
             self.incarnation,
@@ -176,6 +179,7 @@ class _Taking:
         ends: dict[AttemptKey, dict[str, Any]] = {}
         outputs: list[dict[str, Any]] = []
         concerned: set[int] = set()
+        metered: dict[int, Seen] = {}
         superseded = False
         for key, observation in own:
             row = rows[key]
@@ -200,6 +204,18 @@ class _Taking:
                 continue
             if live:
                 concerned.add(key.job)
+            told = money.seen(
+                job=key.job,
+                epoch=key.epoch,
+                centre=row.centre,
+                pool=row.pool,
+                started_ms=(ends.get(key) or values)["started"],
+                end=observation.end if key in ends else None,
+                live=live,
+                last=row.epoch == row.job_epoch,
+            )
+            if told is not None:
+                metered[key.job] = told
         if news:
             self.tx.connection.execute(_OBSERVED, list(news.values()))
         if ends:
@@ -207,6 +223,7 @@ class _Taking:
             follow.forget_ended(self.tx, list(ends))
         if outputs:
             self.tx.connection.execute(insert(schema.output), outputs)
+        money.observed(self.tx, list(metered.values()), self.now_ms)
         if superseded:
             # What it held is free again, and its job's own moves say nothing of that.
             self._centre_changed()

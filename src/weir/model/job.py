@@ -189,11 +189,11 @@ class JobSpecification:
     priority: Priority = Priority.NORMAL
     """Its class: a higher one starts first, and of one class the older job."""
     purpose: str = ""
-    """What the work is for, such as `training`; some schemes ask. Not supported yet."""
+    """What the work is for, such as `training`; some schemes ask."""
     budget: str = ""
-    """The budget that pays. Not supported yet."""
+    """The budget that pays; by default the only one of the organisation. For work that is priced."""
     max_price: MicroYuan | None = None
-    """What it may cost at most. Not supported yet."""
+    """What each job may cost at most: refused where a pool that it may use could cost more. For work that is priced."""
     restartable: bool = False
     """Whether it may be started again from the beginning after a loss that is not its own."""
     max_attempts: int | None = None

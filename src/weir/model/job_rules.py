@@ -12,6 +12,8 @@ LARGEST_WEIGHT = 100_000
 FASTEST = 1_000_000
 LONGEST_TEXT = 131_072
 """Characters of one argument or environment value, as the kernel allows."""
+LONGEST_WORD = 100
+"""Characters of a budget's id or a purpose."""
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -28,6 +30,7 @@ def check_specification(specification: JobSpecification) -> None:
     _check_paths(specification)
     _check_restarts(specification)
     _check_scores(specification)
+    _check_money(specification)
 
 
 def safe_relative_path(field: str, path: str) -> str:
@@ -43,7 +46,7 @@ def _check_unsupported(specification: JobSpecification) -> None:
         raise not_supported_yet("kind", specification.kind)
     if specification.kind != "batch":
         raise refused("kind", specification.kind, "give batch")
-    for field in ("image", "purpose", "budget", "max_price", "checkpoint", "secrets", "notify"):
+    for field in ("image", "checkpoint", "secrets", "notify"):
         value = getattr(specification, field)
         if value not in ("", None, ()):
             raise not_supported_yet(field, value)
@@ -138,6 +141,15 @@ def _check_scores(specification: JobSpecification) -> None:
     for index, variant in enumerate(specification.variants):
         if not 1 <= variant.speed <= FASTEST:
             raise refused(f"variants[{index}].speed", variant.speed, f"give thousandths from 1 to {FASTEST}")
+
+
+def _check_money(specification: JobSpecification) -> None:
+    if specification.max_price is not None and specification.max_price <= 0:
+        raise refused("max_price", specification.max_price, "give an amount of more than 0, or leave it out")
+    for field in ("budget", "purpose"):
+        value: str = getattr(specification, field)
+        if len(value) > LONGEST_WORD or not value.isprintable():
+            raise refused(field, value, f"give at most {LONGEST_WORD} printable characters")
 
 
 def _check_restarts(specification: JobSpecification) -> None:

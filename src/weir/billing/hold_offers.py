@@ -1,0 +1,109 @@
+"""What a job may cost at most, pool by pool, and the vouchers that would pay a share of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from weir.billing.hold_legs import Leg, VoucherOffer, sized
+from weir.billing.hold_rows import SubmissionHold
+from weir.billing.price_versions import BookVersion, card_for, priced_pools, version_of
+from weir.billing.rate_card import RateCard, Unpriced
+from weir.units import format_yuan
+
+NO_PRICE = "no price"
+"""What is found at a pool that has no price for something that a job uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRequest:
+    """What vouchers are asked for: `jobs` alike, each of which may run at any of these pools and cost up to `worst`."""
+
+    organisation: str
+    project: str
+    purpose: str
+    pools: tuple[str, ...]
+    worst: int
+    """Micro-yuan, of one job."""
+    limit_ms: int
+    jobs: int
+    now_ms: int
+
+
+Offers = Callable[[Connection, OfferRequest], Sequence[VoucherOffer]]
+"""The vouchers that pay a share at every one of the pools, in the order in which they are redeemed.
+
+An offer's `most` is what it pays for one job. Only vouchers that are deducted at use, and whose validity and year
+cover the limit, may be offered; what is offered is then reserved by the hold's transfers, or refuses them.
+"""
+
+
+def no_offers(connection: Connection, request: OfferRequest) -> Sequence[VoucherOffer]:
+    """No vouchers: the budget pays it all."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The most that a job can cost at each pool that it may use, and why it may not use others."""
+
+    by_pool: dict[str, int]
+    barred: dict[str, tuple[str, str]]
+
+    @property
+    def gross(self) -> int:
+        return max(self.by_pool.values(), default=0)
+
+
+def worst_of(
+    connection: Connection, version: BookVersion, hold: SubmissionHold, pools: Iterable[str], limit_ms: int
+) -> Worst:
+    """What a job of the submission can cost at most at these pools; a pool that is gone is left out."""
+    known = priced_pools(connection)
+    found = Worst({}, {})
+    for key in pools:
+        if key not in known:
+            continue
+        if key in hold.barred:
+            found.barred[key] = hold.barred[key]
+            continue
+        card = card_for(version, known[key], hold.tenant_class, hold.needs)
+        if isinstance(card, Unpriced):
+            found.barred[key] = (", ".join(card.units), NO_PRICE)
+            continue
+        most = card.worst(limit_ms)
+        if hold.max_price is not None and most > hold.max_price:
+            found.barred[key] = (f"at most {format_yuan(hold.max_price)}", f"up to {format_yuan(most)}")
+        else:
+            found.by_pool[key] = most
+    return found
+
+
+def template(
+    connection: Connection, hold: SubmissionHold, worst: Worst, limit_ms: int, now_ms: int, offers: Offers
+) -> tuple[Leg, ...]:
+    """Fresh legs for one job that may run at any of these pools; the budget's are those that the hold has."""
+    budget = hold.legs[-1]
+    asked = OfferRequest(
+        hold.organisation,
+        hold.project,
+        hold.purpose,
+        tuple(sorted(worst.by_pool)),
+        worst.gross,
+        limit_ms,
+        max(1, hold.untouched),
+        now_ms,
+    )
+    return sized(worst.gross, offers(connection, asked), budget.account, budget.funding)
+
+
+def card_of(connection: Connection, hold: SubmissionHold, pool: str) -> RateCard | Unpriced:
+    """By what a job of the submission is charged at a pool. A pool that is gone has no prices."""
+    known = priced_pools(connection)
+    if pool not in known:
+        return Unpriced(pool, ("pool",))
+    version = version_of(connection, hold.price_version)
+    return card_for(version, known[pool], hold.tenant_class, hold.needs)
+
+
+__all__ = ["NO_PRICE", "OfferRequest", "Offers", "Worst", "card_of", "no_offers", "template", "worst_of"]

@@ -1,0 +1,256 @@
+"""Holds as they are stored: one row of a submission, one of each of its jobs that was ever placed or changed."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from weir.billing.hold_legs import Leg, legs_from, stored_legs
+from weir.billing.ledger import Entry, Transfer
+from weir.billing.rate_card import Needs
+from weir.store import Transaction, schema
+from weir.store.listed import AnyRow, among, number_list
+
+_hold = schema.hold.c
+_own = schema.job_hold.c
+_job = schema.job.c
+_HOLDS = select(schema.hold).where(among(_hold.submission, "submissions"))
+_OWN_WITHIN = select(schema.job_hold).where(_own.job.between(bindparam("first"), bindparam("last")))
+_OWN_AMONG = select(schema.job_hold).where(among(_own.job, "jobs"))
+_PRICED = (
+    select(_job.number, _job.submission, _job.time_limit_ms)
+    .join(schema.hold, _hold.submission == _job.submission)
+    .where(among(_job.number, "jobs"))
+    .order_by(_job.number)
+)
+_FEWER = (
+    update(schema.hold)
+    .where(_hold.submission == bindparam("of_submission"))
+    .values(untouched=_hold.untouched - bindparam("fewer"))
+)
+_BAR = (
+    update(schema.hold)
+    .where(_hold.submission == bindparam("of_submission"))
+    .values(barred=bindparam("now_barred"))
+)
+_WRITE_OWN = (
+    update(schema.job_hold)
+    .where(_own.job == bindparam("of_job"))
+    .values(
+        legs=bindparam("new_legs"),
+        closed=bindparam("is_closed"),
+        postings=bindparam("so_many"),
+        waiting_ms=bindparam("since"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionHold:
+    """What the jobs of a submission are priced by, and what is held for each that has no hold of its own."""
+
+    submission: int
+    organisation: str
+    project: str
+    budget: str
+    period: str
+    price_version: int
+    tenant_class: str
+    needs: Needs
+    pools: tuple[str, ...]
+    barred: Mapping[str, tuple[str, str]]
+    """Pools that the jobs may not use for money's sake, with what is needed and what was found."""
+    legs: tuple[Leg, ...]
+    untouched: int
+    """How many jobs have no hold of their own and have not ended."""
+    max_price: int | None
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobHold:
+    """What is held and charged for one job. `postings` counts its entries, and so makes their causes."""
+
+    job: int
+    submission: int
+    legs: tuple[Leg, ...]
+    closed: bool = False
+    postings: int = 0
+    waiting_ms: int | None = None
+
+    def posted(self, legs: tuple[Leg, ...], entries: int, **changes: Any) -> "JobHold":
+        """The hold after so many entries that left it with these legs."""
+        return replace(self, legs=legs, postings=self.postings + entries, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class PricedJob:
+    """A job of a priced submission; `own` is None while it was never placed."""
+
+    job: int
+    limit_ms: int
+    of: SubmissionHold
+    own: JobHold | None
+
+
+def submission_holds(connection: Connection, submissions: Iterable[int]) -> dict[int, SubmissionHold]:
+    """The holds of these submissions, by number; work that is not priced has none."""
+    rows = connection.execute(_HOLDS, {"submissions": number_list(submissions)})
+    return {row.submission: _submission_hold(row) for row in rows}
+
+
+def job_holds(connection: Connection, jobs: Sequence[int]) -> dict[int, JobHold]:
+    """The holds that single jobs have, by job; `jobs` may be a range."""
+    if isinstance(jobs, range):
+        rows = connection.execute(_OWN_WITHIN, {"first": jobs[0], "last": jobs[-1]}) if jobs else ()
+    else:
+        rows = connection.execute(_OWN_AMONG, {"jobs": number_list(jobs)})
+    return {row.job: _job_hold(row) for row in rows}
+
+
+def priced_jobs(connection: Connection, jobs: Iterable[int]) -> dict[int, PricedJob]:
+    """Those of the jobs that are priced."""
+    rows = connection.execute(_PRICED, {"jobs": number_list(jobs)}).all()
+    if not rows:
+        return {}
+    holds = submission_holds(connection, {row.submission for row in rows})
+    own = job_holds(connection, [row.number for row in rows])
+    return {
+        row.number: PricedJob(row.number, row.time_limit_ms, holds[row.submission], own.get(row.number))
+        for row in rows
+    }
+
+
+def add_hold(tx: Transaction, hold: SubmissionHold) -> None:
+    """Store the hold of a new submission."""
+    needs = hold.needs
+    row = {
+        "submission": hold.submission,
+        "organisation": hold.organisation,
+        "project": hold.project,
+        "budget": hold.budget,
+        "period": hold.period,
+        "price_version": hold.price_version,
+        "tenant_class": hold.tenant_class,
+        "needs": json.dumps([needs.devices_milli, needs.cores_milli, needs.memory_bytes, needs.data]),
+        "pools": json.dumps(hold.pools),
+        "barred": _stored_barred(hold.barred),
+        "legs": stored_legs(hold.legs),
+        "untouched": hold.untouched,
+        "max_price_micro_yuan": hold.max_price,
+        "purpose": hold.purpose,
+    }
+    tx.connection.execute(insert(schema.hold), row)
+
+
+def touch(tx: Transaction, hold: SubmissionHold, jobs: Sequence[int]) -> dict[int, JobHold]:
+    """The holds of these jobs of one submission, each its own from now on."""
+    known = job_holds(tx.connection, jobs)
+    fresh = [JobHold(job, hold.submission, hold.legs) for job in jobs if job not in known]
+    if fresh:
+        legs = stored_legs(hold.legs)
+        tx.connection.execute(
+            insert(schema.job_hold),
+            [{"job": one.job, "submission": one.submission, "legs": legs} for one in fresh],
+        )
+        fewer_untouched(tx, hold.submission, len(fresh))
+        known |= {one.job: one for one in fresh}
+    return known
+
+
+def fewer_untouched(tx: Transaction, submission: int, fewer: int) -> None:
+    """So many jobs of a submission have ended, or have a hold of their own."""
+    tx.connection.execute(_FEWER, {"of_submission": submission, "fewer": fewer})
+
+
+def write_job_holds(tx: Transaction, holds: Sequence[JobHold]) -> None:
+    """Store what became of the holds of single jobs."""
+    if holds:
+        tx.connection.execute(
+            _WRITE_OWN,
+            [
+                {
+                    "of_job": one.job,
+                    "new_legs": stored_legs(one.legs),
+                    "is_closed": one.closed,
+                    "so_many": one.postings,
+                    "since": one.waiting_ms,
+                }
+                for one in holds
+            ],
+        )
+
+
+def bar(tx: Transaction, hold: SubmissionHold, pool: str, why: tuple[str, str]) -> None:
+    """The jobs of a submission may not use this pool from now on: what is needed, and what was found."""
+    barred = {**hold.barred, pool: why}
+    tx.connection.execute(_BAR, {"of_submission": hold.submission, "now_barred": _stored_barred(barred)})
+
+
+def entry_about(
+    hold: SubmissionHold, cause: str, kind: str, now_ms: int, transfers: Sequence[Transfer], **detail: Any
+) -> Entry:
+    """An entry in the book of the organisation that a submission belongs to."""
+    detail = {"submission": hold.submission, **detail}
+    return Entry(hold.organisation, cause, kind, now_ms, tuple(transfers), detail=detail)
+
+
+def job_entry(
+    hold: SubmissionHold,
+    own: JobHold,
+    kind: str,
+    now_ms: int,
+    transfers: Sequence[Transfer],
+    **detail: Any,
+) -> Entry:
+    """An entry about one job; its cause is numbered by the job's postings."""
+    cause = f"job/{own.job}/{own.postings}"
+    return entry_about(hold, cause, kind, now_ms, transfers, job=own.job, **detail)
+
+
+def _submission_hold(row: AnyRow) -> SubmissionHold:
+    devices, cores, memory, data = json.loads(row.needs)
+    return SubmissionHold(
+        row.submission,
+        row.organisation,
+        row.project,
+        row.budget,
+        row.period,
+        row.price_version,
+        row.tenant_class,
+        Needs(devices, cores, memory, tuple((at, size) for at, size in data)),
+        tuple(json.loads(row.pools)),
+        {key: (needed, found) for key, (needed, found) in json.loads(row.barred).items()},
+        legs_from(row.legs),
+        row.untouched,
+        row.max_price_micro_yuan,
+        row.purpose,
+    )
+
+
+def _job_hold(row: AnyRow) -> JobHold:
+    legs = legs_from(row.legs)
+    return JobHold(row.job, row.submission, legs, bool(row.closed), row.postings, row.waiting_ms)
+
+
+def _stored_barred(barred: Mapping[str, tuple[str, str]]) -> str:
+    return json.dumps(barred, ensure_ascii=False, sort_keys=True)
+
+
+__all__ = [
+    "JobHold",
+    "PricedJob",
+    "SubmissionHold",
+    "add_hold",
+    "bar",
+    "entry_about",
+    "fewer_untouched",
+    "job_entry",
+    "job_holds",
+    "priced_jobs",
+    "submission_holds",
+    "touch",
+    "write_job_holds",
+]

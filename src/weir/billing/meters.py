@@ -1,0 +1,443 @@
+"""Metering: what an attempt is charged follows from the time that it ran, and from nothing else.
+
+A meter holds the disjoint intervals, in integer milliseconds, for which an attempt has been charged so far, and the
+charge by unit and band. News changes the intervals; what is posted is the difference of the charges that follow from
+the intervals before and after. So whatever way the same time is told, cut, repeated or late, the total is the same to
+the micro-yuan.
+
+The clock is the centre's: an attempt lasted as long as the centre says, laid behind its start, and within what the
+times of our messages allow. What exceeds that goes to the exceptions queue. Time past the limit is the centre's.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from weir.billing import exceptions
+from weir.billing.accounts import account
+from weir.billing.contracts import Contract, contract_among, contracts_between
+from weir.billing.exceptions import ExceptionKind, NewException
+from weir.billing.hold_legs import charged
+from weir.billing.hold_offers import card_of
+from weir.billing.hold_rows import JobHold, PricedJob, job_entry, priced_jobs, touch, write_job_holds
+from weir.billing.ledger import Entry, post, shortage_for
+from weir.billing.price_bands import Bands, time_in_bands, union
+from weir.billing.rate_card import RateCard, Unpriced, difference
+from weir.store import Transaction, schema
+from weir.store.listed import AnyRow, among, number_list
+from weir.units import format_duration, format_yuan
+
+CLOCK_TOLERANCE_MS = 1_000
+"""By so much a centre's times may go beyond ours before somebody should look at its clock."""
+
+_meter = schema.meter.c
+_OF_JOBS = select(schema.meter).where(among(_meter.job, "jobs"))
+_OPEN_OF_JOBS = _OF_JOBS.where(_meter.open.is_(True))
+_OPEN_AT = (
+    select(schema.meter)
+    .join(
+        schema.attempt,
+        (schema.attempt.c.job == _meter.job) & (schema.attempt.c.epoch == _meter.epoch),
+    )
+    .where(_meter.centre == bindparam("at_centre"), _meter.open.is_(True))
+    .where(schema.attempt.c.observed == bindparam("running"))
+)
+_WRITE = (
+    update(schema.meter)
+    .where(_meter.job == bindparam("of_job"), _meter.epoch == bindparam("of_epoch"))
+    .values(
+        intervals=bindparam("now_intervals"),
+        parts=bindparam("now_parts"),
+        postings=bindparam("so_many"),
+        open=bindparam("is_open"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known by now of an attempt that has started.
+
+    `started_ms` is its start in our time, as stored with the attempt. `lasted_ms` is how long it ran by the centre's
+    own clock, and None while it runs.
+    """
+
+    job: int
+    epoch: int
+    centre: str
+    pool: str
+    started_ms: int
+    lasted_ms: int | None = None
+    lost: bool = False
+    """It ended by no fault of its job's own: nothing is charged."""
+    preempted: bool = False
+    """It made room for another: nothing is charged, unless its pool's prices say otherwise."""
+    kept: tuple[tuple[int, int], ...] = ()
+    """Of a lost attempt, the intervals of work from which a later one really resumed; they stay charged."""
+    proven: bool = False
+    """A late proof of success of an attempt that was given up: its charge is restored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What an attempt has been charged so far."""
+
+    job: int
+    epoch: int
+    centre: str
+    pool: str
+    contract: str
+    started_ms: int
+    until_ms: int
+    """Its start plus its time limit."""
+    intervals: tuple[tuple[int, int], ...] = ()
+    parts: Mapping[str, int] | None = None
+    """Micro-yuan by `unit/band`, and `transfer_gb` and `minimum`."""
+    postings: int = 0
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A meter before and after, and what that costs."""
+
+    priced: PricedJob
+    own: JobHold
+    before: Meter
+    after: Meter
+    kind: str
+    bands: Bands
+
+    @property
+    def parts(self) -> dict[str, int]:
+        return difference(self.before.parts or {}, self.after.parts or {})
+
+
+def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
+    """Meter these attempts, at most one of a job, as of `now_ms` (when their centre's report arrived), and charge them.
+
+    Attempts whose jobs are not priced are left out. What cannot be priced, paid or believed goes to the queue of
+    exceptions.
+    """
+    if not seen:
+        return
+    found = priced_jobs(tx.connection, {one.job for one in seen})
+    if not found:
+        return
+    metered = [(found[one.job], one) for one in seen if one.job in found]
+    meters = meters_of(tx.connection, found)
+    meters |= _begin(tx, [(priced, one) for priced, one in metered if (one.job, one.epoch) not in meters])
+    steps: list[_Step] = []
+    trouble: list[NewException] = []
+    touched = _touched(tx, found)
+    for priced, one in metered:
+        card = card_of(tx.connection, priced.of, f"{one.centre}/{one.pool}")
+        if isinstance(card, Unpriced):
+            trouble.append(_unpriced(priced, one, card))
+            continue
+        before = meters[one.job, one.epoch]
+        after, exceeded = _after(before, one, card, now_ms)
+        if exceeded:
+            trouble.append(_exceeded(priced, one, exceeded, now_ms))
+        if after != before:
+            steps.append(
+                _Step(priced, touched[one.job], before, after, _kind(before, after, one), card.bands)
+            )
+    trouble += _charge(tx, steps, now_ms)
+    exceptions.put(tx, trouble, now_ms)
+
+
+def close_intervals(tx: Transaction, centre: str, running: int, now_ms: int) -> None:
+    """Charge what runs at a centre up to now, so that its cost can be seen. `running`: the observed level of such."""
+    rows = tx.connection.execute(_OPEN_AT, {"at_centre": centre, "running": running}).all()
+    observe(tx, [Seen(row.job, row.epoch, row.centre, row.pool, row.started_ms) for row in rows], now_ms)
+
+
+def give_back(tx: Transaction, jobs: Iterable[int], now_ms: int) -> None:
+    """Jobs have ended or are queued again: what was charged for attempts that never told their end is given back."""
+    rows = tx.connection.execute(_OPEN_OF_JOBS, {"jobs": number_list(jobs)}).all()
+    seen = [
+        Seen(row.job, row.epoch, row.centre, row.pool, row.started_ms, lasted_ms=0, lost=True) for row in rows
+    ]
+    observe(tx, seen, now_ms)
+
+
+def meters_of(connection: Connection, jobs: Iterable[int]) -> dict[tuple[int, int], Meter]:
+    """The meters of these jobs' attempts, by job and epoch."""
+    rows = connection.execute(_OF_JOBS, {"jobs": number_list(jobs)})
+    return {(row.job, row.epoch): _meter_of(row) for row in rows}
+
+
+def retry_charge(tx: Transaction, job: int, epoch: int, now_ms: int) -> int:
+    """Post what a meter's intervals cost and could not be posted for want of money; the micro-yuan that are charged.
+
+    The queue's entry stays open until somebody resolves it. Raises OverLimitError while there is still too little.
+    """
+    found = priced_jobs(tx.connection, [job])
+    before = meters_of(tx.connection, found).get((job, epoch))
+    if before is None:
+        return 0
+    card = card_of(tx.connection, found[job].of, f"{before.centre}/{before.pool}")
+    if isinstance(card, Unpriced):
+        return 0
+    after = replace(before, parts=card.parts(before.intervals))
+    if after.parts == before.parts:
+        return 0
+    step = _Step(found[job], _touched(tx, found)[job], before, after, "usage", card.bands)
+    own, entry = _entry(step, now_ms)
+    _write(tx, [(step, own, post(tx, [entry])[0].number)], now_ms)
+    return sum(step.parts.values())
+
+
+def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
+    """The meter after what was seen, and how many milliseconds the centre's clock goes too far (less than 0: back)."""
+    exceeded = 0
+    if seen.lasted_ms is None:
+        intervals = union([*before.intervals, (before.started_ms, min(now_ms, before.until_ms))])
+    else:
+        ends = before.started_ms + seen.lasted_ms
+        if ends > now_ms + CLOCK_TOLERANCE_MS or seen.lasted_ms < 0:
+            exceeded = ends - now_ms if seen.lasted_ms >= 0 else seen.lasted_ms
+        intervals = union([(before.started_ms, min(ends, now_ms, before.until_ms))])
+        if seen.lost or (seen.preempted and not card.preempted_charged):
+            intervals = union(seen.kept)
+    after = replace(
+        before,
+        intervals=tuple(intervals),
+        parts=card.parts(intervals),
+        open=seen.lasted_ms is None and not seen.proven,
+    )
+    return after, exceeded
+
+
+def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewException]:
+    """Post what the steps cost, all together where the limits allow it; those that they do not allow are exceptions."""
+    posting = [(step, *_entry(step, now_ms)) for step in steps if step.parts and sum(step.parts.values())]
+    quiet = [step for step in steps if not (step.parts and sum(step.parts.values()))]
+    trouble = []
+    if shortage_for(tx.connection, [entry for _, _, entry in posting]) is not None:
+        fitting = []
+        for step, own, entry in posting:
+            short = shortage_for(tx.connection, [entry])
+            if short is None:
+                numbers = post(tx, [entry])
+                _write(tx, [(step, own, numbers[0].number)], now_ms)
+            else:
+                trouble.append(_no_money(step, short.key, short.short))
+                # The time counts, so that the charge can be posted once there is money; it costs nothing so far.
+                fitting.append(replace(step, after=replace(step.after, parts=step.before.parts)))
+        quiet += fitting
+    elif posting:
+        numbers = post(tx, [entry for _, _, entry in posting])
+        _write(
+            tx,
+            [(step, own, one.number) for (step, own, _), one in zip(posting, numbers, strict=True)],
+            now_ms,
+        )
+    _write_meters(tx, quiet)
+    return trouble
+
+
+def _entry(step: _Step, now_ms: int) -> tuple[JobHold, Entry]:
+    """The job's hold after the step, and the entry that makes it so."""
+    payable = account("payable", step.after.centre)
+    legs, transfers = charged(step.own.legs, sum(step.parts.values()), payable)
+    entry = job_entry(
+        step.priced.of,
+        step.own,
+        step.kind,
+        now_ms,
+        transfers,
+        epoch=step.after.epoch,
+        contract=step.after.contract,
+    )
+    return step.own.posted(legs, 1), entry
+
+
+def _write(tx: Transaction, done: Sequence[tuple[_Step, JobHold, int]], now_ms: int) -> None:
+    """Store the meters, the holds and the charges of what was posted."""
+    write_job_holds(tx, [own for _, own, _ in done])
+    rows = []
+    for step, _, number in done:
+        before, after, parts = step.before, step.after, step.parts
+        times = difference(
+            time_in_bands(step.bands, before.intervals), time_in_bands(step.bands, after.intervals)
+        )
+        begins, ends = _span(before, after)
+        rows.append(
+            {
+                "entry": number,
+                "line": 0,
+                "job": after.job,
+                "epoch": after.epoch,
+                "organisation": step.priced.of.organisation,
+                "centre": after.centre,
+                "pool": after.pool,
+                "contract": after.contract,
+                "kind": step.kind,
+                "at_ms": now_ms,
+                "from_ms": begins,
+                "to_ms": ends,
+                "times": json.dumps(times, separators=(",", ":")),
+                "parts": json.dumps(parts, separators=(",", ":")),
+                "amount_micro_yuan": sum(parts.values()),
+            }
+        )
+    tx.connection.execute(insert(schema.charge), rows)
+    _write_meters(
+        tx,
+        [replace(step, after=replace(step.after, postings=step.before.postings + 1)) for step, _, _ in done],
+    )
+
+
+def _write_meters(tx: Transaction, steps: Sequence[_Step]) -> None:
+    if steps:
+        tx.connection.execute(
+            _WRITE,
+            [
+                {
+                    "of_job": step.after.job,
+                    "of_epoch": step.after.epoch,
+                    "now_intervals": json.dumps(step.after.intervals, separators=(",", ":")),
+                    "now_parts": json.dumps(step.after.parts or {}, separators=(",", ":")),
+                    "so_many": step.after.postings,
+                    "is_open": step.after.open,
+                }
+                for step in steps
+            ],
+        )
+
+
+def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tuple[int, int], Meter]:
+    """New meters for attempts that are seen for the first time, by job and epoch."""
+    agreed: dict[tuple[str, str], list[Contract]] = {}
+    made = {}
+    for priced, seen in fresh:
+        pair = (priced.of.organisation, seen.centre)
+        if pair not in agreed:
+            agreed[pair] = contracts_between(tx.connection, *pair)
+        contract = contract_among(agreed[pair], *pair, seen.started_ms)
+        made[seen.job, seen.epoch] = Meter(
+            seen.job,
+            seen.epoch,
+            seen.centre,
+            seen.pool,
+            contract,
+            seen.started_ms,
+            seen.started_ms + priced.limit_ms,
+        )
+    if made:
+        rows = [
+            {
+                "job": meter.job,
+                "epoch": meter.epoch,
+                "centre": meter.centre,
+                "pool": meter.pool,
+                "contract": meter.contract,
+                "started_ms": meter.started_ms,
+                "until_ms": meter.until_ms,
+                "intervals": "[]",
+                "parts": "{}",
+                "open": True,
+            }
+            for meter in made.values()
+        ]
+        tx.connection.execute(insert(schema.meter), rows)
+    return made
+
+
+def _touched(tx: Transaction, found: Mapping[int, PricedJob]) -> dict[int, JobHold]:
+    """The holds of the jobs, each its own."""
+    own = {job: one.own for job, one in found.items() if one.own is not None}
+    by_submission: dict[int, list[PricedJob]] = {}
+    for one in found.values():
+        if one.own is None:
+            by_submission.setdefault(one.of.submission, []).append(one)
+    for fresh in by_submission.values():
+        own |= touch(tx, fresh[0].of, [one.job for one in fresh])
+    return own
+
+
+def _span(before: Meter, after: Meter) -> tuple[int, int]:
+    """From when to when the intervals differ, at most."""
+    if not before.intervals or not after.intervals:
+        there = before.intervals or after.intervals or ((after.started_ms, after.started_ms),)
+        return there[0][0], there[-1][1]
+    begins, ends = sorted((before.intervals[-1][1], after.intervals[-1][1]))
+    if before.intervals[0] != after.intervals[0] and len(before.intervals) + len(after.intervals) > 2:
+        begins = min(before.intervals[0][0], after.intervals[0][0])
+    return begins, ends
+
+
+def _kind(before: Meter, after: Meter, seen: Seen) -> str:
+    if seen.proven:
+        return "restored"
+    if seen.lost or (seen.preempted and not after.parts):
+        return "reversal"
+    shorter = sum((after.parts or {}).values()) < sum((before.parts or {}).values())
+    return "correction" if shorter else "usage"
+
+
+def _exceeded(priced: PricedJob, seen: Seen, exceeded_ms: int, now_ms: int) -> NewException:
+    if exceeded_ms < 0:
+        said = f"the centre's clock went back by {format_duration(-exceeded_ms)} while it ran; nothing is charged"
+    else:
+        said = f"the centre says that it ran {format_duration(exceeded_ms)} beyond the present; that is not charged"
+    return NewException(
+        f"clock/{seen.job}/{seen.epoch}",
+        ExceptionKind.CLOCK,
+        priced.of.organisation,
+        seen.centre,
+        said,
+        seen.job,
+        seen.epoch,
+        {"started_ms": seen.started_ms, "lasted_ms": seen.lasted_ms, "received_ms": now_ms},
+    )
+
+
+def _unpriced(priced: PricedJob, seen: Seen, why: Unpriced) -> NewException:
+    return NewException(
+        f"unpriced/{seen.job}/{seen.epoch}",
+        ExceptionKind.UNPRICED,
+        priced.of.organisation,
+        seen.centre,
+        f"it runs and is not charged: {why}",
+        seen.job,
+        seen.epoch,
+        {"pool": seen.pool, "price_version": priced.of.price_version},
+    )
+
+
+def _no_money(step: _Step, key: str, short: int) -> NewException:
+    amount = sum(step.parts.values())
+    return NewException(
+        f"money/{step.after.job}/{step.after.epoch}",
+        ExceptionKind.MONEY,
+        step.priced.of.organisation,
+        step.after.centre,
+        f"{format_yuan(amount)} could not be charged: {key} has {format_yuan(short)} too little",
+        step.after.job,
+        step.after.epoch,
+        {"amount_micro_yuan": amount, "kind": step.kind},
+    )
+
+
+def _meter_of(row: AnyRow) -> Meter:
+    return Meter(
+        row.job,
+        row.epoch,
+        row.centre,
+        row.pool,
+        row.contract,
+        row.started_ms,
+        row.until_ms,
+        tuple((begins, ends) for begins, ends in json.loads(row.intervals)),
+        json.loads(row.parts),
+        row.postings,
+        bool(row.open),
+    )
+
+
+__all__ = ["Meter", "Seen", "close_intervals", "give_back", "meters_of", "observe", "retry_charge"]

@@ -1,0 +1,95 @@
+"""Prices as the scheduling core takes them: rates in the pools' rows, and what makes a pool refuse unpriced work.
+
+The core weighs list prices of devices and cores as they change over the week; memory, storage, transfer, the tenant's
+class and vouchers are not in its score. What a job really costs is decided by its rate card alone.
+
+That a pool has a price for a unit is told as a capability, by version of the price book: a job asks for the units that
+it uses, in the version that it is priced by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, func, select
+
+from weir.billing.price_bands import MONDAY_MS, WEEK_MS, Bands, bands_of
+from weir.billing.price_book import PoolPrices
+from weir.billing.price_versions import BookVersion, all_versions, priced_pools
+from weir.billing.rate_card import PricedPool, needed_units, price_of
+from weir.scheduling.inputs import Curve, JobClass, PoolRow
+from weir.store import schema
+
+PREFIX = "price/"
+"""What the capabilities that tell of prices begin with: `price/VERSION/UNIT`."""
+
+
+def with_prices(connection: Connection, rows: Sequence[PoolRow]) -> list[PoolRow]:
+    """The rows with what the price books say; as they are where none was ever applied."""
+    versions = all_versions(connection)
+    if not versions:
+        return list(rows)
+    known = priced_pools(connection)
+    now_ms = connection.execute(select(func.max(schema.change.c.at_ms))).scalar() or 0
+    current = next(
+        (
+            one
+            for one in sorted(versions, key=lambda one: (-one.starts_ms, -one.version))
+            if one.starts_ms <= now_ms
+        ),
+        None,
+    )
+    return [_priced(row, known[row.key], versions, current) for row in rows]
+
+
+def with_price_needs(job_class: JobClass, version: int | None) -> JobClass:
+    """The class of jobs that are priced by a version, at pools alone where all that they use has a price."""
+    if version is None:
+        return job_class
+    asked = [f"{PREFIX}{version}/cores_and_memory"]
+    if job_class.devices_milli:
+        asked.append(f"{PREFIX}{version}/devices")
+    if job_class.data:
+        asked.append(f"{PREFIX}{version}/data")
+    return replace(job_class, capabilities=(*job_class.capabilities, *asked))
+
+
+def _priced(
+    row: PoolRow, pool: PricedPool, versions: Sequence[BookVersion], current: BookVersion | None
+) -> PoolRow:
+    told = {f"{PREFIX}{one.version}/{group}" for one in versions for group in _groups(one, pool)}
+    row = replace(row, capabilities=row.capabilities | told)
+    if current is None:
+        return row
+    prices, bands = current.book.at(pool.key) or PoolPrices(pool.key), bands_of(current.book)
+    device = {band: price_of(prices, band, "device_hour", pool) or 0 for band in bands.distinct}
+    core = {band: price_of(prices, band, "core_hour", pool) or 0 for band in bands.distinct}
+    return replace(
+        row,
+        device_hour_micro_yuan=max(device.values()),
+        core_hour_micro_yuan=max(core.values()),
+        device_hour_over_time=_curve(bands, device),
+        core_hour_over_time=_curve(bands, core),
+    )
+
+
+def _groups(version: BookVersion, pool: PricedPool) -> list[str]:
+    """What of a job's needs is wholly priced at a pool."""
+    prices, bands = version.book.at(pool.key) or PoolPrices(pool.key), bands_of(version.book)
+    found = []
+    for group, units in needed_units(pool).items():
+        if all(price_of(prices, band, unit, pool) is not None for unit in units for band in bands.distinct):
+            found.append(group)
+    return found
+
+
+def _curve(bands: Bands, prices: dict[str, int]) -> Curve | None:
+    if len(set(prices.values())) == 1:
+        return None
+    steps = sorted(
+        ((start + MONDAY_MS) % WEEK_MS, prices[name])
+        for start, name in zip(bands.starts, bands.names, strict=True)
+    )
+    return Curve(tuple(steps), WEEK_MS)
+
+
+__all__ = ["PREFIX", "with_price_needs", "with_prices"]

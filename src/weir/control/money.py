@@ -1,0 +1,187 @@
+"""Where control and billing meet: what becomes of jobs and attempts, told as holds and usage.
+
+Each function works within the transaction that makes the change, and does nothing for work that is not priced.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from weir.billing import holds, meters
+from weir.billing.hold_offers import no_offers
+from weir.billing.hold_rows import job_holds, submission_holds
+from weir.billing.holds import HoldRequest
+from weir.billing.meters import Seen
+from weir.billing.price_versions import in_force
+from weir.billing.rate_card import Needs
+from weir.control.pools import Pools
+from weir.control.references import Entry
+from weir.control.shapes import class_of
+from weir.model.agent import End
+from weir.model.job import JobSpecification
+from weir.model.state import REPEATABLE, Cause, JobState, Observed
+from weir.scheduling.eligibility import fits_ever
+from weir.scheduling.inputs import JobClass
+from weir.scheduling.plan import Start, Verdict
+from weir.store import Transaction
+
+METER_EVERY_MS = 300_000
+"""What runs is charged up to now at the first report of a centre after every full five minutes."""
+
+OFFERS = no_offers
+"""The vouchers that holds are sized with."""
+
+
+class Moved(Protocol):
+    """Jobs of one submission that moved alike (`control.moves.Move`)."""
+
+    @property
+    def submission(self) -> int: ...
+    @property
+    def jobs(self) -> Sequence[int]: ...
+    @property
+    def state(self) -> JobState: ...
+
+
+def hold(
+    tx: Transaction, entries: Sequence[tuple[Entry, bool]], pools: Pools, now_ms: int
+) -> dict[int, tuple[str, ...]]:
+    """Set money aside for new submissions (each with whether its jobs may still run); notices by their number.
+
+    Raises ProblemError of kind `money`.
+    """
+    asked = any(
+        entry.specification.budget or entry.specification.max_price is not None for entry, _ in entries
+    )
+    if in_force(tx.connection, now_ms) is None and not asked:
+        return {}
+    requests = [
+        HoldRequest(
+            submission=entry.number,
+            id=entry.id,
+            organisation=entry.organisation,
+            project=entry.project,
+            jobs=entry.specification.size if may_run else 0,
+            needs=needs_of(entry.specification),
+            limit_ms=entry.time_limit_ms,
+            pools=possible_pools(pools, class_of(entry.specification)),
+            budget=entry.specification.budget,
+            max_price=entry.specification.max_price,
+            purpose=entry.specification.purpose,
+            field=entry.field,
+        )
+        for entry, may_run in entries
+    ]
+    return holds.place(tx, requests, now_ms, OFFERS)
+
+
+def start(tx: Transaction, starts: Iterable[Start], now_ms: int) -> set[int]:
+    """Size the holds of what is placed now, each at its pool; the jobs that there is no money for at theirs."""
+    return set(holds.start(tx, {one.job: one.pool for one in starts}, now_ms, OFFERS))
+
+
+def settled(tx: Transaction, moves: Sequence[Moved], now_ms: int) -> None:
+    """Jobs have moved: what ended gives back what is left of its hold, what is queued again holds anew."""
+    over = [move for move in moves if move.state.ended or move.state in (JobState.QUEUED, JobState.HELD)]
+    if not over:
+        return
+    priced = submission_holds(tx.connection, {move.submission for move in over})
+    over = [move for move in over if move.submission in priced]
+    if not over:
+        return
+    meters.give_back(tx, [job for move in over for job in _placed(tx.connection, move)], now_ms)
+    ended: dict[int, list[int]] = {}
+    queued: dict[int, list[int]] = {}
+    for move in over:
+        (ended if move.state.ended else queued).setdefault(move.submission, []).extend(move.jobs)
+    if queued:
+        holds.requeue(tx, queued, now_ms, OFFERS)
+    if ended:
+        holds.release(tx, {submission: sorted(jobs) for submission, jobs in ended.items()}, now_ms)
+
+
+def seen(
+    *,
+    job: int,
+    epoch: int,
+    centre: str,
+    pool: str,
+    started_ms: int | None,
+    end: End | None,
+    live: bool,
+    last: bool,
+) -> Seen | None:
+    """What an observation means for metering; None where there is nothing to meter.
+
+    `started_ms` is the attempt's start in our time. `live`: it holds its job's epoch and was not given up. `last`: it
+    holds its job's epoch.
+    """
+    if started_ms is None or not (live or (last and end is not None and end.cause is None)):
+        return None
+    if end is None:
+        return Seen(job, epoch, centre, pool, started_ms)
+    began_ms = end.started_ms
+    lasted_ms = 0 if began_ms is None else end.ended_ms - began_ms
+    preempted = end.cause is Cause.PREEMPTED
+    lost = end.cause in REPEATABLE and not preempted
+    return Seen(
+        job, epoch, centre, pool, started_ms, lasted_ms, lost=lost, preempted=preempted, proven=not live
+    )
+
+
+def observed(tx: Transaction, news: Sequence[Seen], now_ms: int) -> None:
+    """Charge what was seen of attempts."""
+    meters.observe(tx, news, now_ms)
+
+
+def tick(tx: Transaction, centre: str, before_ms: int | None, now_ms: int) -> None:
+    """A report of a centre has come, the one before at `before_ms`: now and then what runs there is charged."""
+    if before_ms is not None and before_ms // METER_EVERY_MS != now_ms // METER_EVERY_MS:
+        meters.close_intervals(tx, centre, int(Observed.RUNNING), now_ms)
+
+
+def relimited(tx: Transaction, submission: int, runs: Sequence[Sequence[int]], now_ms: int) -> None:
+    """The time limit of unplaced jobs, as runs [first, count], was changed. Raises ProblemError of kind `money`."""
+    if submission_holds(tx.connection, [submission]):
+        jobs = [first + place for first, count in runs for place in range(count)]
+        holds.relimit(tx, submission, jobs, now_ms, OFFERS)
+
+
+def needs_of(specification: JobSpecification) -> Needs:
+    """What a job uses while it runs, over all of its tasks."""
+    tasks, devices = specification.tasks.most, specification.devices
+    milli = 0 if devices is None else devices.share or devices.count * 1_000
+    return Needs(
+        devices_milli=tasks * milli,
+        cores_milli=tasks * specification.cores,
+        memory_bytes=tasks * specification.memory,
+        data=tuple((need.at, need.size) for need in specification.data),
+    )
+
+
+@functools.lru_cache(maxsize=4_096)
+def possible_pools(pools: Pools, job_class: JobClass) -> tuple[str, ...]:
+    """The pools at which jobs of a class could ever run."""
+    reasons = fits_ever(pools.rows, pools.links, job_class)
+    return tuple(reason.pool for reason in reasons if reason.verdict is Verdict.FITS)
+
+
+def _placed(connection: Connection, move: Moved) -> Sequence[int]:
+    """Those of a move's jobs that were placed once."""
+    return [job for job, one in job_holds(connection, move.jobs).items() if one.submission == move.submission]
+
+
+__all__ = [
+    "METER_EVERY_MS",
+    "hold",
+    "needs_of",
+    "observed",
+    "possible_pools",
+    "relimited",
+    "seen",
+    "settled",
+    "start",
+    "tick",
+]
