@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +23,9 @@ _WATCH_S = 60
 """A watch is asked to end after so long; one that is silent for longer is dead."""
 _PAGE = 500
 _PATCH = "application/merge-patch+json"
+_BUSY = (429, 503)
+"""The server asks to be asked again, which is done for `_BUSY_S`: it has done nothing."""
+_BUSY_S = 10.0
 _MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
 """Answers that say nothing about the request, only that the server could not do it now."""
 _BROKEN = (OSError, http.client.HTTPException)
@@ -176,6 +180,7 @@ class Api:
         target = f"{self._access.path}{path}" + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = self._headers(_PATCH if method == "PATCH" else "application/json")
+        until = time.monotonic() + _BUSY_S
         while True:
             connection = getattr(self._local, "connection", None)
             reused = connection is not None
@@ -196,6 +201,9 @@ class Api:
             if response.status < 300:
                 return answer
             problem = _problem(response.status, answer)
+            if response.status in _BUSY and time.monotonic() < until:
+                time.sleep(_pause_s(response.getheader("Retry-After")))
+                continue
             if response.status in _MAY_PASS:
                 raise EngineUnreachableError(f"the API server answers {response.status}: {problem}")
             if response.status == 401:
@@ -272,6 +280,10 @@ class _Secure(http.client.HTTPSConnection):
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _pause_s(retry_after: str | None) -> float:
+    return min(5.0, float(retry_after)) if retry_after and retry_after.isdigit() else 0.5
 
 
 def _said(error: Exception) -> str:

@@ -24,6 +24,8 @@ STOP_FILE = "stop"
 
 _LOOK_S = 1.0
 _AGAIN_S = 0.5
+_NO_POD_S = 10.0
+"""A Job controller makes pods within a second or two; what takes longer is held by a quota or a webhook."""
 
 
 class Chores:
@@ -67,7 +69,10 @@ class Chores:
                 self._delete_pods(tracked)
                 return
             path = f"{self._mirror.jobs_path}/{job.name}"
-            self._api.patch(path, stop_patch(cause.value, message, job.stop.at_ms))
+            self._api.patch(path, stop_patch(cause.value, message, job.stop.at_ms, suspend=not job.queue))
+            if job.queue:
+                self._mirror.stop_told(attempt, job)
+                self._api.delete(path, "Foreground")
         except ApiError as error:
             if error.status != 404:
                 raise EngineUnreachableError(f"the Job cannot be stopped: {error}") from error
@@ -122,9 +127,11 @@ class Chores:
             if tracked.held_by[0] != kind:
                 tracked.held_by = (kind, now_s)
             held_s = now_s - tracked.held_by[1]
+            if kind == "nopod" and held_s >= _NO_POD_S:
+                self._mirror.explain(tracked.attempt, message)
             if kind == "image" and held_s >= self._settings.image_deadline_s:
                 self.stop(tracked.attempt, Cause.START, f"given up after {held_s:.0f} s: {message}")
-            elif kind == "unschedulable" and 0 < self._settings.unschedulable_deadline_s <= held_s:
+            elif kind in ("unschedulable", "nopod") and 0 < self._settings.unschedulable_deadline_s <= held_s:
                 self.stop(tracked.attempt, Cause.REJECTED, f"given up after {held_s:.0f} s: {message}")
 
     def _delete_pods(self, tracked: Tracked) -> None:

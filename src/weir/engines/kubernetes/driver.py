@@ -46,6 +46,7 @@ __all__ = ["KubernetesDriver"]
 _AT_ONCE = 8
 """Requests under way to the API server."""
 _NAMED = 409
+_NOT_OVER = "status.phase!=Succeeded,status.phase!=Failed"
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -115,7 +116,8 @@ class KubernetesDriver:
         nodes = self._read("/api/v1/nodes", "nodes of the cluster")
         pods = []
         if self._settings.foreign:
-            pods = self._read("/api/v1/pods", "pods of the whole cluster (or set the option foreign to no)")
+            what = "pods of the whole cluster (or set the option foreign to no)"
+            pods = self._read("/api/v1/pods", what, fieldSelector=_NOT_OVER)
         capabilities = tuple(sorted(self.capabilities))
         return tuple(
             pool_observation(entry, pool, nodes, pods, self._settings.owner, now_ms, capabilities)
@@ -207,9 +209,10 @@ class KubernetesDriver:
             raise failures[0]
         return [future.result() for future in futures]
 
-    def _read(self, path: str, what: str) -> list[dict[str, object]]:
+    def _read(self, path: str, what: str, **query: str) -> list[dict[str, object]]:
         try:
-            return self._api.list(path)[0]
+            # Version 0 is what the server has in memory, which is new enough and costs its store nothing.
+            return self._api.list(path, resourceVersion="0", **query)[0]
         except ApiError as error:
             raise EngineUnreachableError(f"the agent may not list the {what}: {error}") from error
 

@@ -21,6 +21,7 @@ __all__ = [
     "CONTAINER",
     "DIGEST",
     "FOLDER",
+    "KUEUE_QUEUE",
     "OWNER",
     "STOP",
     "TASKS",
@@ -176,12 +177,13 @@ def service_manifest(attempt: str, owner: str, job_uid: str) -> dict[str, Any]:
     }
 
 
-def stop_patch(cause: str, message: str, at_ms: int) -> dict[str, Any]:
-    """What ends a Job and keeps it: suspended, with the reason; Kubernetes then deletes what runs of it."""
-    return {
-        "metadata": {"annotations": {STOP: json.dumps({"cause": cause, "message": message, "at_ms": at_ms})}},
-        "spec": {"suspend": True},
-    }
+def stop_patch(cause: str, message: str, at_ms: int, *, suspend: bool) -> dict[str, Any]:
+    """What ends a Job and keeps it: suspended, with the reason; Kubernetes then deletes what runs of it.
+
+    A Job of Kueue's is not to be suspended, since Kueue would let it go on: it gets the reason alone.
+    """
+    note = json.dumps({"cause": cause, "message": message, "at_ms": at_ms})
+    return {"metadata": {"annotations": {STOP: note}}, **({"spec": {"suspend": True}} if suspend else {})}
 
 
 def work_place(folder: Path, settings: Settings) -> str:

@@ -148,6 +148,15 @@ class Mirror:
                 tracked.job = job
                 self._judge(tracked)
 
+    def explain(self, attempt: str, message: str) -> None:
+        """Why an attempt waits, where its Job and pods do not say."""
+        with self.changed_state:
+            tracked = self._tracked.get(attempt)
+            waits = tracked is not None and tracked.state.observed is Observed.QUEUED
+            if tracked is not None and waits and tracked.state.message != message:
+                tracked.state = replace(tracked.state, message=message)
+                self._note(attempt)
+
     def pod_seen(self, plain: Plain, deleted: bool = False) -> None:
         """A pod as it is now, or as it was when it ceased to exist."""
         attempt = str((plain["metadata"].get("labels") or {}).get(ATTEMPT, ""))

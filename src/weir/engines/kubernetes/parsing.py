@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from weir.engines.kubernetes.manifest import ATTEMPT, FOLDER, STOP, TASKS
+from weir.engines.kubernetes.manifest import ATTEMPT, FOLDER, KUEUE_QUEUE, STOP, TASKS
 from weir.engines.kubernetes.quantity import read_milli, read_whole
 from weir.model.state import Cause
 
@@ -55,6 +55,8 @@ class JobFacts:
     reason: str
     message: str
     stop: Stop | None
+    queue: str = ""
+    """The queue of Kueue that admits it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def read_job(plain: Mapping[str, Any]) -> JobFacts:
         reason=str(shown.get("reason", "")),
         message=str(shown.get("message", "")),
         stop=_stop(notes.get(STOP)),
+        queue=str((meta.get("labels") or {}).get(KUEUE_QUEUE, "")),
     )
 
 

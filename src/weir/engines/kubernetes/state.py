@@ -1,7 +1,7 @@
 """What a Job and its pods mean for an attempt, as pure functions."""
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weir.engines.driver import EngineEnd, EngineState
@@ -100,7 +100,7 @@ def judge(
     return Verdict(_going(job, counted))
 
 
-def waiting_reason(job: JobFacts, pods: Iterable[PodFacts]) -> tuple[str, str]:
+def waiting_reason(job: JobFacts, pods: Sequence[PodFacts]) -> tuple[str, str]:
     """Why it does not run: a short word, and a sentence; both empty when nothing holds it."""
     for pod in pods:
         if pod.waiting in CANNOT_START and not pod.ended:
@@ -113,6 +113,11 @@ def waiting_reason(job: JobFacts, pods: Iterable[PodFacts]) -> tuple[str, str]:
             return "Unschedulable", f"waits for room: {pod.unschedulable}"
     if job.suspended or job.suspend:
         return "Suspended", "waits to be admitted by its queue"
+    if not pods:
+        return (
+            "NoPod",
+            f"no pod of it has been made yet; the events of Job {job.name} tell why, where one cannot be",
+        )
     return "", ""
 
 
@@ -120,8 +125,10 @@ def _going(job: JobFacts, pods: Sequence[PodFacts]) -> EngineState:
     started = [pod.started_ms for pod in pods if pod.started_ms is not None]
     if started:
         return EngineState(job.attempt, Observed.RUNNING, min(started))
-    _, message = waiting_reason(job, pods)
-    return EngineState(job.attempt, Observed.QUEUED, message=message or "is being started")
+    reason, message = waiting_reason(job, pods)
+    if not message or reason == "NoPod":
+        message = "is being started"  # a pod is made within a moment, or else that is said later
+    return EngineState(job.attempt, Observed.QUEUED, message=message)
 
 
 def _ended(job: JobFacts, pods: Sequence[PodFacts], now_ms: int) -> EngineState:

@@ -17,6 +17,7 @@ SCRIPT = r"""
 set -u
 words=$1 folder=$2 shared=$3 signal=$4 grace=$5 limit=$6 stack=$7
 shift 7
+mask=$(umask)
 umask 077
 task=${JOB_COMPLETION_INDEX:-0} started=- code=1 told=- hit= child= shown=
 now() {
@@ -94,7 +95,7 @@ trap 'halt stop' TERM
 trap 'halt limit' ALRM
 started=$(now)
 [ "$told" = - ] || { started=-; leave "$told" "ended before its start"; }
-(trap - TERM ALRM; exec $session $reset /bin/sh -c "$run" weir "$@") </dev/null 3>&2 2>"$status" &
+(trap - TERM ALRM; umask "$mask"; exec $session $reset /bin/sh -c "$run" weir "$@") </dev/null 3>&2 2>"$status" &
 child=$!
 exec 2>/dev/null
 [ "$told" = - ] || { was=$told told=-; halt "$was"; }
