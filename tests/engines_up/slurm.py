@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class SlurmCluster:
     folder: Path
     nodes: Sequence[Nodes] = (WIDE, NARROW)
     settings: Sequence[str] = ()
-    """Further lines of slurm.conf."""
+    """Further lines of slurm.conf; `{name}` stands for the cluster's."""
     name: str = field(default_factory=lambda: f"t{secrets.token_hex(3)}")
     port: int = 0
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class SlurmCluster:
         for name in self.node_names:
             self.start_node(name)
         self._start_rest()
-        self.until(lambda: len(self.run("sinfo", "-hN", "-t", "idle").splitlines()) == len(self.node_names))
+        self.until(lambda: set(self.run("sinfo", "-hNt", "idle", "-o", "%N").split()) == set(self.node_names))
         token = self.run("scontrol", "token", "username=root", "lifespan=86400").strip()
         self.token_file.touch(mode=0o600)
         self.token_file.write_text(token)
@@ -158,9 +158,8 @@ class SlurmCluster:
     def start_node(self, name: str) -> None:
         self._daemon(name, "slurmd", "-D", "-f", str(self.conf), "-N", name)
 
-    def until(self, holds: "object", patience_s: float = 30) -> None:
+    def until(self, holds: Callable[[], object], patience_s: float = 30) -> None:
         """Wait for a condition."""
-        assert callable(holds)
         deadline = time.monotonic() + patience_s
         while True:
             try:
@@ -257,7 +256,7 @@ class SlurmCluster:
             )
         self.conf.write_text(
             _CONF.format(name=self.name, port=self.port, folder=folder)
-            + "\n".join([*tracking, *self.settings, *lines])
+            + "\n".join([*tracking, *lines, *(line.format(name=self.name) for line in self.settings)])
             + "\n"
         )
 

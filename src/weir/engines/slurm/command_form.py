@@ -21,6 +21,7 @@ __all__ = [
     "ended_command",
     "exit_codes_command",
     "failure",
+    "failure_kind",
     "jobs_command",
     "parse_ended",
     "parse_exit_codes",
@@ -244,27 +245,30 @@ def parse_indexes(shown: str) -> tuple[int, tuple[int, ...]]:
 
 def failure(command: str, text: str) -> Exception:
     """What it means that a command has failed with this text."""
-    shown = " ".join(text.split())[-300:] or "no word of why"
+    shown = f"{command}: {' '.join(text.split())[-300:] or 'no word of why'}"
+    kind = failure_kind(text)
+    if kind is None:
+        kind = RejectedError if command == "sbatch" else EngineUnreachableError
+    return kind(shown)
+
+
+def failure_kind(text: str) -> type[Exception] | None:
+    """What Slurm's words for a failure stand for; None for words that are no failure to reach it."""
     for pattern, kind in _FAILURES:
         if re.search(pattern, text, re.IGNORECASE):
-            return kind(f"{command}: {shown}")
-    return RejectedError(f"{command}: {shown}") if command == "sbatch" else _unreachable(command, shown)
-
-
-def _unreachable(command: str, shown: str) -> Exception:
-    return EngineUnreachableError(f"{command}: {shown}")
+            return kind
+    return None
 
 
 _FAILURES: tuple[tuple[str, type[Exception]], ...] = (
     (r"unable to contact slurm controller|connection refused|connect failure", NotDeliveredError),
     (r"could not resolve hostname|no route to host|permission denied \(|host key verif", NotDeliveredError),
-    (r"munge encode failed|failed to connect to .*munge|unable to resolve", NotDeliveredError),
+    (r"munge encode failed|failed to connect to .*munge|unable to resolve|standby mode", NotDeliveredError),
     (r"socket timed out|zero bytes were transmitted|unexpected message", EngineUnreachableError),
-    (r"connection (closed|reset)", EngineUnreachableError),
-    (r"communication (shutdown|failure|connection)|protocol authentication|timed? ?out", EngineUnreachableError),
-    (r"Max(Submit|Jobs)|submit limit|temporarily unable|resource temporarily unavailable", NotNowError),
-    (r"slurmctld.*(shutting down|standby)|in standby mode", NotDeliveredError),
-)  # fmt: skip
+    (r"connection (closed|reset)|connection timed out", EngineUnreachableError),
+    (r"communication (shutdown|failure|connection)|protocol authentication", EngineUnreachableError),
+    (r"max(submit|jobs)|submit limit|temporarily un|resource temporarily unavailable", NotNowError),
+)
 
 
 def _format(mark: str) -> str:

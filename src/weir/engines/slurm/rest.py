@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ class RestCluster:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._commands = CommandCluster(settings) if settings.reads == "commands" else None
-        self._token = ""
         self._version = 0
 
     @property
@@ -49,12 +49,11 @@ class RestCluster:
         return self._version
 
     def facts(self) -> ClusterFacts:
-        self._read_token()
-        status, text = self._exchange("GET", "/openapi/v3", None, "")
+        status, text = self._send("GET", "/openapi/v3", None, "")
         offered = form.offered_versions(text) if status == 200 else []
         for version in offered or range(_NEWEST_TRIED, form.OLDEST - 1, -1):
             self._version = version
-            status, text = self._exchange("GET", f"/slurm/v0.0.{version}/ping{self._slash}", None, "")
+            status, text = self._exchange("GET", f"/ping{self._slash}")
             if status == 404:
                 continue
             answer = self._checked("ping", status, text)
@@ -66,11 +65,17 @@ class RestCluster:
 
     def submit(self, request: JobRequest) -> int:
         body = form.submission(request, self._version)
-        answer = self._ask("submit", "POST", "/job/submit", body, request.user)
-        number, warned = form.parse_submitted(answer)
+        status, text = self._exchange("POST", "/job/submit", body, request.user)
+        answer = _json(text)
+        submitted = form.parse_submitted(status, answer)
+        if submitted is None:
+            raise form.failure("submit", status, answer, text) or EngineUnreachableError(
+                f"slurmrestd answered without a job: {text[:200]!r}"
+            )
+        number, warned = submitted
         if warned:
             # It was taken otherwise than it was meant, perhaps without its accelerators.
-            self._ask("cancel", "DELETE", f"/job/{number}", None, request.user)
+            self._cancel(f"/job/{number}")
             raise RejectedError(f"slurmrestd warned, so the job was taken back: {warned}")
         return number
 
@@ -96,8 +101,7 @@ class RestCluster:
             return self._commands.ended(jobs)
         rows: list[JobRow] = []
         for job in jobs:
-            path = f"/slurmdb/v0.0.{self._version}/job/{job}"
-            status, text = self._exchange("GET", path, None, "")
+            status, text = self._send("GET", f"/slurmdb/v0.0.{self._version}/job/{job}", None, "")
             if status == 404:
                 return rows  # this slurmrestd knows no accounting
             answer = _json(text)
@@ -128,18 +132,13 @@ class RestCluster:
 
     def _cancel(self, path: str) -> None:
         """That a job has ended meanwhile is no failure; that nobody answered is one."""
-        status, text = self._exchange("DELETE", f"/slurm/v0.0.{self._version}{path}", None, "")
+        status, text = self._exchange("DELETE", path)
         problem = form.failure("cancel", status, _json(text), text)
         if isinstance(problem, NotDeliveredError):
             raise problem
 
-    def _ask(
-        self, what: str, method: str, path: str, body: Mapping[str, Any] | None = None, user: str = ""
-    ) -> Mapping[str, Any]:
-        if not self._version:
-            self.facts()
-        path = f"/slurm/v0.0.{self._version}{path}"
-        return self._checked(what, *self._exchange(method, path, body, user))
+    def _ask(self, what: str, method: str, path: str) -> Mapping[str, Any]:
+        return self._checked(what, *self._exchange(method, path))
 
     def _checked(self, what: str, status: int, text: str) -> Mapping[str, Any]:
         answer = _json(text)
@@ -148,22 +147,18 @@ class RestCluster:
             raise problem
         return answer
 
-    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, user: str) -> tuple[int, str]:
-        """Ask once, and with the token as it is in its file now where it was not accepted."""
-        if not self._token:
-            self._read_token()
-        status, text = self._send(method, path, body, user)
-        if status in (401, 403) or (status == 500 and "uthenticat" in text):
-            before = self._token
-            self._read_token()
-            if self._token != before:
-                return self._send(method, path, body, user)
-        return status, text
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, user: str = ""
+    ) -> tuple[int, str]:
+        if not self._version:
+            self.facts()
+        return self._send(method, f"/slurm/v0.0.{self._version}{path}", body, user)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, user: str) -> tuple[int, str]:
+        token = self._token()
         headers = {
-            "X-SLURM-USER-NAME": user or self._settings.token_user or form.token_user(self._token),
-            "X-SLURM-USER-TOKEN": self._token,
+            "X-SLURM-USER-NAME": user or self._settings.token_user or form.token_user(token),
+            "X-SLURM-USER-TOKEN": token,
             "Accept": "application/json",
             "Connection": "close",
         }
@@ -187,7 +182,8 @@ class RestCluster:
         finally:
             connection.close()
 
-    def _read_token(self) -> None:
+    def _token(self) -> str:
+        """The token as it stands in its file now, where the centre lays a new one before the old one expires."""
         path = Path(self._settings.token_file)
         try:
             mode = path.stat().st_mode & 0o077
@@ -198,7 +194,12 @@ class RestCluster:
             accepted = f"a file that only its owner may read; run: chmod 600 {path}"
             raise refused("engine.options.token_file", os.fspath(path), accepted)
         # `scontrol token` writes `SLURM_JWT=…`, and its answer is often kept as it is.
-        self._token = text.removeprefix("SLURM_JWT=")
+        token = text.removeprefix("SLURM_JWT=")
+        expires_s = form.token_expiry(token)
+        if expires_s is not None and expires_s <= time.time():
+            # Slurm itself answers an expired one with nothing that says so.
+            raise NotDeliveredError(f"the token in {path} has expired; lay a new one there")
+        return token
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weir.engines.driver import EngineUnreachableError
-from weir.engines.slurm.command_form import parse_indexes
+from weir.engines.slurm.command_form import failure_kind, parse_indexes
 from weir.engines.slurm.port import (
     JobRequest,
     JobRow,
     NodeRow,
     NotDeliveredError,
-    NotNowError,
     RejectedError,
     exit_status,
 )
@@ -33,6 +32,7 @@ __all__ = [
     "parse_nodes",
     "parse_submitted",
     "submission",
+    "token_expiry",
     "token_user",
 ]
 
@@ -57,14 +57,15 @@ def submission(request: JobRequest, version: int) -> dict[str, Any]:
         "standard_error": "/dev/null",
         "environment": [f"{name}={value}" for name, value in environment.items()] if new else environment,
         "partition": request.partition,
+        # As a text: 22.05 takes a list, or `minimum_nodes`, and they mean nothing to it.
+        "nodes": f"{request.nodes}-{request.nodes}",
         "time_limit": _number_of(request.time_limit_minutes, new=new),
         "tasks": request.tasks,
         "cpus_per_task": request.cpus_per_task,
     }
     if new:
-        job |= {"minimum_nodes": request.nodes, "maximum_nodes": request.nodes, "requeue": request.requeue}
+        job["requeue"] = request.requeue
     else:
-        job["nodes"] = [request.nodes, request.nodes]
         # Here `requeue: false` is read as wanting it; this name is in no description, and works.
         job["requeue" if request.requeue else "no_requeue"] = True
     if request.tasks_per_node:
@@ -77,23 +78,26 @@ def submission(request: JobRequest, version: int) -> dict[str, Any]:
         job["tres_per_node" if new else "gres"] = f"gres/{request.gres}" if new else request.gres
     if request.elements:
         job["array"] = f"0-{request.elements - 1}"
-    for name, value in (
-        ("account", request.account),
-        ("qos", request.qos),
-        ("constraints", request.constraint),
-        ("licenses", request.licenses),
-        ("reservation", request.reservation),
-    ):
-        if value:
-            job[name] = value
+    of_the_site = {
+        "account": request.account,
+        "qos": request.qos,
+        "constraints": request.constraint,
+        "licenses": request.licenses,
+        "reservation": request.reservation,
+    }
+    job |= {name: value for name, value in of_the_site.items() if value}
     return {"script": request.script, "job": job}
 
 
-def parse_submitted(answer: Mapping[str, Any]) -> tuple[int, str]:
-    """The job's number, and what Slurm warned of: then it is not the job that was ordered, and must be cancelled."""
+def parse_submitted(status: int, answer: Mapping[str, Any]) -> tuple[int, str] | None:
+    """The job's number and what Slurm warned of; None where there is no job.
+
+    A warning means that it is not the job that was ordered, and must be cancelled. An error beside a number does not:
+    22.05 says so that the job will wait, for instance because a node is down.
+    """
     number = answer.get("job_id") or (answer.get("result") or {}).get("job_id")
-    if not isinstance(number, int) or number <= 0:
-        raise EngineUnreachableError(f"slurmrestd answered without a job: {str(answer)[:200]}")
+    if status >= 400 or not isinstance(number, int) or number <= 0:
+        return None
     return number, _texts(answer.get("warnings"))
 
 
@@ -139,40 +143,42 @@ def failure(what: str, status: int, answer: Mapping[str, Any], text: str = "") -
     if status < 400 and not errors:
         return None
     shown = f"{what}: {_texts(errors) or ' '.join(text.split())[:200] or f'HTTP {status}'}"
+    if status == 401 or re.search(r"authenticat", shown, re.IGNORECASE):
+        return NotDeliveredError(f"{shown} (is the token right?)")
+    if (kind := failure_kind(shown)) is not None:
+        return kind(shown)
     numbers = {
         int(error.get("error_number") or error.get("error_code") or 0)
         for error in errors
         if isinstance(error, Mapping)
     }
-    if status == 401 or numbers & _AUTHENTICATION or re.search(r"authenticat", text, re.IGNORECASE):
-        return NotDeliveredError(f"{shown} (check the token)")
-    if numbers & _NOT_REACHED:
-        return NotDeliveredError(shown)
-    if numbers & _NOT_NOW or re.search(r"submit.{0,9}limit", shown, re.IGNORECASE):
-        return NotNowError(shown)
-    refused = numbers - _UNKNOWN - {0, -1}
-    if what == "submit" and refused:
+    # From 2000 on they are the controller's own decisions; below, and -1, something broke off on the way.
+    if what == "submit" and any(number >= _DECISIONS for number in numbers):
         return RejectedError(shown)
     return EngineUnreachableError(shown)
 
 
-_AUTHENTICATION = {1007, 5005, 2002, 9100, 9101, 9102}
-_NOT_REACHED = {1800, 1803, 2091, 2092}
-"""The controller could not be connected to, is shutting down, or is a standby."""
-_UNKNOWN = {1000, 1001, 1801, 1802, 5000, 5001, 5002, 5003, 5004, 11}
-"""It broke off on the way."""
-_NOT_NOW = {2051, 2033, 2074, 2050, 2087}
-"""Limits of accounting and of the number of jobs; the controller asks to come again."""
+_DECISIONS = 2_000
 
 
 def token_user(token: str) -> str:
     """Who a JWT is for; empty where it does not say."""
+    return str(_claims(token).get("sun") or _claims(token).get("username") or "")
+
+
+def token_expiry(token: str) -> int | None:
+    """When a JWT expires, in seconds since 1970; None where it does not say."""
+    expires = _claims(token).get("exp")
+    return expires if isinstance(expires, int) else None
+
+
+def _claims(token: str) -> Mapping[str, Any]:
     try:
         part = token.split(".")[1]
         plain = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return str(plain.get("sun") or plain.get("username") or "")
-    except (IndexError, ValueError, binascii.Error, AttributeError):
-        return ""
+    except (IndexError, ValueError, binascii.Error):
+        return {}
+    return plain if isinstance(plain, dict) else {}
 
 
 def _job(plain: Mapping[str, Any]) -> JobRow:
