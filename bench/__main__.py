@@ -13,6 +13,7 @@ from bench import (
     command_line,
     control_cycle,
     exact,
+    forecast,
     kill,
     latency,
     live_array,
@@ -51,6 +52,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "published": published.measure,
     "rounds": rounds.measure,
     "exact": exact.measure,
+    "forecast": forecast.measure,
 }
 ON_REQUEST = ("quality", "quality-province", "quality-curve", "published", "rounds", "exact")
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""
