@@ -42,6 +42,8 @@ class Permission(Enum):
     READ_AUDIT = "read the audit log"
     READ_FACTS = "read what is held about organisations"
     STATE_FACTS = "state facts about organisations"
+    READ_MONEY = "read budgets, charges and the ledger"
+    SET_MONEY = "apply prices and schemes, set budgets, close statements and settle"
     SERVE_CENTRE = "speak for a centre as its agent"
 
 
@@ -61,6 +63,7 @@ READING = frozenset(
         Permission.READ_TOKENS,
         Permission.READ_AUDIT,
         Permission.READ_FACTS,
+        Permission.READ_MONEY,
     }
 )
 
@@ -68,10 +71,22 @@ PERMITTED: dict[Role, frozenset[Permission]] = {
     Role.COORDINATOR: frozenset(Permission) - {Permission.SERVE_CENTRE},
     Role.TENANT_ADMIN: READING | {Permission.CHANGE_JOBS, Permission.MANAGE_TOKENS},
     Role.TENANT_MEMBER: frozenset(
-        {Permission.READ_JOBS, Permission.CHANGE_JOBS, Permission.READ_PROVINCE, Permission.READ_FACTS}
+        {
+            Permission.READ_JOBS,
+            Permission.CHANGE_JOBS,
+            Permission.READ_PROVINCE,
+            Permission.READ_FACTS,
+            Permission.READ_MONEY,
+        }
     ),
     Role.CENTRE_OPERATOR: frozenset(
-        {Permission.READ_PROVINCE, Permission.INVITE_AGENTS, Permission.DRAIN_CENTRE, Permission.READ_AUDIT}
+        {
+            Permission.READ_PROVINCE,
+            Permission.INVITE_AGENTS,
+            Permission.DRAIN_CENTRE,
+            Permission.READ_AUDIT,
+            Permission.READ_MONEY,
+        }
     ),
     Role.AUDITOR: READING,
     Role.AGENT: frozenset({Permission.SERVE_CENTRE}),

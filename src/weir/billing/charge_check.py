@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from weir.billing.hold_legs import total_charged, total_held
 from weir.billing.hold_offers import Worst, card_of, worst_of
@@ -13,8 +13,15 @@ from weir.billing.price_versions import version_of
 from weir.billing.rate_card import RateCard
 from weir.model.state import JobState
 from weir.store import schema
+from weir.store.listed import among, number_list
 
 _job = schema.job.c
+_charge = schema.charge.c
+_REFUNDS = (
+    select(_charge.job, func.sum(_charge.amount_micro_yuan))
+    .where(among(_charge.job, "jobs"), _charge.kind == "refund")
+    .group_by(_charge.job)
+)
 
 
 def check_money(connection: Connection) -> list[str]:
@@ -37,6 +44,7 @@ def check_money(connection: Connection) -> list[str]:
         meters: dict[int, list[Meter]] = {}
         for meter in meters_of(connection, own).values():
             meters.setdefault(meter.job, []).append(meter)
+        refunded = dict(connection.execute(_REFUNDS, {"jobs": number_list(own)}).tuples().all())
         untouched = sum(not JobState(row.state).ended and row.number not in own for row in jobs)
         if untouched != hold.untouched:
             faults.append(
@@ -47,7 +55,8 @@ def check_money(connection: Connection) -> list[str]:
         for row in jobs:
             one = PricedJob(row.number, row.time_limit_ms, hold, own.get(row.number))
             its = meters.get(row.number, [])
-            faults += _job_faults(connection, one, JobState(row.state), row.epoch, its)
+            given_back = int(refunded.get(row.number, 0))
+            faults += _job_faults(connection, one, JobState(row.state), row.epoch, its, given_back)
             for leg in one.own.legs if one.own else ():
                 held_by_account[leg.account] = held_by_account.get(leg.account, 0) + leg.held
     for account, balance in balances(connection, "hold:").items():
@@ -60,11 +69,16 @@ def check_money(connection: Connection) -> list[str]:
 
 
 def _job_faults(
-    connection: Connection, one: PricedJob, state: JobState, epoch: int, meters: list[Meter]
+    connection: Connection,
+    one: PricedJob,
+    state: JobState,
+    epoch: int,
+    meters: list[Meter],
+    given_back: int,
 ) -> list[str]:
     faults = []
     own = one.own
-    charged = sum(sum((meter.parts or {}).values()) for meter in meters)
+    charged = given_back + sum(sum((meter.parts or {}).values()) for meter in meters)
     if own is None:
         if meters:
             faults.append(f"job {one.job} was metered and has no hold of its own")

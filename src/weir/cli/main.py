@@ -16,7 +16,9 @@ from weir.cli import (
     explanation,
     job,
     listing,
+    money,
     org,
+    price,
     province,
     serving,
     token,
@@ -102,4 +104,20 @@ def _register(*modules: Any) -> None:
         module.register(app)
 
 
-_register(demo, job, listing, explanation, watch, serving, province, centre, org, token, agent, engine, twin)
+_register(
+    demo,
+    job,
+    listing,
+    explanation,
+    watch,
+    serving,
+    province,
+    centre,
+    org,
+    price,
+    money,
+    token,
+    agent,
+    engine,
+    twin,
+)

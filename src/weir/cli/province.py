@@ -18,10 +18,16 @@ def apply(
 ) -> None:
     """Declare or change centres, pools, device models and links: shows the difference, asks, applies.
 
-    A pool or centre that is left out and still runs something is drained, and goes when it is empty.
+    A pool or centre that is left out and still runs something is drained, and goes when it is empty. A file with
+    `price_book:` becomes the next version of the price book instead.
     """
-    api = client()
     text = file.read_text(encoding="utf-8")
+    if any(line.startswith("price_book:") for line in text.splitlines()):
+        from weir.cli.price import apply_price_book
+
+        apply_price_book(text, file.name, yes)
+        return
+    api = client()
     difference = api.province_diff(text, source=file.name)
     for line in difference.lines:
         print(line)

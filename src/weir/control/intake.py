@@ -112,7 +112,7 @@ def _checked(
                     "give urgent, normal or low; reserved is the coordinator's",
                 )
             if given.project not in projects:
-                projects[given.project] = _project_for(connection, actor, given.project)
+                projects[given.project] = project_for(connection, actor, given.project)
             project = projects[given.project]
             if given.time_limit is None and project.default_time_limit_ms is None:
                 raise refused("time_limit", "", "give one, such as 2h; the project has no default")
@@ -136,7 +136,8 @@ def _of_entry(error: ProblemError, position: int) -> ProblemError:
     return ProblemError(Problem(problem.kind, problem.status, before + problem.title, fields))
 
 
-def _project_for(connection: Connection, actor: Actor, asked: str) -> Project:
+def project_for(connection: Connection, actor: Actor, asked: str) -> Project:
+    """The project that pays, as named or the only one. Raises ProblemError: 404, or 422 where it has to be named."""
     name = asked or actor.project
     query = _projects(own=actor.role is not Role.COORDINATOR or not name, named=bool(name))
     rows = connection.execute(query, {"own": actor.organisation, "name": name}).all()
@@ -337,4 +338,4 @@ def _array_statement() -> Any:
 
 _ARRAY = _array_statement()
 
-__all__ = ["IntakeLimits", "submit"]
+__all__ = ["IntakeLimits", "Project", "project_for", "submit"]

@@ -9,13 +9,15 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from weir.access import server_itself
 from weir.billing import holds, meters
-from weir.billing.hold_offers import no_offers
+from weir.billing.hold_offers import Offers
 from weir.billing.hold_rows import job_holds, submission_holds
 from weir.billing.holds import HoldRequest
 from weir.billing.meters import Seen
 from weir.billing.price_versions import in_force
 from weir.billing.rate_card import Needs
+from weir.billing.voucher_offers import granting_offers
 from weir.control.pools import Pools
 from weir.control.references import Entry
 from weir.control.shapes import class_of
@@ -29,9 +31,6 @@ from weir.store import Transaction
 
 METER_EVERY_MS = 300_000
 """What runs is charged up to now at the first report of a centre after every full five minutes."""
-
-OFFERS = no_offers
-"""The vouchers that holds are sized with."""
 
 
 class Moved(Protocol):
@@ -74,12 +73,12 @@ def hold(
         )
         for entry, may_run in entries
     ]
-    return holds.place(tx, requests, now_ms, OFFERS)
+    return holds.place(tx, requests, now_ms, offers(tx))
 
 
 def start(tx: Transaction, starts: Iterable[Start], now_ms: int) -> set[int]:
     """Size the holds of what is placed now, each at its pool; the jobs that there is no money for at theirs."""
-    return set(holds.start(tx, {one.job: one.pool for one in starts}, now_ms, OFFERS))
+    return set(holds.start(tx, {one.job: one.pool for one in starts}, now_ms, offers(tx)))
 
 
 def settled(tx: Transaction, moves: Sequence[Moved], now_ms: int) -> None:
@@ -97,7 +96,7 @@ def settled(tx: Transaction, moves: Sequence[Moved], now_ms: int) -> None:
     for move in over:
         (ended if move.state.ended else queued).setdefault(move.submission, []).extend(move.jobs)
     if queued:
-        holds.requeue(tx, queued, now_ms, OFFERS)
+        holds.requeue(tx, queued, now_ms, offers(tx))
     if ended:
         holds.release(tx, {submission: sorted(jobs) for submission, jobs in ended.items()}, now_ms)
 
@@ -146,7 +145,12 @@ def relimited(tx: Transaction, submission: int, runs: Sequence[Sequence[int]], n
     """The time limit of unplaced jobs, as runs [first, count], was changed. Raises ProblemError of kind `money`."""
     if submission_holds(tx.connection, [submission]):
         jobs = [first + place for first, count in runs for place in range(count)]
-        holds.relimit(tx, submission, jobs, now_ms, OFFERS)
+        holds.relimit(tx, submission, jobs, now_ms, offers(tx))
+
+
+def offers(tx: Transaction) -> Offers:
+    """The vouchers that holds are sized with: granted by the server itself, since nobody has to apply for them."""
+    return granting_offers(tx, server_itself())
 
 
 def needs_of(specification: JobSpecification) -> Needs:
@@ -178,6 +182,7 @@ __all__ = [
     "hold",
     "needs_of",
     "observed",
+    "offers",
     "possible_pools",
     "relimited",
     "seen",

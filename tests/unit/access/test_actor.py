@@ -16,6 +16,7 @@ READS = {
     Permission.READ_TOKENS,
     Permission.READ_AUDIT,
     Permission.READ_FACTS,
+    Permission.READ_MONEY,
 }
 
 names = st.sampled_from(NAMES)

@@ -1,0 +1,49 @@
+"""What a job would cost and where, for somebody who has not submitted it yet."""
+
+from sqlalchemy import Connection
+
+from weir.access import Actor
+from weir.billing.quote import Asked, quote
+from weir.billing.voucher_offers import quoted_offers
+from weir.control import money
+from weir.control.intake import project_for
+from weir.control.pools import declared_pools, why_never
+from weir.control.shapes import class_of
+from weir.model.job import JobSpecification
+from weir.model.job_rules import check_specification
+from weir.model.money_view import QuoteView
+from weir.model.problem import refused
+
+
+def quote_job(
+    connection: Connection, actor: Actor, specification: JobSpecification, now_ms: int
+) -> QuoteView:
+    """The quote for one job or array, checked as it would be at its submission. Writes nothing.
+
+    Raises ProblemError as `intake.submit` does, but for a lack of money.
+    """
+    check_specification(specification)
+    project = project_for(connection, actor, specification.project)
+    limit_ms = specification.time_limit or project.default_time_limit_ms
+    if limit_ms is None:
+        raise refused("time_limit", "", "give one, such as 2h; the project has no default")
+    pools, job_class = declared_pools(connection), class_of(specification)
+    never = why_never(pools, job_class)
+    if never:
+        raise refused(
+            never.field, never.asked, f"no pool could ever run this; {never.said}", kind="impossible"
+        )
+    asked = Asked(
+        project.organisation,
+        project.id,
+        specification.name,
+        specification.purpose,
+        specification.size,
+        money.needs_of(specification),
+        limit_ms,
+        money.possible_pools(pools, job_class),
+    )
+    return quote(connection, asked, now_ms, quoted_offers)
+
+
+__all__ = ["quote_job"]
