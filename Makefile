@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a package index; see `make help`.
-.PHONY: help env demo test simulate conformance bench lint format types layers check lock clean
+.PHONY: help env demo test simulate conformance ray bench lint format types layers check lock clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -30,6 +30,9 @@ simulate: env ## live through new random histories for WEIR_SIMULATION_SECONDS (
 conformance: env ## the engines' suite at full size, on every engine that is here
 	@WEIR_CONFORMANCE=full $(BIN)/python -m pytest -n0 --timeout 1800 -m conformance tests/contract $(ARGS)
 
+ray: env ## make .venv-ray, with a Ray to test its driver on
+	@sh tools/ray.sh
+
 bench: env ## measure, and hold the numbers to the accepted ranges
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -50,11 +53,14 @@ layers: env ## import-linter: who may import whom
 check: lint types layers ## lint, types and layers
 
 # Hashes of every platform's files, and neither host nor index in the result. UPGRADE=1 takes newer versions.
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## write requirements.lock anew from pyproject.toml, and requirements-ray.lock (needs uv)
 	@env -u UV_FIND_LINKS $(UV) pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 \
 	  --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	@echo 'ray[default]>=2.60' | env -u UV_FIND_LINKS $(UV) pip compile - --no-config --quiet --universal --python-version 3.11 \
+	  --no-annotate --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements-ray.lock
 
 clean: ## remove .venv, caches and scratch
-	@rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov dist build
+	@rm -rf .venv .venv.lock .venv-ray .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov dist build
 	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

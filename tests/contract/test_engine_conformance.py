@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.contract.engine_scale import engine_scale
-from weir.engines.conformance import CASES, QUICK, ConformanceReport, Provocations, Scale, run_conformance
+from weir.engines.conformance import QUICK, ConformanceReport, Provocations, Scale, run_conformance
 from weir.engines.driver import CAPABILITIES, Driver
 from weir.engines.fake import FakeEngine, Faults
 from weir.engines.local.driver import LocalDriver
 
-NAMES = [case.name for case in CASES]
 LOCAL_ALWAYS = {
     "commands",
     "devices",
@@ -93,81 +92,53 @@ def play_fake(engine: FakeEngine, folder: Path, scale: Scale, *only: str) -> Con
     )
 
 
-@pytest.fixture(scope="module")
-def local_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    return local(tmp_path_factory.mktemp("local"), SCALE)
+def not_played(report: ConformanceReport) -> set[str]:
+    return {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
 
 
-@pytest.fixture(scope="module")
-def bare_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    """As on a machine that forbids control groups."""
-    return local(tmp_path_factory.mktemp("bare"), limits="off")
+# What takes an engine with a daemon, other users or higher ranks is played by the drivers of such.
+ELSEWHERE = {
+    "preempted",
+    "requeued by the engine",
+    "the engine is restarted",
+    "a node is drained",
+    "others work there too",
+}
+ON_THE_FAKE = {
+    "a node fails",
+    "lost by the engine",
+    "cleaned up when forgotten",
+    "the engine cannot be reached",
+    "an answer is lost",
+    "the engine's clock is wrong",
+}
+MEMORY = {"memory limit", "memory of a child"}
 
 
-@pytest.fixture(scope="module")
-def hidden_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    """With other centres' folders beside it, which tasks are not to see."""
-    root = tmp_path_factory.mktemp("hidden")
-    return local(root / "agent", private_root=str(root))
+def test_local_engine(tmp_path: Path) -> None:
+    report = local(tmp_path, SCALE)
+    assert report.passed, report
+    assert LOCAL_ALWAYS <= report.capabilities <= set(CAPABILITIES)
+    unlimited = set() if "memory-limit" in report.capabilities else MEMORY
+    assert ELSEWHERE | ON_THE_FAKE | unlimited == not_played(report)
 
 
-@pytest.fixture(scope="module")
-def fake_report(tmp_path_factory: pytest.TempPathFactory) -> ConformanceReport:
-    return play_fake(FakeEngine(7, now_ms), tmp_path_factory.mktemp("fake"), SCALE)
+def test_local_engine_on_a_machine_that_forbids_control_groups(tmp_path: Path) -> None:
+    report = local(tmp_path, limits="off")
+    assert report.passed, report
+    assert LOCAL_ALWAYS | {"memory-rlimit"} == report.capabilities
+    assert ELSEWHERE | ON_THE_FAKE | MEMORY == not_played(report)
 
 
-def failure(report: ConformanceReport, name: str) -> str:
-    [found] = [result.failure for result in report.results if result.name == name]
-    return found
+def test_local_engine_with_other_centres_folders_beside_it(tmp_path: Path) -> None:
+    report = local(tmp_path / "agent", private_root=str(tmp_path))
+    assert report.passed, report
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_local_engine(local_report: ConformanceReport, name: str) -> None:
-    assert "" == failure(local_report, name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_local_engine_without_control_groups(bare_report: ConformanceReport, name: str) -> None:
-    assert "" == failure(bare_report, name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_local_engine_with_a_hidden_folder(hidden_report: ConformanceReport, name: str) -> None:
-    assert "" == failure(hidden_report, name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_fake_engine(fake_report: ConformanceReport, name: str) -> None:
-    assert "" == failure(fake_report, name)
-
-
-def test_what_is_claimed_is_known(
-    local_report: ConformanceReport, bare_report: ConformanceReport, fake_report: ConformanceReport
-) -> None:
-    assert local_report.capabilities >= LOCAL_ALWAYS
-    assert LOCAL_ALWAYS | {"memory-rlimit"} == bare_report.capabilities
-    for report in (local_report, bare_report, fake_report):
-        assert set(report.capabilities) <= set(CAPABILITIES)
-
-
-def test_between_them_the_drivers_play_what_the_suite_has(
-    local_report: ConformanceReport, fake_report: ConformanceReport
-) -> None:
-    played = {
-        one.name
-        for report in (local_report, fake_report)
-        for one in report.results
-        if one.verdict == "passed"
-    }
-    # What takes an engine with a daemon, other users or higher ranks is played by the drivers of such.
-    elsewhere = {
-        "preempted",
-        "requeued by the engine",
-        "the engine is restarted",
-        "a node is drained",
-        "others work there too",
-    }
-    assert set(NAMES) - elsewhere == played
+def test_fake_engine(tmp_path: Path) -> None:
+    report = play_fake(FakeEngine(7, now_ms), tmp_path, SCALE)
+    assert report.passed, report
+    assert ON_THE_FAKE <= {one.name for one in report.results} - not_played(report)
 
 
 class Deaf(FakeEngine):

@@ -4,7 +4,9 @@ It claims the task, starts it, enforces its time limit, stops it when told, ends
 leaves a record. It runs in a fork of the zygote, so it imports the standard library alone and little of that.
 
 A SIGTERM to it means that the attempt is cancelled, a SIGUSR1 that another task of the gang failed; the files
-`stop.cancelled` and `stop.gang` in the attempt's folder mean the same before a task has started.
+`stop.cancelled` and `stop.gang` in the attempt's folder mean the same before a task has started. Where the launch
+has `look_s`, as on the nodes of another engine that no signal reaches, it looks for these files so often, and
+a SIGUSR2 means that the engine above it is gone.
 """
 
 import contextlib
@@ -13,6 +15,7 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from weir.engines.local import namespace
@@ -31,15 +34,24 @@ SCRATCH_NAME = "scratch"
 
 _HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
 _BLOCKED = _HEARD | {signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2, signal.SIGTSTP}
-_REASONS = {int(signal.SIGTERM): "cancelled", int(signal.SIGUSR1): "gang"}
+_REASONS = {
+    int(signal.SIGTERM): "cancelled",
+    int(signal.SIGUSR1): "gang",
+    int(signal.SIGUSR2): "engine",
+}
+_STOPS = ((STOP_CANCELLED, "cancelled"), (STOP_GANG, "gang"))
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_TO_GO = b"800"
 _LEAST_DATA_BYTES = 64 << 20
 """A supervisor shares the limit of its task where there are no control groups, and must live with it."""
 
 
-def supervise(folder: str, task: int) -> int:
-    """Run one task of the attempt in `folder` to its end; the supervisor's exit code."""
+def supervise(folder: str, task: int, adjust: Callable[[dict[str, Any]], None] | None = None) -> int:
+    """Run one task of the attempt in `folder` to its end; the supervisor's exit code.
+
+    `adjust` may change the launch as the driver wrote it, by what is known on this machine alone; where it
+    raises OSError the task ends without a start.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     os.setsid()
     try:
@@ -50,6 +62,13 @@ def supervise(folder: str, task: int) -> int:
     except OSError as error:
         return NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else FAILED
     control.write(task, state="starting", boot=boot_id(), supervisor=identity(os.getpid()))
+    if adjust is not None:
+        try:
+            adjust(launch)
+        except OSError as error:
+            ended = {"state": "ended", "cause": "node-failed", "code": None, "signal": None}
+            control.write(task, **ended, message=_text(error), ended_ms=time.time_ns() // 1_000_000)
+            return 0
     _Supervisor(folder, task, launch, control).run()
     return 0
 
@@ -78,9 +97,11 @@ class _Supervisor:
         self._stopping = ""
         self._kill_at: float | None = None
         self._killed = False
+        self._look_s = launch.get("look_s")
+        self._heard = _HEARD | ({signal.SIGUSR2} if self._look_s else set())
 
     def run(self) -> None:
-        for name, reason in ((STOP_CANCELLED, "cancelled"), (STOP_GANG, "gang")):
+        for name, reason in _STOPS:
             if self._control.has(name):
                 self._end(reason, None, None, "ended before its start")
                 return
@@ -178,9 +199,15 @@ class _Supervisor:
                 self._kill_group(main)
                 self._groups.kill()
             until = self._kill_at if self._kill_at is not None else deadline
-            heard = signal.sigtimedwait(_HEARD, max(0.0, until - now))
+            if self._look_s:
+                until = min(until, now + self._look_s)
+            heard = signal.sigtimedwait(self._heard, max(0.0, until - now))
             if heard is not None and heard.si_signo in _REASONS and not self._stopping:
                 self._stop(main, _REASONS[heard.si_signo])
+            elif self._look_s and not self._stopping:
+                for name, reason in _STOPS:
+                    if self._control.has(name):
+                        self._stop(main, reason)
 
     def _stop(self, main: int, reason: str) -> None:
         self._stopping = reason
@@ -215,7 +242,8 @@ class _Supervisor:
         code = status.si_status if status.si_code == os.CLD_EXITED else None
         number = None if code is not None else status.si_status
         if self._stopping:
-            self._end(self._stopping, code, number, _STOP_MESSAGES[self._stopping][self._killed])
+            cause = "node-failed" if self._stopping == "engine" else self._stopping
+            self._end(cause, code, number, _STOP_MESSAGES[self._stopping][self._killed])
         elif code == 0:
             self._end(None, 0, None, "")
         elif self._groups.out_of_memory():
@@ -287,6 +315,7 @@ _STOP_MESSAGES = {
     "time-limit": ("ended at its time limit", "killed at its time limit, after its grace"),
     "cancelled": ("ended when it was cancelled", "killed when it was cancelled, after its grace"),
     "gang": ("ended with its gang", "killed with its gang, after its grace"),
+    "engine": ("ended when its engine gave it up", "killed when its engine gave it up, after its grace"),
 }
 
 
