@@ -4,7 +4,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from weir.engines.driver import EngineUnreachableError
@@ -57,8 +56,7 @@ class Chores:
         tracked = self._mirror.get(attempt)
         if tracked is None or tracked.ended or tracked.job.stop is not None:
             return
-        job = replace(tracked.job, stop=Stop(cause.value, message, self._clock()))
-        assert job.stop is not None
+        job, stop = tracked.job, Stop(cause.value, message, self._clock())
         if self._settings.shared and job.folder:
             # Also for the moment in which the cluster makes a pod though it was told not to. The folder may be
             # gone, by an operator's hand; then so is the claim that every task needs.
@@ -69,9 +67,9 @@ class Chores:
                 self._delete_pods(tracked)
                 return
             path = f"{self._mirror.jobs_path}/{job.name}"
-            self._api.patch(path, stop_patch(cause.value, message, job.stop.at_ms, suspend=not job.queue))
+            self._api.patch(path, stop_patch(cause.value, message, stop.at_ms, suspend=not job.queue))
             if job.queue:
-                self._mirror.stop_told(attempt, job)
+                self._mirror.stop_told(attempt, stop)
                 self._api.delete(path, "Foreground")
         except ApiError as error:
             if error.status != 404:
@@ -79,7 +77,7 @@ class Chores:
             self._mirror.job_vanished(attempt)
             self._delete_pods(tracked)
             return
-        self._mirror.stop_told(attempt, job)
+        self._mirror.stop_told(attempt, stop)
 
     def _run(self) -> None:
         looked_s = 0.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from weir.engines.driver import EngineState, EngineUnreachableError
 from weir.engines.kubernetes.api import Api, ApiError, Plain
 from weir.engines.kubernetes.manifest import ATTEMPT, OWNER
-from weir.engines.kubernetes.parsing import JobFacts, PodFacts, read_job, read_pod
+from weir.engines.kubernetes.parsing import JobFacts, PodFacts, Stop, read_job, read_pod
 from weir.engines.kubernetes.state import judge
 from weir.engines.kubernetes.tracked import EndNotes, Tracked
 from weir.engines.kubernetes.watching import Watcher
@@ -44,8 +44,9 @@ class Mirror:
         """Pods of attempts whose Job was not heard of yet."""
         self._forgotten: dict[str, str] = {}
         """Attempts by the uid of Jobs that were deleted on purpose and may still be spoken of."""
-        for attempt in notes.attempts():
-            self._recall(attempt)
+        with self.changed_state:
+            for attempt in notes.attempts():
+                self._recall(attempt)
         selector = f"{OWNER}={owner}"
         self._watchers = (
             Watcher(api, self.jobs_path, selector, _Jobs(self)),
@@ -140,12 +141,12 @@ class Mirror:
                 tracked.vanished = True
                 self._judge(tracked)
 
-    def stop_told(self, attempt: str, job: JobFacts) -> None:
-        """This driver has told a Job to stop."""
+    def stop_told(self, attempt: str, stop: Stop) -> None:
+        """This driver has told a Job to stop, of which a watch may have told more already."""
         with self.changed_state:
             tracked = self._tracked.get(attempt)
             if tracked is not None and not tracked.ended:
-                tracked.job = job
+                tracked.job = replace(tracked.job, stop=tracked.job.stop or stop)
                 self._judge(tracked)
 
     def explain(self, attempt: str, message: str) -> None:

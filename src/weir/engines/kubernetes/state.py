@@ -135,7 +135,7 @@ def _ended(job: JobFacts, pods: Sequence[PodFacts], now_ms: int) -> EngineState:
     ends = [_task_end(job, pod, now_ms) for pod in pods]
     started_ms = min((end.started_ms for end in ends if end.started_ms is not None), default=None)
     ended_ms = max((end.ended_ms for end in ends), default=0)
-    ended_ms = ended_ms or (job.stop.at_ms if job.stop is not None else 0) or now_ms
+    ended_ms = ended_ms or _stopped_ms(job) or now_ms
     failed = [end for end in ends if end.cause is not None]
     if failed:
         first = min(failed, key=lambda end: (end.followed, end.ended_ms, end.index))
@@ -149,6 +149,11 @@ def _ended(job: JobFacts, pods: Sequence[PodFacts], now_ms: int) -> EngineState:
     if end.started_ms is not None and end.ended_ms < end.started_ms:
         end = EngineEnd(end.cause, end.exit_code, end.signal, end.message, started_ms, end.started_ms)
     return EngineState(job.attempt, Observed.ENDED, end.started_ms, end)
+
+
+def _stopped_ms(job: JobFacts) -> int:
+    """When Weir told it to stop, 0 for never: the same whenever it is asked, unlike the present."""
+    return 0 if job.stop is None else job.stop.at_ms
 
 
 def _of_job(job: JobFacts) -> tuple[Cause, str]:
@@ -169,7 +174,7 @@ def _of_stop(stop: Stop, message: str) -> tuple[Cause, str]:
 def _task_end(job: JobFacts, pod: PodFacts, now_ms: int) -> _TaskEnd:
     words = read_end(pod.last_words)
     started_ms = words.started_ms if words is not None else pod.started_ms
-    ended_ms = words.ended_ms if words is not None else pod.finished_ms or now_ms
+    ended_ms = words.ended_ms if words is not None else pod.finished_ms or _stopped_ms(job) or now_ms
     code, number = (words.code, words.signal) if words is not None else _code_and_signal(pod.exit_code)
 
     def end(cause: Cause | None, message: str, *, followed: bool = False, plain: bool = True) -> _TaskEnd:

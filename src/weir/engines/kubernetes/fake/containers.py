@@ -75,12 +75,32 @@ def process_of(
             env["NVIDIA_VISIBLE_DEVICES"] = ",".join(f"GPU-{node}-{number}" for number in numbers)
     for one in container.get("env") or ():
         env[one["name"]] = expand(one.get("value") or "", env)
+    places = {container["terminationMessagePath"]: os.fspath(words), **_private_folders(pod, words)}
     found = {}
     for name, value in env.items():
-        found[name] = _resolved(value, pod["spec"].get("subdomain", ""))
+        found[name] = _at(places, _resolved(value, pod["spec"].get("subdomain", "")))
     argv = [expand(text, env) for text in (*container.get("command", ()), *container.get("args", ()))]
-    places = {container["terminationMessagePath"]: os.fspath(words)}
-    return [places.get(text, text) for text in argv], found
+    return [_at(places, text) for text in argv], found
+
+
+def _private_folders(pod: Mapping[str, Any], words: Path) -> dict[str, str]:
+    """The folders above emptyDir mounts, made beside the last words; they go with the cluster's own folder."""
+    private = {one["name"] for one in pod["spec"].get("volumes") or () if "emptyDir" in one}
+    found = {}
+    for mount in pod["spec"]["containers"][0].get("volumeMounts") or ():
+        if mount["name"] in private:
+            place, base = Path(mount["mountPath"]), Path(f"{words}.private")
+            (base / place.name).mkdir(parents=True, exist_ok=True)
+            found[os.fspath(place.parent)] = os.fspath(base)
+    return found
+
+
+def _at(places: Mapping[str, str], text: str) -> str:
+    """A path of the container as a path of this machine."""
+    for inside, outside in places.items():
+        if text == inside or text.startswith(f"{inside}/"):
+            return outside + text[len(inside) :]
+    return text
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:

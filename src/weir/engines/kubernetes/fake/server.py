@@ -36,7 +36,7 @@ class Cluster(Protocol):
     objects: ObjectStore
     token: str
     forbidden: set[tuple[str, str]]
-    """Pairs of verb and kind that the token may not do."""
+    """Pairs of verb and kind that the token may not do; `list all` is listing those of every namespace."""
 
     def delete(self, kind: str, namespace: str, name: str, propagation: str) -> Plain: ...
 
@@ -163,6 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         if match is None:
             raise RefusedError(404, "NotFound", "the server could not find the requested resource")
         namespace, kind, name, sub = match[1] or "", match[2], match[3] or "", match[4] or ""
+        if kind != "nodes" and not namespace:
+            verb = f"{verb} all"
         if (verb, kind) in self.api.cluster.forbidden:
             message = f'{kind} is forbidden: User "weir" cannot {verb} resource "{kind}"'
             raise RefusedError(403, "Forbidden", message, details(kind, name))
