@@ -26,6 +26,7 @@ from weir.api import (
     outputs,
     prices,
     province,
+    schemes,
     task_logs,
     tokens,
 )
@@ -91,6 +92,7 @@ def create_app(services: Services) -> FastAPI:
         organisations,
         prices,
         money,
+        schemes,
         tokens,
         audit,
         events,

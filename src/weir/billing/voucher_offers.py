@@ -30,10 +30,15 @@ HORIZON_MS = 7 * 86_400_000
 """A hold is sized for starts within a week; one that is placed later is sized anew then."""
 
 
+_ANY = select(s.scheme.c.id).limit(1)
+
+
 def granting_offers(tx: Transaction, actor: Actor) -> Offers:
     """Offers for holds: what a job's contracts are entitled to is claimed where that was not done yet."""
 
     def offers(connection: Connection, request: OfferRequest) -> Sequence[VoucherOffer]:
+        if connection.execute(_ANY).first() is None:
+            return ()
         for centre, contract in _contracts(connection, request):
             grant(tx, request.organisation, centre, contract, actor, request.now_ms)
         found = _candidates(connection, request)

@@ -9,6 +9,7 @@ from weir.client.calls import query_of
 from weir.client.events import follow_events
 from weir.client.money import MoneyCalls
 from weir.client.organisations import OrganisationCalls
+from weir.client.schemes import SchemeCalls
 from weir.client.settings import checked_token, checked_url
 from weir.client.transfer import LONG_POLL_MS, download_output, log_pieces, upload_blob
 from weir.client.transport import Sender, Transport, Urllib3Transport
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client(OrganisationCalls, MoneyCalls):
+class Client(OrganisationCalls, SchemeCalls, MoneyCalls):
     """Speaks to one Weir server with one token. Threads may share it; close it, or use it in a `with`.
 
     Every method raises ApiError (a refusal, with the problem's fields) or UnreachableError. What can be asked
