@@ -20,6 +20,7 @@ from weir.cli import (
     org,
     price,
     province,
+    scheme,
     serving,
     token,
     twin,
