@@ -117,6 +117,7 @@ _register(
     org,
     price,
     money,
+    scheme,
     token,
     agent,
     engine,
