@@ -44,7 +44,8 @@ def check_money(connection: Connection) -> list[str]:
         meters: dict[int, list[Meter]] = {}
         for meter in meters_of(connection, own).values():
             meters.setdefault(meter.job, []).append(meter)
-        refunded = dict(connection.execute(_REFUNDS, {"jobs": number_list(own)}).tuples().all())
+        given_back = connection.execute(_REFUNDS, {"jobs": number_list(own)})
+        refunded = {row[0]: int(row[1]) for row in given_back}
         untouched = sum(not JobState(row.state).ended and row.number not in own for row in jobs)
         if untouched != hold.untouched:
             faults.append(
@@ -55,8 +56,8 @@ def check_money(connection: Connection) -> list[str]:
         for row in jobs:
             one = PricedJob(row.number, row.time_limit_ms, hold, own.get(row.number))
             its = meters.get(row.number, [])
-            given_back = int(refunded.get(row.number, 0))
-            faults += _job_faults(connection, one, JobState(row.state), row.epoch, its, given_back)
+            back = refunded.get(row.number, 0)
+            faults += _job_faults(connection, one, JobState(row.state), row.epoch, its, back)
             for leg in one.own.legs if one.own else ():
                 held_by_account[leg.account] = held_by_account.get(leg.account, 0) + leg.held
     for account, balance in balances(connection, "hold:").items():
