@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
+from weir.control import money
 from weir.control.cycle import Stand
 from weir.control.jobs import Found, names_of
 from weir.control.outcomes import words_for
@@ -39,6 +40,9 @@ def explain(connection: Connection, found: Found, stand: Stand | None, now_ms: i
         select(schema.attempt).where(_attempt.job == row.number).order_by(_attempt.epoch.desc()).limit(1)
     ).one_or_none()
     said = words_for(state, row.cause, attempt)
+    if state is JobState.QUEUED and (short := money.waiting(connection, row.number)):
+        position = log.last_position(connection)
+        return ExplanationView(found.name, "queued", short, position, now_ms, waits_for=(short,))
     if state is JobState.QUEUED:
         if stand is None:
             title = f"no scheduler leads now, so that nobody can say why {found.name} waits; it is {state.name.lower()}"
@@ -138,9 +142,9 @@ def _views(connection: Connection, found: Found, reasons: Iterable[PoolReason]) 
         PoolReasonView(
             pool=reason.pool,
             verdict=reason.verdict.value,
-            constraint=reason.failed.name if reason.failed else "",
-            needed=reason.failed.needed if reason.failed else "",
-            found=reason.failed.found if reason.failed else "",
+            constraint=failed.name if failed else "",
+            needed=failed.needed if failed else "",
+            found=failed.found if failed else "",
             terms=TermsView(
                 reason.terms.run_ms,
                 reason.terms.data_ms,
@@ -154,6 +158,7 @@ def _views(connection: Connection, found: Found, reasons: Iterable[PoolReason]) 
             note=_JOB_IN_NOTE.sub(name, reason.note),
         )
         for reason in reasons
+        for failed in (money.in_words(reason.failed),)
     )
 
 

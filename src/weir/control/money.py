@@ -15,6 +15,7 @@ from weir.billing.hold_offers import Offers
 from weir.billing.hold_rows import job_holds, submission_holds
 from weir.billing.holds import HoldRequest
 from weir.billing.meters import Seen
+from weir.billing.price_rows import PREFIX
 from weir.billing.price_versions import in_force
 from weir.billing.rate_card import Needs
 from weir.billing.voucher_offers import granting_offers
@@ -26,7 +27,7 @@ from weir.model.job import JobSpecification
 from weir.model.state import REPEATABLE, Cause, JobState, Observed
 from weir.scheduling.eligibility import fits_ever
 from weir.scheduling.inputs import JobClass
-from weir.scheduling.plan import Start, Verdict
+from weir.scheduling.plan import Constraint, Start, Verdict
 from weir.store import Transaction
 
 METER_EVERY_MS = 300_000
@@ -153,6 +154,32 @@ def offers(tx: Transaction) -> Offers:
     return granting_offers(tx, server_itself())
 
 
+def waiting(connection: Connection, job: int) -> str:
+    """That a queued job waits for money, in words; an empty text where it does not."""
+    own = job_holds(connection, [job]).get(job)
+    if own is None or own.waiting_ms is None:
+        return ""
+    of = submission_holds(connection, [own.submission])[own.submission]
+    return f"money: budget {of.budget} has too little left in {of.period} for what the job can still cost"
+
+
+def in_words(failed: Constraint | None) -> Constraint | None:
+    """A constraint as people read it: that a pool refuses work for want of a price is told to the core as a capability.
+
+    What its engine cannot do, if anything, goes first.
+    """
+    if failed is None or failed.name != "engine":
+        return failed
+    there = set(failed.found.split(", "))
+    lacking = [name for name in failed.needed.split(", ") if name not in there]
+    engine = [name for name in lacking if not name.startswith(PREFIX)]
+    if engine:
+        can = [name for name in sorted(there) if not name.startswith(PREFIX)]
+        return Constraint("engine", ", ".join(engine), ", ".join(can) or "no such capability")
+    what = [name.rpartition("/")[2].replace("_", " ") for name in lacking]
+    return Constraint("money", f"prices for {' and '.join(what)}", "no price")
+
+
 def needs_of(specification: JobSpecification) -> Needs:
     """What a job uses while it runs, over all of its tasks."""
     tasks, devices = specification.tasks.most, specification.devices
@@ -180,6 +207,7 @@ def _placed(connection: Connection, move: Moved) -> Sequence[int]:
 __all__ = [
     "METER_EVERY_MS",
     "hold",
+    "in_words",
     "needs_of",
     "observed",
     "offers",
@@ -189,4 +217,5 @@ __all__ = [
     "settled",
     "start",
     "tick",
+    "waiting",
 ]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.unit.control.world import COORDINATOR, OTHER, TENANT, World, job, runs, world
 from weir.billing import balances, counters, verify
@@ -15,9 +16,12 @@ from weir.billing.exceptions import exceptions
 from weir.billing.price_book import read_price_book
 from weir.billing.price_versions import apply_price_book
 from weir.control import orders
+from weir.control.explaining import explain
+from weir.control.jobs import find
 from weir.model.job import Constraints, DataNeed, JobSpecification
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
+from weir.model.view import ExplanationView
 from weir.units import MICRO_YUAN_PER_YUAN as YUAN
 
 HOUR_MS = 3_600_000
@@ -54,6 +58,17 @@ def sound(of: World) -> None:
     """The ledger is whole, and every hold is the remaining worst case."""
     assert of.store.read(verify).faults == ()
     assert of.store.read(check_money) == []
+
+
+def explained(of: World) -> ExplanationView:
+    """Where the only job stands."""
+    [submission] = of.rows("submission")
+
+    def work(connection: Connection) -> ExplanationView:
+        found = find(connection, of.tenant, submission.id)
+        return explain(connection, found, of.control.stand(found.first, of.now_ms), of.now_ms)
+
+    return of.store.read(work)
 
 
 def refusal(of: World, *specifications: JobSpecification) -> ProblemError:
@@ -128,6 +143,8 @@ def test_what_has_no_price_refuses_the_job_and_a_pool_that_has_all_of_them_takes
     made.submit(job())
     made.step()
     assert (len(runs(hefei.pull())), len(runs(wuhu.pull()))) == (0, 1)
+    reasons = {one.pool: (one.constraint, one.needed, one.found) for one in explained(made).pools}
+    assert reasons["hefei-ai/cpu"] == ("money", "prices for cores and memory", "no price")
     sound(made)
 
 
@@ -264,6 +281,9 @@ def test_a_job_queued_again_without_money_waits_and_runs_once_there_is_some() ->
     assert counter(made) == (0, 4 * YUAN)
     made.step()
     assert made.states() == ["queued"]
+    assert explained(made).waits_for == (
+        "money: budget lab has too little left in 2023-11 for what the job can still cost",
+    )
     sound(made)
     made.store.write(
         lambda tx: set_budget(tx, COORDINATOR, Budget("lab", TENANT, limit=20 * YUAN), made.now_ms)
