@@ -1,6 +1,7 @@
 """Many trials at once: on the cores of this machine as processes, or on a Ray cluster."""
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -18,6 +19,7 @@ from weir.model.problem import ProblemError, refused
 from weir.twin.metrics import measure, summarise
 from weir.twin.trial import Scene, Source, Trial, make_ready, perform, prepare
 
+ANSWERS_WITHIN_S = 10.0
 KEYS = ("source", "load", "seed", "policy", "estimates", "tenants", "passes")
 """What tells a row of a sweep from the others."""
 
@@ -165,6 +167,7 @@ def _on_ray(trials: Sequence[Trial], address: str) -> Iterator[tuple[int, dict[s
         raise refused(
             "--ray", address, "install Ray into this environment first (pip install ray), or leave --ray out"
         ) from None
+    _must_answer(address)
     try:
         ray.init(address=address)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -178,6 +181,17 @@ def _on_ray(trials: Sequence[Trial], address: str) -> Iterator[tuple[int, dict[s
                 yield left.pop(each), ray.get(each)
     finally:
         ray.shutdown()
+
+
+def _must_answer(address: str) -> None:
+    """Raises ProblemError where nobody listens: Ray itself tries for minutes, and then ends the process."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not host or not port.isdigit():  # auto, or a name that Ray knows
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN_S).close()
+    except (OSError, OverflowError) as error:
+        raise refused("--ray", address, f"give the address of a cluster that answers ({error})") from None
 
 
 __all__ = ["KEYS", "check_file", "grid", "perform_all", "row_of", "table", "write_sweep"]

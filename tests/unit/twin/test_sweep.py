@@ -1,5 +1,6 @@
 """Many trials: the grid, one bad trial among good ones, a cluster in place of processes, and the table."""
 
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,11 +87,11 @@ def test_on_a_cluster_rows_come_back_in_the_order_of_trials(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", cluster)
     told: list[tuple[int, int]] = []
     rows = perform_all(
-        trials("fcfs", "easy", "sjf"), ray="head:6379", done=lambda ended, of: told.append((ended, of))
+        trials("fcfs", "easy", "sjf"), ray="auto", done=lambda ended, of: told.append((ended, of))
     )
     assert ["fcfs", "easy", "sjf"] == [row["policy"] for row in rows]
     assert [(1, 3), (2, 3), (3, 3)] == told
-    assert (["head:6379"], 1) == (cluster.addresses, cluster.stopped)
+    assert (["auto"], 1) == (cluster.addresses, cluster.stopped)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,3 +124,19 @@ def test_another_s_file_is_left_alone(tmp_path: Path) -> None:
     pl.DataFrame({"mine": [1]}).write_parquet(tmp_path / "mine.parquet")
     with pytest.raises(ProblemError, match="not of an earlier sweep"):
         check_file(tmp_path / "mine.parquet")
+
+
+def test_an_address_where_nobody_listens_is_refused_before_ray_tries_for_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Cluster:
+        def init(self, address: str) -> None:
+            raise AssertionError("Ray was asked")
+
+    monkeypatch.setitem(sys.modules, "ray", Cluster())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(ProblemError, match="a cluster that answers"):
+            perform_all(trials("easy"), ray=address)
