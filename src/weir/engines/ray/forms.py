@@ -103,20 +103,16 @@ def misfit(wanted: Mapping[str, float], nodes: Iterable[RayNode]) -> str:
 
     Ray itself leaves what asks too much PENDING for a quarter of an hour, without a word.
     """
-    best = ""
-    fewest = len(wanted) + 1
+    nearest: tuple[int, float, str] | None = None
     for node in nodes:
         short_of = [name for name, amount in wanted.items() if node.resources.get(name, 0.0) < amount]
         if not short_of:
             return ""
-        if len(short_of) < fewest:
-            fewest = len(short_of)
-            name = short_of[0]
-            have = node.resources.get(name, 0.0)
-            best = (
-                f"{wanted[name]:g} of {name} are asked on a node, and the nearest one of Ray's has {have:g}"
-            )
-    return best or "the Ray cluster has no node in service"
+        name = short_of[0]
+        have = node.resources.get(name, 0.0)
+        said = f"{wanted[name]:g} of {name} are asked on a node, and the nearest one of Ray's has {have:g}"
+        nearest = min(nearest or (len(wanted) + 1, 0.0, ""), (len(short_of), -have / wanted[name], said))
+    return nearest[2] if nearest else "the Ray cluster has no node in service"
 
 
 def submission(
