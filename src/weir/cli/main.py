@@ -14,6 +14,7 @@ from weir.cli import (
     demo,
     engine,
     explanation,
+    history,
     job,
     listing,
     money,
@@ -121,5 +122,6 @@ _register(
     token,
     agent,
     engine,
+    history,
     twin,
 )

@@ -41,6 +41,10 @@ SEEDS = typer.Option(
 )
 DEFAULT_DRAWS = 1
 DRAWS = typer.Option(DEFAULT_DRAWS, min=0, help="Seed of the resamples that intervals come from.")
+START = typer.Option(
+    None, metavar="FILE", help="Begin with a state of the province: what runs and waits there."
+)
+LIVE = typer.Option(False, "--from-live", help="Begin with the live province's state, asked for now.")
 POLICY = typer.Option("weir", help="How jobs are ordered and placed; --policy help lists the names.")
 ESTIMATES = typer.Option("user", help="What is known of run times.")
 TENANTS = typer.Option("none", help="Whether users share out fairly, or all are one queue.")
@@ -72,6 +76,8 @@ def run(
     load: float | None = LOAD,
     seed: int | None = SEED,
     skip_bad: bool = SKIP_BAD,
+    start: Path | None = START,
+    from_live: bool = LIVE,
     out: Path | None = typer.Option(None, metavar="DIR", help="Write jobs.parquet and summary.json there."),
     page: bool = typer.Option(False, "--report", help="Write report.html there too."),
     json_: bool = JSON,
@@ -87,9 +93,10 @@ def run(
         check_folder(out)
     elif page:
         raise refused("--report", "alone", "say where to write it, with --out DIR")
-    source = _source(log, generate, format_, skip_bad, jobs, load, seed)
-    trial = Trial(source, policy, estimates, tenants, passes, procs, province, tuple(change))
-    scene = _ready_scene(trial)
+    with _state(start, from_live) as begins:
+        source = _source(log, generate, format_, skip_bad, jobs, load, seed, begins)
+        trial = Trial(source, policy, estimates, tenants, passes, procs, province, tuple(change), begins)
+        scene = _ready_scene(trial)
     results = _performed(trial, scene)
     measures = measure(results)
     summary = summarise(results, measures)
@@ -128,6 +135,7 @@ def compare(
     jobs: int | None = JOBS,
     load: float | None = LOAD,
     skip_bad: bool = SKIP_BAD,
+    start: Path | None = START,
     draws: int = DRAWS,
     json_: bool = JSON,
 ) -> None:
@@ -150,13 +158,13 @@ def compare(
             )
         _known_policies(policy)
         sources = [
-            _source(log, generate, format_, skip_bad, jobs, load, seed)
+            _source(log, generate, format_, skip_bad, jobs, load, seed, start)
             for log in _logs(what)
             for seed in _seeds(seeds)
         ]
         trials = [
             [
-                Trial(source, name, estimates, tenants, passes, procs, province, tuple(change))
+                Trial(source, name, estimates, tenants, passes, procs, province, tuple(change), start)
                 for name in policy
             ]
             for source in sources
@@ -316,16 +324,36 @@ def _source(
     jobs: int | None,
     load: float | None,
     seed: int | None,
+    start: Path | None = None,
 ) -> "Source":
     from weir.twin.trial import GENERATORS, Source
 
-    if log is None and not generate:
+    if log is None and not generate and start is None:
         raise refused(
             "LOG", "nothing", f"give a trace file, or --generate with one of {', '.join(GENERATORS)}"
         )
     if generate:
         _known("--generate", [generate], GENERATORS)
     return Source(log, generate, format_ or None, skip_bad, jobs, load, seed)
+
+
+@contextmanager
+def _state(start: Path | None, from_live: bool) -> Iterator[Path | None]:
+    """The file of a state to begin with, if any; that of the live province is gone afterwards."""
+    if not from_live:
+        yield start
+        return
+    if start is not None:
+        raise refused("--from-live", "with --start", "give one of them")
+    import tempfile
+
+    from weir.cli.history import write_export
+
+    with tempfile.TemporaryDirectory(prefix="weir-state-") as folder:
+        file = Path(folder) / "state.parquet"
+        count, _ = write_export(file, state=True)
+        print(f"weir: the province has {count:,} jobs that run or wait", file=sys.stderr)
+        yield file
 
 
 def _logs(given: Sequence[Path] | None) -> list[Path | None]:

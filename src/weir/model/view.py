@@ -235,6 +235,8 @@ class PoolView:
     free_devices_milli: int | None = None
     free_cores_milli: int | None = None
     running: int = 0
+    speed_milli: int = 1_000
+    """Thousandths of nominal speed."""
 
 
 @dataclass(frozen=True, slots=True)

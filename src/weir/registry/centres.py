@@ -73,6 +73,7 @@ def list_pools(connection: Connection, centre: str | None = None) -> tuple[PoolV
                 id=row.id,
                 device=pool.device,
                 declared_nodes=pool.nodes,
+                speed_milli=pool.speed,
                 observed_nodes=None if observed is None else observed_nodes(observed),
                 used_nodes_limit=shape.nodes,
                 devices_per_node=shape.devices_per_node,

@@ -23,8 +23,9 @@ from weir.twin.results import Results, peak_rss_bytes, results_of
 from weir.twin.rounds import province as rounds_province
 from weir.twin.rounds.province import ROUNDS_RUNS, rounds_run
 from weir.twin.run import run
+from weir.twin.start import begun, read_start
 from weir.twin.traces import read_trace
-from weir.twin.workload import Workload, processors
+from weir.twin.workload import Int64s, Workload, processors
 
 GENERATORS = ("lublin", "province")
 GENERATED_JOBS = 10_000
@@ -63,6 +64,8 @@ class Trial:
     processors: int | None = None
     province: Path | None = None
     changes: tuple[str, ...] = ()
+    start: Path | None = None
+    """A state of the province that the run begins with; its source may then be nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Scene:
     """What happens to pools during the run."""
     notes: tuple[str, ...] = ()
     """What the changes did, in words."""
+    told: Int64s | None = None
+    """The rows that the run decides about, where it begins with jobs that run already."""
 
 
 def prepare(
@@ -89,15 +94,20 @@ def prepare(
     if source.log is not None and source.generator:
         raise refused("--generate", source.generator, "give either a log or --generate")
     changes = [parse_change(text) for text in trial.changes]
-    scene = _generated(trial) if source.log is None else _resampled(_read(trial, clock, on_bad), source)
-    if not changes:
-        return scene
-    made = apply_changes(scene.pools, scene.links, changes)
-    return replace(scene, pools=made.pools, links=made.links, events=made.events, notes=made.notes)
+    if trial.start is not None and source.log is None and not source.generator:
+        scene = _only_begun(trial)
+    else:
+        scene = _generated(trial) if source.log is None else _resampled(_read(trial, clock, on_bad), source)
+    if changes:
+        made = apply_changes(scene.pools, scene.links, changes)
+        scene = replace(scene, pools=made.pools, links=made.links, events=made.events, notes=made.notes)
+    return scene if trial.start is None else _begun(scene, trial)
 
 
 def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | None = None) -> Results:
     """Run it. `progress` is told how many of how many jobs have ended. Raises ProblemError."""
+    if scene.told is not None and trial.policy in (*RL_RUNS, *ROUNDS_RUNS):
+        raise refused("--start", trial.policy, "such a policy begins with nothing that runs; leave it out")
     if trial.policy in RL_RUNS:
         return _performed_as_rlscheduler(trial, scene)
     if trial.policy in ROUNDS_RUNS:
@@ -116,6 +126,14 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
         **more,
     )
     outcome = replace(outcome, read_s=scene.read_s)
+    if scene.told is not None:
+        outcome = replace(
+            outcome,
+            workload=scene.workload.rows(scene.told),
+            start_ms=outcome.start_ms[scene.told],
+            end_ms=outcome.end_ms[scene.told],
+            pool=outcome.pool[scene.told],
+        )
     return results_of(outcome, peak_rss_bytes=peak_rss_bytes(), notes=scene.notes)
 
 
@@ -192,6 +210,29 @@ def _rehearse_rounds(trial: Trial) -> None:
     )  # fmt: skip
     pools = (replace(single_pool(1), key="a/a"), replace(single_pool(1), key="b/b", speed_milli=500))
     rounds_run(work, pools, (), policy=trial.policy, clock=lambda: 0.0)
+
+
+def _only_begun(trial: Trial) -> Scene:
+    """A province where no more jobs come than run and wait there."""
+    assert trial.start is not None
+    if trial.province is None:
+        raise refused("--province", "nothing", "give the file of the province that the state is of")
+    pools, links = load_province(trial.province)
+    return Scene(read_start(trial.start).jobs, pools, links, 0.0)
+
+
+def _begun(scene: Scene, trial: Trial) -> Scene:
+    assert trial.start is not None
+    if trial.province is None:
+        raise refused("--province", "nothing", "give the file of the province that the state is of")
+    later = None if trial.source.log is None and not trial.source.generator else scene.workload
+    made = begun(read_start(trial.start), later, scene.pools)
+    if not len(made.told):
+        raise refused("--start", trial.start, "nothing waits in it, and no jobs come after; give a LOG too")
+    events = [replace(each, at_ms=each.at_ms + made.now_ms) for each in scene.events]
+    return replace(
+        scene, workload=made.workload, pools=made.pools, events=(*made.events, *events), told=made.told
+    )
 
 
 def _read(trial: Trial, clock: Callable[[], float], on_bad: Callable[[int, str], None]) -> Scene:

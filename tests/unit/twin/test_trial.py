@@ -3,11 +3,28 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from weir.model.problem import ProblemError
-from weir.twin.trial import Source, Trial, prepare
+from weir.scheduling.inputs import JobClass
+from weir.twin.history import WAITING, PastJob, write_history
+from weir.twin.trial import Source, Trial, perform, prepare
 from weir.twin.workload import Workload
+
+HERE = """\
+version: 1
+province: here
+cities: [{id: hefei, name: Hefei}]
+centres:
+  - id: a
+    kind: general
+    city: hefei
+    engine: {driver: local}
+    pools:
+      - {id: a, device: huawei-kunpeng-920-7260, nodes: 1, cores_per_node: 8, memory_per_node: 8GiB}
+      - {id: b, device: huawei-kunpeng-920-7260, nodes: 1, cores_per_node: 8, memory_per_node: 8GiB}
+"""
 
 
 def clock() -> float:
@@ -71,3 +88,20 @@ def test_a_change_that_cannot_be_read_is_refused_before_the_trace_is_read(tmp_pa
     trial = Trial(Source(log=tmp_path / "none.csv"), "easy", processors=8, changes=("more!",))
     with pytest.raises(ProblemError, match="more!"):
         prepare(trial, clock)
+
+
+def test_a_state_needs_its_province_and_a_policy_that_can_begin_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "state.parquet"
+    job = PastJob(0, 60_000, 60_000, "u", "g", 0, JobClass(1, 0, 1_000, 0), WAITING)
+    write_history([job], file, now_ms=5_000)
+    with pytest.raises(ProblemError, match=r"--province"):
+        prepare(Trial(Source(), "easy", start=file), clock)
+    (tmp_path / "here.yaml").write_text(HERE, encoding="utf-8")
+    trial = Trial(Source(), "easy", province=tmp_path / "here.yaml", start=file, changes=("remove pool a/b",))
+    scene = prepare(trial, clock)
+    assert [0] == (scene.told if scene.told is not None else np.array([])).tolist()
+    assert ["a/a"] == [pool.key for pool in scene.pools]
+    results = perform(trial, scene)
+    assert [5_000] == results.start_ms.tolist()
+    with pytest.raises(ProblemError, match="begins with nothing that runs"):
+        perform(replace(trial, policy="max-min"), scene)
