@@ -17,6 +17,7 @@ from bench import (
     kill,
     latency,
     live_array,
+    peers,
     prediction,
     published,
     quality,
@@ -53,8 +54,9 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "rounds": rounds.measure,
     "exact": exact.measure,
     "forecast": forecast.measure,
+    "peers": peers.measure,
 }
-ON_REQUEST = ("quality", "quality-province", "quality-curve", "published", "rounds", "exact")
+ON_REQUEST = ("quality", "quality-province", "quality-curve", "published", "rounds", "exact", "peers")
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""
 NEED_TRACES = ("published", "rounds")
 
