@@ -85,7 +85,8 @@ def asked(python: Path, peer: str, log: Path) -> tuple[float, np.ndarray]:
         capture_output=True, text=True, check=False, cwd=log.parent,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(f"{peer} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+        said = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+        raise RuntimeError(f"{peer} ended with {done.returncode}: {said}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return float(answer["seconds"]), np.array(answer["starts"], np.int64)
 
