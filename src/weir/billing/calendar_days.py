@@ -54,6 +54,7 @@ def term_end(begins: date, months: int) -> date:
 
 __all__ = [
     "DAY_MS",
+    "SHANGHAI_MS",
     "add_months",
     "begin_of",
     "day_of",

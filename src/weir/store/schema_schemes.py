@@ -62,8 +62,8 @@ statement = Table(
     Column("body", Text, nullable=False),
     Column("hash", Text, nullable=False),
     Index(None, "kind", "party", "month", unique=True),
-    comment="billing.statements: issued once, for a tenant or a centre; body is what it says (JSON), hash is over it "
-    "and the hash of the party's statement before; append-only",
+    comment="billing.statement_close: issued once, for a tenant or a centre; body is what it says (JSON), hash "
+    "is over it and the hash of the party's statement before; append-only",
 )
 
 statement_close = Table(
@@ -74,7 +74,8 @@ statement_close = Table(
     Column("closed_ms", BigInteger, nullable=False),
     Column("statements", Integer, nullable=False),
     Column("hash", Text, nullable=False),
-    comment="billing.statements: months that are closed; hash is over all statements in order; append-only",
+    Column("held_back", Text, nullable=False, server_default="[]"),
+    comment="billing.statement_close: months that are closed; hash is over all statements in order; append-only",
 )
 
 settlement = Table(

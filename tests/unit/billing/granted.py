@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from datetime import date
+from functools import cache
 from typing import TypeVar
 
 from weir.access import Actor, server_itself
@@ -18,7 +19,7 @@ from weir.billing.contracts import (
 from weir.billing.scheme_change import apply_change
 from weir.model.role import Role
 from weir.registry import apply_province, import_facts, read_fact_file, read_province
-from weir.store import Store, Transaction, memory_image, memory_store
+from weir.store import MemoryImage, Store, Transaction, image_of, memory_image, memory_store
 
 T = TypeVar("T")
 IMAGE = memory_image(random.Random(7).getrandbits)
@@ -79,10 +80,7 @@ class Granted:
     """The store, and what is done in it, each in a transaction of its own."""
 
     def __init__(self) -> None:
-        self.store: Store = memory_store(IMAGE)
-        province = read_province(PROVINCE, "small.yaml")
-        self.write(lambda tx: apply_province(tx, province, server_itself(), 1))
-        self.write(lambda tx: import_facts(tx, read_fact_file(FACTS, "facts.csv"), CHIEF, 1))
+        self.store: Store = memory_store(_declared())
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         return self.store.write(work)
@@ -109,6 +107,16 @@ class Granted:
         self.write(lambda tx: add_contract(tx, CHIEF, contract, 1))
         self.write(lambda tx: add_document(tx, CHIEF, paper, 1))
         return name
+
+
+@cache
+def _declared() -> MemoryImage:
+    """The province and its facts in a store, made once."""
+    with memory_store(IMAGE) as store:
+        province = read_province(PROVINCE, "small.yaml")
+        store.write(lambda tx: apply_province(tx, province, server_itself(), 1))
+        store.write(lambda tx: import_facts(tx, read_fact_file(FACTS, "facts.csv"), CHIEF, 1))
+        return image_of(store)
 
 
 def scheme_text(name: str = "city", **changes: str) -> str:

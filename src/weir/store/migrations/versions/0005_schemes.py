@@ -8,6 +8,15 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+APPEND_ONLY = {
+    "scheme": "id = NEW.id AND version = NEW.version",
+    "settlement": "id = NEW.id OR (funder = NEW.funder AND quarter = NEW.quarter)",
+    "statement": "id = NEW.id OR (kind = NEW.kind AND party = NEW.party AND month = NEW.month)",
+    "statement_close": "month = NEW.month",
+    "voucher_check": "claim = NEW.claim AND step = NEW.step",
+}
+"""Each with what makes a row the same as one that is there."""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -61,7 +70,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_statement")),
         comment=(
-            "billing.statements: issued once, for a tenant or a centre; body is what it says (JSON), hash is "
+            "billing.statement_close: issued once, for a tenant or a centre; body is what it says (JSON), hash is "
             "over it and the hash of the party's statement before; append-only"
         ),
     )
@@ -75,8 +84,9 @@ def upgrade() -> None:
         sa.Column("closed_ms", sa.BigInteger(), nullable=False),
         sa.Column("statements", sa.Integer(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("held_back", sa.Text(), server_default="[]", nullable=False),
         sa.PrimaryKeyConstraint("month", name=op.f("pk_statement_close")),
-        comment="billing.statements: months that are closed; hash is over all statements in order; append-only",
+        comment="billing.statement_close: months that are closed; hash is over all statements in order; append-only",
     )
     op.create_table(
         "voucher_check",
@@ -114,3 +124,20 @@ def upgrade() -> None:
         op.f("ix_voucher_claim_organisation_contract"), "voucher_claim", ["organisation", "contract"]
     )
     op.create_index(op.f("ix_voucher_claim_scheme_number"), "voucher_claim", ["scheme", "number"])
+    for table, same in APPEND_ONLY.items():
+        if op.get_bind().dialect.name == "postgresql":
+            op.execute(
+                f"CREATE TRIGGER {table}_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+                "FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuses()"
+            )
+            continue
+        said = f"SELECT RAISE(ABORT, '{table} is append-only')"
+        for event in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_refuses_{event.lower()} BEFORE {event} ON {table} BEGIN {said}; END"
+            )
+        # REPLACE deletes without asking the trigger above.
+        there = f"EXISTS (SELECT 1 FROM {table} WHERE {same})"  # noqa: S608 - of constants
+        op.execute(
+            f"CREATE TRIGGER {table}_refuses_replace BEFORE INSERT ON {table} WHEN {there} BEGIN {said}; END"
+        )
