@@ -21,28 +21,30 @@ mask=$(umask)
 umask 077
 task=${JOB_COMPLETION_INDEX:-0} started=- code=1 told=- hit= child= shown=
 now() {
-  t=$(date +%s%N); case $t in *[!0-9]*|??????????) t=$(date +%s)000000000;; esac
-  echo "${t%??????}"
+  now=$(date +%s%N); case $now in *[!0-9]*|??????????) now=$(date +%s)000000000;; esac
+  now=${now%??????}
 }
 leave() {
-  line="weir1 $1 ${shown:-$code} $started $(now) $2"
+  now
+  line="weir1 $1 ${shown:-$code} $started $now $2"
   { printf '%s\n' "$line" >"$words"; } 2>/dev/null
-  [ -z "$shared" ] || {
-    printf '%s\n' "$line" >"$folder/$task.end.new" && mv "$folder/$task.end.new" "$folder/$task.end"
-  } 2>/dev/null
+  [ -z "$shared" ] || { printf '%s\n' "$line" >"$folder/$task.end"; } 2>/dev/null
   [ "$1" = - ] || [ "$code" != 0 ] || code=124
   exit "$code"
 }
 [ -d "$folder/scratch" ] || mkdir "$folder/scratch" 2>/dev/null
 cd "$folder/work" 2>/dev/null || leave folder "its work folder $folder/work cannot be entered at the node"
 if [ -n "$shared" ]; then
-  (set -C; : >"$folder/$task.claim") 2>/dev/null || {
+  set -C
+  { printf '' >"$folder/$task.claim"; } 2>/dev/null || {
+    set +C
     shared=
     [ ! -e "$folder/$task.claim" ] || { code=75; leave duplicate "another pod of it has claimed the task"; }
     leave folder "its folder $folder cannot be written at the node"
   }
+  set +C
   [ ! -e "$folder/stop" ] || { code=143; leave stop "ended before its start"; }
-  (: >>"$folder/$task.stdout" && : >>"$folder/$task.stderr") 2>/dev/null ||
+  { printf '' >>"$folder/$task.stdout" && printf '' >>"$folder/$task.stderr"; } 2>/dev/null ||
     leave folder "its folder $folder cannot be written at the node"
   exec >>"$folder/$task.stdout" 2>>"$folder/$task.stderr"
 fi
@@ -89,11 +91,13 @@ halt() {
 }
 # Only a shell that waits in the foreground says of its child that a signal ended it, and no mere code.
 run='trap : TERM INT QUIT HUP USR1 USR2; (exec "$@") 2>&3 3>&-; code=$?; echo "$code" >&2; exit "$code"'
-status=$folder/scratch/.weir.$task
+status=$folder/.weir.$task
+[ -n "$shared" ] || status=$folder/scratch/.weir.$task
 code=143
 trap 'halt stop' TERM
 trap 'halt limit' ALRM
-started=$(now)
+now
+started=$now
 [ "$told" = - ] || { started=-; leave "$told" "ended before its start"; }
 (trap - TERM ALRM; umask "$mask"; exec $session $reset /bin/sh -c "$run" weir "$@") </dev/null 3>&2 2>"$status" &
 child=$!
@@ -107,7 +111,6 @@ while :; do
 done
 first= last=
 while IFS= read -r line; do first=${first:-$line} last=$line; done <"$status" 2>/dev/null
-rm -f "$status"
 case $last in
   ""|*[!0-9]*) [ "$told" != - ] || told=lost
     code=137 shown=s9 ;;

@@ -29,7 +29,8 @@ class FakeCluster:
     """Runs from its making until `close`. A context manager.
 
     Pods run as processes of this machine: an image is the machine's own files, and a hostPath must be mounted
-    where it is. With `pretend` they run nothing, and end by `finish`. `sync_s` is how long the Job controller
+    where it is. With `pretend` they run nothing, and end by `finish`, or after
+    `pretend_s`. `sync_s` is how long the Job controller
     waits before it looks at what has changed (1.36 takes a second, which tests would wait for).
     """
 
@@ -40,6 +41,7 @@ class FakeCluster:
         namespaces: Iterable[str] = ("default", _BATCH),
         token: str = "fake-token",  # noqa: S107 (opens this fake alone)
         pretend: bool = False,
+        pretend_s: float | None = None,
         sync_s: float = 0.0,
     ) -> None:
         self.token = token
@@ -50,7 +52,7 @@ class FakeCluster:
         self._folder = Path(tempfile.mkdtemp(prefix="weir-kubernetes-"))
         self.objects = ObjectStore(self._now)
         self._room = Room()
-        self._kubelet = Kubelet(self.objects, self._folder, self._now, pretend)
+        self._kubelet = Kubelet(self.objects, self._folder, self._now, pretend, pretend_s)
         self._jobs = JobController(self.objects, self._now, self._now_ms)
         self._events: queue.SimpleQueue[tuple[str, str, Plain] | None] = queue.SimpleQueue()
         self.objects.listeners.append(lambda *event: self._events.put(event))

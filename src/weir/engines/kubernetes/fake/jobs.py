@@ -30,7 +30,7 @@ class JobController:
         job = self._objects.find("jobs", namespace, name)
         pods = [
             pod
-            for pod in self._objects.list("pods", namespace, f"job-name={name}")
+            for pod in self._objects.pods_of_job(namespace, name)
             if job is None or _owner(pod) == job["metadata"]["uid"]
         ]
         if job is None or job["metadata"].get("deletionTimestamp"):

@@ -61,6 +61,8 @@ class _Run:
     log: Log = field(default_factory=Log)
     kill_at_s: float | None = None
     deadline_s: float | None = None
+    over_s: float | None = None
+    """When a pretended pod ends by itself."""
     late: bool = False
     lost: bool = False
     """Its node failed: nobody hears of its end."""
@@ -69,11 +71,19 @@ class _Run:
 class Kubelet:
     """Runs bound pods, ends deleted ones, and reports both. `folder` is for last words."""
 
-    def __init__(self, objects: ObjectStore, folder: Path, now: Callable[[], str], pretend: bool) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        folder: Path,
+        now: Callable[[], str],
+        pretend: bool,
+        pretend_s: float | None = None,
+    ) -> None:
         self._objects = objects
         self._folder = folder
         self._now = now
         self._pretend = pretend
+        self._pretend_s = pretend_s
         self._lock = threading.RLock()
         self._runs: dict[str, _Run] = {}
         self._logs: dict[str, Log] = {}
@@ -156,6 +166,10 @@ class Kubelet:
         self._logs[uid] = run.log
         if self._pretend:
             self._started(uid)
+            if self._pretend_s == 0:
+                self._ended(uid, 0, 0)
+            elif self._pretend_s is not None:
+                run.over_s = time.monotonic() + self._pretend_s
             return
         argv, env = process_of(pod, run.words, self._assign(pod))
         self._send({"run": uid, "argv": argv, "env": env})
@@ -261,7 +275,9 @@ class Kubelet:
             now = time.monotonic()
             with self._lock:
                 for uid, run in list(self._runs.items()):
-                    if run.kill_at_s is not None and now >= run.kill_at_s:
+                    if run.over_s is not None and now >= run.over_s:
+                        self._ended(uid, 0, 0)
+                    elif run.kill_at_s is not None and now >= run.kill_at_s:
                         run.kill_at_s = now + 1.0
                         self._signal(uid, signal.SIGKILL)
                     elif run.deadline_s is not None and now >= run.deadline_s and not run.late:

@@ -1,6 +1,5 @@
 """The objects of the fake API server: versions, watches of what happened, and labels."""
 
-import copy
 import json
 import threading
 import uuid
@@ -48,6 +47,8 @@ class ObjectStore:
         self.lock = threading.Condition(threading.RLock())
         self.version = 1
         self._objects: dict[str, dict[tuple[str, str], Plain]] = {}
+        self._pods_of: dict[tuple[str, str], dict[str, None]] = {}
+        """Names of pods by namespace and Job."""
         self._events: deque[tuple[int, str, str, str, Plain, list[bytes]]] = deque()
         self._floor = 1
         self.listeners: list[Callable[[str, str, Plain], None]] = []
@@ -62,8 +63,8 @@ class ObjectStore:
                 raise RefusedError(
                     409, "AlreadyExists", f'{group} "{name}" already exists', details(kind, name)
                 )
-            made = copy.deepcopy(plain)
-            meta = made["metadata"]
+            meta = {**plain["metadata"]}
+            made = {**plain, "metadata": meta}
             meta |= {
                 "uid": meta.get("uid") or str(uuid.uuid4()),
                 "generation": 1,
@@ -86,6 +87,11 @@ class ObjectStore:
         with self.lock:
             return self._objects.get(kind, {}).get((namespace, name))
 
+    def pods_of_job(self, namespace: str, job: str) -> list[Plain]:
+        with self.lock:
+            names = sorted(self._pods_of.get((namespace, job), ()))
+            return [self._objects["pods"][namespace, name] for name in names]
+
     def list(self, kind: str, namespace: str = "", selector: str = "") -> list[Plain]:
         """In order of namespace and name; of all namespaces where none is given."""
         with self.lock:
@@ -100,12 +106,12 @@ class ObjectStore:
         self, kind: str, namespace: str, name: str, change: Callable[[Plain], object], *, spec: bool = False
     ) -> Plain | None:
         """Change a copy and put it in the place; None where there is no such object. `spec` raises its
-        generation."""
+        generation. The copy goes two levels deep: what lies deeper may be replaced, and not be changed."""
         with self.lock:
             found = self.find(kind, namespace, name)
             if found is None:
                 return None
-            changed = copy.deepcopy(found)
+            changed = {key: {**part} if isinstance(part, dict) else part for key, part in found.items()}
             change(changed)
             if changed == found:
                 return found
@@ -117,7 +123,10 @@ class ObjectStore:
         """Remove it at once; None where there is no such object."""
         with self.lock:
             found = self._objects.get(kind, {}).pop((namespace, name), None)
-            return None if found is None else self._log("DELETED", kind, namespace, copy.copy(found))
+            job = _job_of(kind, found)
+            if job:
+                self._pods_of[namespace, job].pop(name, None)
+            return None if found is None else self._log("DELETED", kind, namespace, {**found})
 
     def events(self, kind: str, namespace: str, selector: str, after: int) -> Iterator[tuple[int, bytes]]:
         """The lines of a watch after a version, with their versions. Raises GoneError."""
@@ -144,6 +153,9 @@ class ObjectStore:
 
     def _put(self, what: str, kind: str, namespace: str, plain: Plain) -> Plain:
         self._objects.setdefault(kind, {})[namespace, plain["metadata"]["name"]] = plain
+        job = _job_of(kind, plain)
+        if job:
+            self._pods_of.setdefault((namespace, job), {})[plain["metadata"]["name"]] = None
         return self._log(what, kind, namespace, plain)
 
     def _log(self, what: str, kind: str, namespace: str, plain: Plain) -> Plain:
@@ -156,6 +168,12 @@ class ObjectStore:
             listener(what, kind, plain)
         self.lock.notify_all()
         return plain
+
+
+def _job_of(kind: str, plain: Plain | None) -> str:
+    if kind != "pods" or plain is None:
+        return ""
+    return str((plain["metadata"].get("labels") or {}).get("job-name", ""))
 
 
 def details(kind: str, name: str) -> Plain:

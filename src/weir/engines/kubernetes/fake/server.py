@@ -296,7 +296,7 @@ def _merge(plain: Plain, patch: Plain) -> None:
         if value is None:
             plain.pop(key, None)
         elif isinstance(value, dict):
-            inner = plain.setdefault(key, {})
-            _merge(inner, value)
+            plain[key] = {**(plain.get(key) or {})}
+            _merge(plain[key], value)
         else:
             plain[key] = value
