@@ -67,6 +67,10 @@ class SlurmCluster:
         return self.folder / "rest/rest.sock"
 
     @property
+    def rest_port(self) -> int:
+        return self.port + 1 + len(self.node_names)
+
+    @property
     def token_file(self) -> Path:
         return self.folder / "token"
 
@@ -95,7 +99,7 @@ class SlurmCluster:
         if problem:
             raise RuntimeError(problem)
         self._munge()
-        self.port = self.port or _free_ports(len(self.node_names) + 1)
+        self.port = self.port or _free_ports(len(self.node_names) + 2)
         self._configure()
         self.start_controller()
         for name in self.node_names:
@@ -149,11 +153,24 @@ class SlurmCluster:
             time.sleep(0.2)
         raise RuntimeError((self.folder / "log/slurmctld.log").read_text()[-2_000:])
 
+    def job_of(self, attempt: str) -> str:
+        """The Slurm job that runs an attempt, by its comment."""
+        rows = self.run("squeue", "-ha", "-o", "%A %k").splitlines()
+        [job] = [row.split()[0] for row in rows if row.split()[1:] == [f"weir:{attempt}"]]
+        return job
+
+    def node_of(self, attempt: str) -> str:
+        return self.run("squeue", "-ha", "-j", self.job_of(attempt), "-o", "%N").strip()
+
     def kill(self, name: str) -> None:
         """SIGKILL a daemon: `slurmctld`, `slurmrestd` or a node's name."""
         process = self.processes.pop(name)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
+
+    def end_jobs(self, node: str) -> None:
+        """End whatever runs on a node whose daemon is gone."""
+        _clear_cgroups(node)
 
     def start_node(self, name: str) -> None:
         self._daemon(name, "slurmd", "-D", "-f", str(self.conf), "-N", name)
@@ -195,7 +212,7 @@ class SlurmCluster:
             "slurmrestd",
             *("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"),
             *("slurmrestd", "-f", str(self.conf), "-a", "rest_auth/jwt", *_rest_plugins()),
-            f"unix:{self.socket}",
+            *(f"unix:{self.socket}", f"127.0.0.1:{self.rest_port}"),
         )
 
     def start_rest(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from weir.engines.slurm.parcel import COMMENT
 from weir.engines.slurm.port import JobRow, NodeRow
 from weir.engines.slurm.settings import PoolSettings
-from weir.engines.slurm.states import is_waiting
+from weir.engines.slurm.states import has_ended, is_waiting
 from weir.model.agent import ForeignWork, NodeGroup, PoolObservation
 
 __all__ = ["devices_of", "pool_observation"]
@@ -32,7 +32,8 @@ def pool_observation(
     """One pool. `own` are the numbers of Weir's jobs and arrays; all else in the partition is foreign."""
     here = [node for node in nodes if settings.partition in node.partitions]
     serving = [node for node in here if node.usable and not node.drained]
-    jobs = [row for row in queue if settings.partition in row.partition.split(",")]
+    there = [row for row in queue if settings.partition in row.partition.split(",")]
+    jobs = [row for row in there if not has_ended(row.state)]
     foreign = [row for row in jobs if not (row.array in own or row.comment.startswith(COMMENT))]
     waiting = [row for row in jobs if is_waiting(row.state)]
     return PoolObservation(

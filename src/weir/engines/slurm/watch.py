@@ -33,6 +33,7 @@ message. The shorter one is for what was ordered once more, where the claim keep
 _MISSING_S = 8.0
 _LAG_S = 2.0
 """A record may be seen so much later than its job's end."""
+_BACK_S = 10.0
 _ASK_AGAIN_S = 30.0
 _ROUGHLY_AFTER_S = 10.0
 """So long after its grace, what was told to stop and has not is ended by Slurm."""
@@ -199,6 +200,8 @@ class Watch:
 
     def _judge(self, tracked: Tracked, row: JobRow, wanted: _Wanted) -> None:
         tracked.missing_s = None
+        if not has_ended(row.state):
+            tracked.ended_s = None
         if (tracked.own, tracked.submitted_s) != (row.job, row.submit_s):
             tracked.own, tracked.submitted_s = row.job, row.submit_s
             self._roll.changed_job(tracked)
@@ -225,15 +228,26 @@ class Watch:
         if row.exit_code == DUPLICATE and claimed and claimed != tracked.number:
             self._follow(tracked, claimed)
             return
-        unclear = row.state in ("COMPLETED", "FAILED") and claimed and not (record and record.ended)
-        now = time.monotonic()
-        if unclear and tracked.ended_s is None:
-            tracked.ended_s = now
-        if unclear and now - (tracked.ended_s or now) < _LAG_S:
+        if claimed and self._too_early(tracked, row, record):
             self.soon()
             return
         end = engine_end(row, record, stopped=tracked.stopping, now_ms=self._roll.clock())
         self._roll.settle(tracked, end)
+
+    def _too_early(self, tracked: Tracked, row: JobRow, record: RecordedRun | None) -> bool:
+        """Whether Slurm's plain word may still be followed by another, or by the record of what ran."""
+        if row.state not in ("COMPLETED", "FAILED"):
+            return False
+        lag_s = 0.0
+        if record is None or not record.ended:
+            lag_s = _LAG_S
+        elif record.cause == "engine":
+            # Slurm told it to end: while it puts it back into its queue it may call it failed.
+            lag_s = _BACK_S
+        now = time.monotonic()
+        if tracked.ended_s is None:
+            tracked.ended_s = now
+        return now - tracked.ended_s < lag_s
 
     def _follow(self, tracked: Tracked, claimed: str) -> None:
         """Another job of the same attempt has claimed it, and is the one that counts."""
@@ -329,7 +343,9 @@ class Watch:
             with self._roll.lock:
                 for tracked in wanted.missing:
                     last = found.get((tracked.job, tracked.element)) or numbers.get(tracked.own)
-                    if last is not None and has_ended(last.state) and not tracked.ended:
+                    # A completion file outlives the controller's state, after whose loss numbers begin anew.
+                    older = last is not None and 0 < (last.end_s or 0) < tracked.submitted_s
+                    if last is not None and not older and has_ended(last.state) and not tracked.ended:
                         self._conclude(tracked, last, None)
         if wanted.cancel:
             self._cluster.cancel(wanted.cancel, waiting_only=False)

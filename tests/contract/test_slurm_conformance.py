@@ -1,0 +1,182 @@
+"""The Slurm driver passes the suite on a real Slurm, both ways to it, and whatever is done to the cluster."""
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.cut_wire import CutWire
+from tests.contract.engine_scale import engine_scale
+from tests.engines_up.slurm import SlurmCluster, missing
+from weir.engines.conformance import FULL, ConformanceReport, Provocations, run_conformance
+from weir.engines.driver import CAPABILITIES
+from weir.engines.slurm import rest
+from weir.engines.slurm.driver import SlurmDriver
+
+pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
+SCALE = replace(engine_scale(), patience_s=60.0, kills=3, step_s=0.5)
+if engine_scale() is FULL:
+    SCALE = replace(FULL, patience_s=300.0, kills=10, outage_s=20.0)
+QUICKLY = {"least_poll_ms": "200", "look_ms": "100"}
+URGENT = (
+    "PreemptType=preempt/partition_prio",
+    "PreemptMode=CANCEL",
+    "PartitionName=urgent Nodes={name}wide[0-1] PriorityTier=10 MaxTime=INFINITE State=UP",
+)
+NEVER = {"shares of a device", "cleaned up when forgotten", "the engine's clock is wrong"}
+"""Slurm gives out whole devices, remembers ended jobs as long as its own settings say, and has this machine's clock."""
+_WORD = "#!/bin/sh\nsleep 600\n"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    problem = missing()
+    if problem and os.environ.get("CI") == "true":
+        pytest.fail(f"{problem}, and CI runs every test")
+    if problem:
+        pytest.skip(problem)
+    made = SlurmCluster(tmp_path_factory.mktemp("slurm"), settings=URGENT)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
+    """What can be done to a cluster, but for its being out of reach."""
+
+    def restart() -> None:
+        cluster.kill("slurmctld")
+        cluster.start_controller()
+        cluster.until(lambda: cluster.run("sinfo"))
+
+    def fail_node(attempt: str) -> None:
+        node = cluster.node_of(attempt)
+        cluster.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=a test")
+        cluster.until(lambda: "NODE_FAIL" in cluster.run("squeue", "-hatall", "-o%T"))
+        with contextlib.suppress(AssertionError):  # it may have come back by itself
+            cluster.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
+
+    def preempt(attempt: str) -> None:
+        node, job = cluster.node_of(attempt), cluster.job_of(attempt)
+        urgent = cluster.run(
+            "sbatch", "--parsable", "-purgent", f"-w{node}", "--exclusive", "-o/dev/null", text=_WORD
+        )
+        cluster.until(lambda: "PREEMPTED" in cluster.run("squeue", "-hatall", f"-j{job}", "-o%T"))
+        cluster.run("scancel", urgent.strip())
+
+    def requeue(attempt: str) -> None:
+        job = cluster.job_of(attempt)
+        cluster.run("scontrol", "requeue", job)
+        cluster.until(lambda: "PENDING" in cluster.run("squeue", "-ha", f"-j{job}", "-o%T"))
+        # Slurm itself waits two minutes.
+        cluster.until(lambda: not cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now"))
+
+    def vanish(attempt: str) -> None:
+        node = cluster.node_of(attempt)
+        cluster.kill("slurmctld")
+        cluster.kill(node)
+        for file in (cluster.folder / "state").glob("job_state*"):
+            file.unlink()
+        cluster.end_jobs(node)
+        # Numbers begin anew, and nodes would refuse those that they have just ended.
+        with cluster.conf.open("a") as conf:
+            conf.write("FirstJobId=100000\n")
+        cluster.start_node(node)
+        cluster.start_controller()
+        cluster.until(lambda: cluster.node_names[0] in cluster.run("sinfo", "-hNt", "idle", "-o%N"))
+
+    @contextlib.contextmanager
+    def drained(pool: str) -> Iterator[None]:
+        node = f"NodeName={cluster.name}{pool}0"
+        cluster.run("scontrol", "update", node, "State=DRAIN", "Reason=a test")
+        try:
+            yield
+        finally:
+            cluster.run("scontrol", "update", node, "State=RESUME")
+
+    @contextlib.contextmanager
+    def occupied(pool: str) -> Iterator[None]:
+        job = cluster.run(
+            "sbatch", "--parsable", f"-p{pool}", "--exclusive", "-t5", "-o/dev/null", text=_WORD
+        )
+        try:
+            yield
+        finally:
+            cluster.run("scancel", job.strip())
+
+    return Provocations(
+        restart_engine=restart,
+        fail_node=fail_node,
+        preempt=preempt,
+        requeue=requeue,
+        vanish=vanish,
+        drain_node=drained,
+        occupy=occupied,
+        kill_process=lambda pid: os.kill(pid, signal.SIGKILL),
+        **more,  # type: ignore[arg-type]  # the rest of the fields, by name
+    )
+
+
+def check(report: ConformanceReport) -> None:
+    assert report.passed, report
+    assert report.capabilities <= set(CAPABILITIES)
+    assert NEVER >= {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
+
+
+def test_slurmrestd(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over TCP, on a wire that can be cut; the submissions of other tests go over the unix socket."""
+    monkeypatch.setattr(rest, "_PATIENCE_S", 3.0)
+    wire = CutWire(cluster.rest_port)
+    options = {**cluster.rest_options, **QUICKLY, "rest": wire.address}
+    can = provocations(cluster, unreachable=wire.cut, lose_reply=wire.deaf)
+    try:
+        check(run_conformance(SlurmDriver, tmp_path, scale=SCALE, options=options, provocations=can))
+    finally:
+        wire.close()
+
+
+def test_commands(tmp_path: Path, cluster: SlurmCluster) -> None:
+    """Through programs in the place of Slurm's own, which can be made to fail as those do."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    for name in ("sbatch", "squeue", "scancel", "sacct", "scontrol"):
+        program = folder / name
+        program.write_text(_STAND_IN.format(folder=folder, real=shutil.which(name), name=name))
+        program.chmod(0o755)
+
+    @contextlib.contextmanager
+    def while_there(name: str) -> Iterator[None]:
+        (folder / name).touch()
+        try:
+            yield
+        finally:
+            (folder / name).unlink()
+
+    can = provocations(
+        cluster, unreachable=lambda: while_there("cut"), lose_reply=lambda: while_there("deaf")
+    )
+    options = {**cluster.command_options, **QUICKLY, "commands": str(folder)}
+    scale = replace(SCALE, array=min(SCALE.array, 100), many=min(SCALE.many, 50))
+    check(run_conformance(SlurmDriver, tmp_path / "agent", scale=scale, options=options, provocations=can))
+
+
+_STAND_IN = """\
+#!/bin/sh
+if [ -e {folder}/cut ]; then
+    echo '{name}: error: Unable to contact slurm controller (connect failure)' >&2
+    exit 1
+fi
+if [ -e {folder}/deaf ] && [ {name} = sbatch ]; then
+    {real} "$@" >/dev/null
+    echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2
+    exit 1
+fi
+exec {real} "$@"
+"""
