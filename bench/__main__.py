@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import (
     command_line,
     control_cycle,
+    engines,
     exact,
     forecast,
     kill,
@@ -43,6 +44,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "array": live_array.measure,
     "cycle": control_cycle.measure,
     "take-over": take_over.measure,
+    "engines": engines.measure,
     "simulation": simulation.measure,
     "kill": kill.measure,
     "prediction": prediction.measure,
