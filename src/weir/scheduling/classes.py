@@ -152,6 +152,7 @@ class ClassTable:
             failed = failed_by_each(self._ground.kinds, self._ground.roads, some)
             self.table.barred[which, : failed.shape[1]] = failed
             written = layout.class_rows(some)
+            written["segments"] = layout.segments_of(failed)
             written["data"] = [self._moves_of(each.data) for each in some]
             written["moves"] = [len(each.data) for each in some]
             written["variant"] = [self._variant_of(each.variant_speeds) for each in some]

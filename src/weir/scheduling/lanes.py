@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling.tables import NOTHING, Classes, Int64s, Nodes, Pass, Table
+from weir.scheduling.tables import NOTHING, Classes, Int32s, Int64s, Nodes, Pass, Table
 
 HALF_LIFE_MS = 7 * 86_400_000
 """Of what a tenant has used."""
@@ -102,7 +102,7 @@ class World(NamedTuple):
     best: Int64s
     """Of each class, the pool whose promise its first job asks for, or -1."""
     signal: Int64s
-    run_of: Int64s
+    run_of: Int32s
     """Of each job that runs, its run."""
     touched: Int64s
     backlog: Any

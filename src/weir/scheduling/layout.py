@@ -16,6 +16,7 @@ from weir.scheduling.tables import (
     NODE,
     NOTHING,
     POOL,
+    SEGMENTS,
     Bytes,
     Classes,
     Int64s,
@@ -111,6 +112,22 @@ def more_rows(classes: Classes, rows: int) -> Classes:
 def barred_everywhere(rows: int, pools: int) -> Bytes:
     """Of so many classes, as good as barred from all pools, and from the places beyond the last one for good."""
     return np.full((rows, -(-pools // 8) * 8), FAILS, np.uint8)
+
+
+def segment_width(pools: int) -> int:
+    """How many pools lie in each of the segments: a whole number of eights."""
+    return max(8, -(-pools // (8 * SEGMENTS)) * 8)
+
+
+def segments_of(failed: Bytes) -> Int64s:
+    """Of each class (row), its segments: which of them have a pool where no constraint fails."""
+    rows, pools = failed.shape
+    width = segment_width(pools)
+    whole = np.zeros((rows, width * SEGMENTS), np.bool_)
+    whole[:, :pools] = failed == 0
+    any_there = whole.reshape(rows, SEGMENTS, width).any(axis=2)
+    found: Int64s = any_there @ (np.int64(1) << np.arange(SEGMENTS, dtype=np.int64))
+    return found
 
 
 def eights_of(barred: Bytes) -> Any:

@@ -122,7 +122,7 @@ class ProvinceRun:
             first=np.full(len(classes.row), NOTHING, np.int64),
             best=np.full(len(classes.row), NOTHING, np.int64),
             signal=np.array([0, 0, 0, NOTHING], np.int64),
-            run_of=np.full(count, NOTHING, np.int64),
+            run_of=np.full(count, NOTHING, np.int32),
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,
         )
@@ -211,9 +211,11 @@ def _bound(classes: Classes, pools: int) -> Classes:
     rows = len(classes.row)
     barred = layout.barred_everywhere(rows * pools, pools)
     each = np.arange(pools)
+    row = np.repeat(classes.row, pools)
+    row["segments"] = np.tile(np.int64(1) << each // layout.segment_width(pools), rows)
     barred.reshape(rows, pools, -1)[:, each, each] = classes.barred[:, :pools]
     return classes._replace(
-        row=np.repeat(classes.row, pools),
+        row=row,
         barred=barred,
         eights=layout.eights_of(barred),
     )

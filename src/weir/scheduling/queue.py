@@ -6,7 +6,7 @@ import numpy as np
 
 from weir.scheduling import lanes
 from weir.scheduling.compilation import kernel
-from weir.scheduling.tables import ENTRY, NOTHING, Counter, Int64s, Table, chain, enlarged, table_of
+from weir.scheduling.tables import ENTRY, NOTHING, Counter, Int32s, Int64s, Table, chain, enlarged, table_of
 
 _FIRST_ROWS = 64
 
@@ -27,7 +27,7 @@ class WaitingLine:
 
     slots: Table
     """Rows of lanes.JOB: those that wait, and free ones, whose job is -1 and whose `second` leads to another."""
-    run_of: Int64s
+    run_of: Int32s
     """Of each row whose job has just started, its run."""
     index: Table
     index_used: int
@@ -37,7 +37,7 @@ class WaitingLine:
     """For how many more jobs the line has blocks in any case."""
 
     def __init__(self, counters: Int64s) -> None:
-        self.slots, self.run_of = np.zeros(0, lanes.JOB), np.zeros(0, np.int64)
+        self.slots, self.run_of = np.zeros(0, lanes.JOB), np.zeros(0, np.int32)
         self.order, self.line = lanes.order_of(0)
         self.puts_left = 0
         self.index, self.index_used = table_of(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING)), 0
@@ -63,7 +63,7 @@ class WaitingLine:
         jobs = len(new.job)
         wanted, rows = self.waiting + jobs, len(self.slots)
         if wanted > rows:
-            self._make_rows(wanted + wanted // 16 - rows, counters)
+            self._make_rows(wanted + wanted // 32 - rows, counters)
         if 4 * (self.index_used + jobs) > 3 * len(self.index):
             size = 1 << (3 * wanted // 2 + _FIRST_ROWS).bit_length()
             self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
@@ -87,7 +87,7 @@ class WaitingLine:
         which = which[self._sorted(which)]
         filled = kernel("waiting").FILLED
         used = len(which) // filled + 1
-        spare = _FIRST_ROWS + used // 5
+        spare = _FIRST_ROWS + used // 8
         # A block that is filled or made of half of another is full, and split, at the earliest after so many jobs more.
         self.puts_left = (lanes.BLOCK - filled) * spare
         where = self.order.where
@@ -108,7 +108,7 @@ class WaitingLine:
         chain(self.slots["second"], old, counters, Counter.FREE_SLOT)
         none = np.full(more, NOTHING, np.int32)
         self.order = self.order._replace(where=np.concatenate([self.order.where[:old], none]))
-        self.run_of = np.concatenate([self.run_of, np.full(more, NOTHING, np.int64)])
+        self.run_of = np.concatenate([self.run_of, none])
 
 
 __all__ = ["QueuedColumns", "WaitingLine"]

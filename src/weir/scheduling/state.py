@@ -38,7 +38,7 @@ from weir.scheduling.tables import (
     enlarged,
 )
 
-LIST_ALL_BELOW, BEST_LISTED = 100, 16
+LIST_ALL_BELOW, BEST_LISTED = 100, 8
 _FIRST_ROWS = 64
 
 
@@ -285,7 +285,8 @@ class State:
 
         Only between changes: a class may be known before its first job is.
         """
-        if self.known.is_full():
+        waiting = int(self.signal[kernel("promises").WAITING])
+        if self.known.is_full() and 4 * waiting <= 3 * len(self.known.described):
             runs = self.runs
             used = (np.flatnonzero(self.known.waiting_at >= 0), runs["job_class"][runs["job"] >= 0])
             if self.known.forget_all_but(np.concatenate(used).tolist()):

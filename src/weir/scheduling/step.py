@@ -121,7 +121,7 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
 def _starts(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
     if not len(started):
         return ()
-    which = state.queue.run_of[started]
+    which = state.queue.run_of[started].astype(np.int64)
     keys = [row.key for row in state.rows]
     columns = (
         state.queue.slots["job"][started],

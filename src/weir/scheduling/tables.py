@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 Table = NDArray[Any]
 """An array of rows of one of the kinds below."""
@@ -39,10 +40,13 @@ NODE = _row("devices cores memory tasks")
 """What is free of a node, and how many tasks it runs."""
 
 CLASS = _row(
-    "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data moves variant"
+    "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data moves variant "
+    "segments"
 )
 """A class of jobs: need of a task, and of all. data, moves: first row in `move`, and how many. variant: row of
-`variant_speed`, or -1 for any stack at the job's nominal speed."""
+`variant_speed`, or -1 for any stack at the job's nominal speed. segments: a bit for each of the SEGMENTS parts that all
+pools are taken in, 1 where the class can go to any pool of it."""
+SEGMENTS = 63
 
 MOVE = _row("road bytes")
 """What has to be moved, from where: a row of `bits` and `latency`."""

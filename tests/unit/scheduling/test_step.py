@@ -231,13 +231,13 @@ def test_of_many_pools_the_best_are_listed_and_the_failing_counted() -> None:
     pools += [pool("small/a", devices_per_node=2)]
     _, plan = first_plan(Changes(pools=tuple(pools), queued=(waiting(task(devices_milli=3_000), [1, 2]),)))
     [reasons] = plan.reasons
-    assert [f"good{number:03d}/a" for number in range(16)] == [reason.pool for reason in reasons[:16]]
-    assert (Verdict.CHOSEN, "the best scored with room; 64 more eligible pools are not listed") == (
+    assert [f"good{number:03d}/a" for number in range(8)] == [reason.pool for reason in reasons[:8]]
+    assert (Verdict.CHOSEN, "the best scored with room; 72 more eligible pools are not listed") == (
         reasons[0].verdict,
         reasons[0].note,
     )
     assert [("small/a", ""), ("weak000/a", "39 more pools fail this")] == [
-        (reason.pool, reason.note) for reason in reasons[16:]
+        (reason.pool, reason.note) for reason in reasons[8:]
     ]
 
 

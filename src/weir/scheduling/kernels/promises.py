@@ -13,7 +13,7 @@ from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ahead
-from weir.scheduling.tables import BLOCKED, FAILS
+from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
 
 ALWAYS = 2**62
 NEVER = 2**62
@@ -227,11 +227,27 @@ def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
     count = 0
     for place in range(len(world.pools)):
         score[place] = NEVER
-        if barred[job_class, place] & FAILS == 0:
-            score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[4]
-            world.candidate[count] = place
-            count += 1
+    width = 8 * segment_width(world)
+    segments = world.classes.row[job_class].segments
+    first = 0
+    while segments != 0:
+        if segments & 1 != 0:
+            for place in range(first, min(first + width, len(world.pools))):
+                if barred[job_class, place] & FAILS == 0:
+                    score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[
+                        4
+                    ]
+                    world.candidate[count] = place
+                    count += 1
+        segments >>= 1
+        first += width
     return count
+
+
+@folded
+def segment_width(world):  # type: ignore[no-untyped-def]
+    """How many eights of pools lie in each segment."""
+    return max(1, (len(world.pools) + 8 * SEGMENTS - 1) // (8 * SEGMENTS))
 
 
 @inner

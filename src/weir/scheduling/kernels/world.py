@@ -22,6 +22,7 @@ from weir.scheduling.kernels.promises import (
     reopen,
     score_of,
     seek_promise,
+    segment_width,
     withdraw,
 )
 from weir.scheduling.kernels.reasons import GROUPS, group_of
@@ -108,18 +109,28 @@ def score_with_room(world, slots, slot):  # type: ignore[no-untyped-def]
     barred = world.classes.barred
     eights = world.classes.eights
     count = 0
-    for eight in range(eights.shape[1]):
-        # Most have no zero among their bytes.
-        several = eights[job_class, eight]
-        if (several - _ONES) & ~several & _HIGHS == _NO_ZERO:
-            continue
-        for place in range(8 * eight, min(8 * eight + 8, len(world.pools))):
-            if barred[job_class, place] == 0 and world.pools[place].open != 0:
-                world.score[place] = terms(
-                    world.pools, world.classes, world.rates, place, job_class, expected
-                )[4]
-                world.candidate[count] = place
-                count += 1
+    width = segment_width(world)
+    segments = world.classes.row[job_class].segments
+    first = 0
+    while segments != 0:
+        if segments & 1 != 0:
+            for eight in range(first, min(first + width, eights.shape[1])):
+                # Most have no zero among their bytes.
+                several = eights[job_class, eight]
+                if (several - _ONES) & ~several & _HIGHS == _NO_ZERO:
+                    continue
+                for place in range(8 * eight, 8 * eight + 8):
+                    if barred[job_class, place] == 0 and world.pools[place].open != 0:
+                        if not may_fit(world.pools[place], world.classes.row[job_class]):
+                            barred[job_class, place] = BLOCKED
+                            continue
+                        world.score[place] = terms(
+                            world.pools, world.classes, world.rates, place, job_class, expected
+                        )[4]
+                        world.candidate[count] = place
+                        count += 1
+        segments >>= 1
+        first += width
     return count
 
 
@@ -214,9 +225,6 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         if best < 0:
             break
         score[best] = NEVER
-        if not may_fit(world.pools[best], world.classes.row[job_class]):
-            barred[job_class, best] = BLOCKED
-            continue
         holder = world.promise[best].slot
         if (
             holder >= 0
