@@ -1,9 +1,9 @@
 """Site options of a Slurm centre, read and checked: typed, named, and never a piece of somebody's command line."""
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from weir.engines.slurm.users import SHARED
@@ -152,7 +152,7 @@ def _number(least: int, most: int) -> _Reader:
 
 
 def _path(field: str, value: str) -> str:
-    if not value.startswith("/") or "\0" in value or "\n" in value or str(Path(value)) != value:
+    if not value.startswith("/") or "\0" in value or "\n" in value or posixpath.normpath(value) != value:
         raise refused(field, value, "give an absolute path, in its plain form")
     return value
 

@@ -105,7 +105,8 @@ def engine_end(row: JobRow, record: RecordedRun | None, *, stopped: bool, now_ms
     if not 0 < ended_ms <= now_ms:
         ended_ms = now_ms
     cause, message = _cause(row, record, stopped=stopped)
-    code = record.code if record is not None else None
+    # A stopped command may have ended with code 0, which stands for success alone.
+    code = record.code or None if record is not None else None
     number = record.signal if record is not None else None
     return EngineEnd(cause, code, number, message, started_ms, max(ended_ms, started_ms or 0))
 
@@ -146,5 +147,5 @@ def _cause(row: JobRow, record: RecordedRun | None, *, stopped: bool) -> tuple[C
 
 
 def _end(cause: Cause | None, record: RecordedRun) -> EngineEnd:
-    code, number = record.code, record.signal
-    return EngineEnd(cause, code, number, record.message, record.started_ms, record.ended_ms)
+    code = record.code if cause is None else record.code or None
+    return EngineEnd(cause, code, record.signal, record.message, record.started_ms, record.ended_ms)
