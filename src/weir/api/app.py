@@ -27,6 +27,7 @@ from weir.api import (
     prices,
     province,
     schemes,
+    statements,
     task_logs,
     tokens,
 )
@@ -93,6 +94,7 @@ def create_app(services: Services) -> FastAPI:
         prices,
         money,
         schemes,
+        statements,
         tokens,
         audit,
         events,

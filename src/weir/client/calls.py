@@ -41,6 +41,9 @@ class Calls:
         answer = self._sender.send("POST", f"/api/v1{target}", headers=headers, body=text.encode())
         return self._read(answer.read(), declared)
 
+    def _bytes(self, target: str) -> bytes:
+        return self._sender.send("GET", f"/api/v1{target}", again=True).read()
+
     def _read(self, data: bytes, declared: type[T]) -> T:
         try:
             return from_plain(declared, json.loads(data))

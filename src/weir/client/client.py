@@ -11,6 +11,7 @@ from weir.client.money import MoneyCalls
 from weir.client.organisations import OrganisationCalls
 from weir.client.schemes import SchemeCalls
 from weir.client.settings import checked_token, checked_url
+from weir.client.statements import StatementCalls
 from weir.client.transfer import LONG_POLL_MS, download_output, log_pieces, upload_blob
 from weir.client.transport import Sender, Transport, Urllib3Transport
 from weir.model.view import (
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client(OrganisationCalls, SchemeCalls, MoneyCalls):
+class Client(OrganisationCalls, SchemeCalls, StatementCalls, MoneyCalls):
     """Speaks to one Weir server with one token. Threads may share it; close it, or use it in a `with`.
 
     Every method raises ApiError (a refusal, with the problem's fields) or UnreachableError. What can be asked

@@ -45,9 +45,9 @@ class Ledger(Granted):
         open_counter(tx, "budget/b/all", 2**60)
         for who in (ACME, OTHER):
             open_account(tx, f"hold:{who}", ["budget/b/all"])
-            open_account(tx, f"hold:voucher/city/{who}/2025", ["budget/b/all"])
+            open_account(tx, f"hold:voucher/city/{who}-before/2025", ["budget/b/all"])
             # Something was spent before, so that a refund may come first.
-            for held in (f"hold:{who}", f"hold:voucher/city/{who}/2025"):
+            for held in (f"hold:{who}", f"hold:voucher/city/{who}-before/2025"):
                 steps = (Transfer("credit:before", held, YUAN * YUAN), Transfer(held, "fee", YUAN * YUAN))
                 post(tx, [Entry(who, f"before/{held}", "fee", 1, steps)])
 
@@ -61,12 +61,13 @@ class Ledger(Granted):
         voucher: int = 0,
         centre: str = "cluster",
         job: int = 0,
+        contract: str = "",
     ) -> int:
         """A charge (below 0: a refund) of micro-yuan for usage that began then, posted at once or later."""
         used_ms = parse_time_ms(used)
         posted_ms = parse_time_ms(posted) if posted else used_ms
         number = next(self._numbers)
-        budget, grant, payable = f"hold:{who}", f"hold:voucher/city/{who}/2025", f"payable:{centre}"
+        budget, grant, payable = f"hold:{who}", f"hold:voucher/city/{who}-before/2025", f"payable:{centre}"
 
         def work(tx: Transaction) -> int:
             transfers: list[Transfer] = []
@@ -81,7 +82,8 @@ class Ledger(Granted):
             [done] = post(tx, [Entry(who, f"job/{number}", "charge", posted_ms, tuple(transfers))])
             row = {
                 "entry": done.number, "line": 0, "job": job or number, "epoch": 1, "organisation": who,
-                "centre": centre, "pool": f"{centre}/ours", "contract": "standing", "kind": "charge",
+                "centre": centre,
+                "pool": f"{centre}/ours", "contract": contract or f"standing/{who}/{centre}", "kind": "charge",
                 "at_ms": posted_ms, "from_ms": used_ms, "to_ms": used_ms + 1, "times": "{}",
                 "parts": f'{{"device_hour/": {amount}}}', "amount_micro_yuan": amount,
             }  # fmt: skip

@@ -1,0 +1,122 @@
+"""`weir statement` and `weir settlement`: months and quarters that are closed, on paper."""
+
+from pathlib import Path
+
+import typer
+
+from weir.cli.session import client, show_json, show_table
+from weir.model.statement import SettlementView
+from weir.units import format_time, format_yuan
+
+statement = typer.Typer(help="Monthly statements of tenants and centres.", no_args_is_help=True)
+settlement = typer.Typer(help="Quarterly settlements of funders.", no_args_is_help=True)
+JSON = typer.Option(False, "--json", help="Print JSON for a program.")
+FEN = 10_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.add_typer(statement, name="statement")
+    app.add_typer(settlement, name="settlement")
+
+
+@statement.command("list")
+def list_(
+    party: str = typer.Option("", help="Credit code of a tenant, or id of a centre."),
+    month: str = typer.Option("", help="Only this month, such as 2025-06."),
+    limit: int = typer.Option(100, min=1, max=10_000, help="At most so many."),
+    json_: bool = JSON,
+) -> None:
+    """List issued statements, newest month first: your own, or everybody's where you may see all."""
+    found = client().statements(party=party, month=month, limit=limit)
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        (
+            one.id,
+            one.kind,
+            one.party,
+            format_yuan(one.gross_micro_yuan),
+            format_yuan(one.voucher_micro_yuan),
+            format_yuan(one.total_fen * FEN),
+            format_yuan(one.carry_micro_yuan),
+            one.hash[:12],
+        )
+        for one in found
+    ]
+    headings = ("NO.", "KIND", "PARTY", "CHARGES", "BY VOUCHERS", "TOTAL", "CARRIED", "SHA-256")
+    show_table(headings, rows, empty="no statements")
+
+
+@statement.command()
+def save(
+    to: Path = typer.Option(
+        ..., help="File to write: ID.html for one statement, or a .csv of all that are asked for."
+    ),
+    id_: str = typer.Argument("", metavar="ID", help="A statement's number, for a page."),
+    party: str = typer.Option("", help="Credit code of a tenant, or id of a centre."),
+    month: str = typer.Option("", help="Only this month, such as 2025-06."),
+) -> None:
+    """Write one statement as a page for print, or many line by line as CSV."""
+    api = client()
+    if id_:
+        to.write_bytes(api.statement_page(id_))
+    elif to.suffix == ".csv":
+        to.write_bytes(api.statements_csv(party=party, month=month))
+    else:
+        raise typer.BadParameter("name a statement for a page, or write to a .csv")
+    print(to)
+
+
+@statement.command()
+def close(month: str = typer.Argument(help="Such as 2025-06.")) -> None:
+    """Issue a month's statements, once, after the fifth working day of the next (coordinator)."""
+    done = client().close_month(month)
+    held = f"; open exceptions held back {done.held_back} charges" if done.held_back else ""
+    print(f"{done.month}: {done.statements} statements, closed at {format_time(done.closed_ms)}{held}")
+    print(f"sha256 {done.hash}")
+
+
+@statement.command()
+def verify() -> None:
+    """See that every statement is as it was issued, and follows the one before. Exit code 1 where one is not."""
+    faults = client().verify_statements()
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise typer.Exit(1)
+    print("every statement is as it was issued")
+
+
+@settlement.command("list")
+def settlements(json_: bool = JSON) -> None:
+    """List what funders pay, newest quarter first."""
+    found = client().settlements()
+    if json_:
+        show_json(found)
+        return
+    _show(found)
+
+
+@settlement.command("close")
+def settle(quarter: str = typer.Argument(help="Such as 2025-Q2.")) -> None:
+    """Settle a quarter that has ended: each redeemed voucher once, shared out by the funders' parts (coordinator)."""
+    _show(client().settle_quarter(quarter))
+
+
+def _show(found: tuple[SettlementView, ...]) -> None:
+    rows = [
+        (
+            one.id,
+            one.funder,
+            str(one.redemptions),
+            str(one.carried),
+            format_yuan(one.total_fen * FEN),
+            format_yuan(one.carry_micro_yuan),
+            one.hash[:12],
+        )
+        for one in found
+    ]
+    headings = ("NO.", "FUNDER", "REDEMPTIONS", "CARRIED", "TOTAL", "REST", "SHA-256")
+    show_table(headings, rows, empty="nothing to settle")

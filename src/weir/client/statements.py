@@ -1,0 +1,50 @@
+"""Calls about statements and settlements."""
+
+from urllib.parse import quote
+
+from weir.client.calls import Calls, query_of
+from weir.model.statement import (
+    ClosedView,
+    SettlementsView,
+    SettlementView,
+    StatementsView,
+    StatementView,
+    VerifiedView,
+)
+
+
+class StatementCalls(Calls):
+    """Statements of months, settlements of quarters."""
+
+    def statements(self, *, party: str = "", month: str = "", limit: int = 100) -> tuple[StatementView, ...]:
+        """Issued statements, newest month first: the asker's own, or everybody's for those who may see all."""
+        query = query_of(party=party, month=month, limit=limit)
+        return self._get(f"/statements{query}", StatementsView).statements
+
+    def statements_csv(self, *, party: str = "", month: str = "") -> bytes:
+        """Issued statements, line by line, as CSV."""
+        return self._bytes("/statements.csv" + query_of(party=party, month=month))
+
+    def statement_page(self, statement: str) -> bytes:
+        """One statement as a page for print (HTML)."""
+        return self._bytes(f"/statements/{quote(statement, safe='')}/page")
+
+    def close_month(self, month: str) -> ClosedView:
+        """Issue a month's statements; a month that is closed stays as it is."""
+        return self._change("POST", "/statements/close" + query_of(month=month), ClosedView)
+
+    def verify_statements(self) -> tuple[str, ...]:
+        """What is wrong with issued statements; nothing where they are as issued."""
+        return self._get("/statements/verify", VerifiedView).faults
+
+    def settlements(self) -> tuple[SettlementView, ...]:
+        """What funders pay, newest quarter first."""
+        return self._get("/settlements", SettlementsView).settlements
+
+    def settle_quarter(self, quarter: str) -> tuple[SettlementView, ...]:
+        """Settle a quarter such as 2025-Q2; one that is settled stays as it is."""
+        target = "/settlements/close" + query_of(quarter=quarter)
+        return self._change("POST", target, SettlementsView).settlements
+
+
+__all__ = ["StatementCalls"]
