@@ -52,6 +52,8 @@ def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
     """What can be done to a cluster, but for its being out of reach."""
 
     def restart() -> None:
+        # Without this it would forget the last seconds, run ended jobs again and give their numbers out anew.
+        cluster.saved()
         cluster.kill("slurmctld")
         cluster.start_controller()
         cluster.until(lambda: cluster.run("sinfo"))

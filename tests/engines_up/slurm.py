@@ -168,6 +168,13 @@ class SlurmCluster:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
+    def saved(self) -> None:
+        """Wait until the controller has written down what it knows; it does so every few seconds."""
+        file, asked = self.folder / "state/job_state", time.time()
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline and not (file.exists() and file.stat().st_mtime > asked):
+            time.sleep(0.1)
+
     def end_jobs(self, node: str) -> None:
         """End whatever runs on a node whose daemon is gone."""
         _clear_cgroups(node)

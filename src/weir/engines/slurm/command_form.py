@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from weir.engines.driver import EngineUnreachableError
 from weir.engines.slurm.port import (
+    JOB_NAME,
     ClusterFacts,
     JobRequest,
     JobRow,
@@ -173,11 +174,12 @@ def parse_ended(answer: str, *, from_file: bool) -> list[JobRow]:
 
 
 def cancel_command(jobs: Sequence[str], *, waiting_only: bool) -> list[str]:
-    return ["scancel", "--quiet", *(["--state=PENDING"] if waiting_only else []), *jobs]
+    """By name too: a controller that has lost its state may have given a number to somebody else's job."""
+    return ["scancel", "--quiet", f"--name={JOB_NAME}", *(["--state=PENDING"] if waiting_only else []), *jobs]
 
 
 def tell_command(jobs: Sequence[str]) -> list[str]:
-    return ["scancel", "--quiet", "--batch", "--signal=TERM", *jobs]
+    return ["scancel", "--quiet", f"--name={JOB_NAME}", "--batch", "--signal=TERM", *jobs]
 
 
 def parse_nodes(answer: str) -> list[NodeRow]:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from weir.engines.driver import AttemptOrder
-from weir.engines.slurm.port import JobRequest
+from weir.engines.slurm.port import JOB_NAME, JobRequest
 from weir.engines.slurm.settings import PoolSettings, Settings
 from weir.engines.slurm.states import NO_FOLDER, NO_PYTHON
 from weir.model.agent import PoolEntry
 
-__all__ = ["COMMENT", "JOB_NAME", "batch_name", "launch_of", "never", "portions", "request_of", "script_of"]
+__all__ = ["COMMENT", "batch_name", "launch_of", "never", "portions", "request_of", "script_of"]
 
-JOB_NAME = "weir"
 COMMENT = "weir:"
 """A job's comment is this and the name of its batch."""
 _MIB = 1 << 20

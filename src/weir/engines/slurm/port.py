@@ -7,6 +7,7 @@ from typing import Protocol
 from weir.engines.driver import EngineUnreachableError
 
 __all__ = [
+    "JOB_NAME",
     "Cluster",
     "ClusterFacts",
     "JobRequest",
@@ -17,6 +18,10 @@ __all__ = [
     "RejectedError",
     "exit_status",
 ]
+
+
+JOB_NAME = "weir"
+"""The name of every job that Weir hands over."""
 
 
 class RejectedError(Exception):

@@ -370,9 +370,11 @@ class Watch:
 def _own_row(tracked: Tracked, index: _Index) -> JobRow | None:
     """Its row, unless the number has been given to another job since."""
     row = index.get((tracked.job, tracked.element))
-    if row is None or (row.comment.startswith(COMMENT) and row.comment != f"{COMMENT}{tracked.batch}"):
-        return None
-    return row
+    if row is None or row.comment == f"{COMMENT}{tracked.batch}":
+        return row
+    # A centre may put words of its own in the place of a comment; then the time of submission tells.
+    same = not row.comment.startswith(COMMENT) and tracked.submitted_s in (0, row.submit_s)
+    return row if same else None
 
 
 def _is_lost(tracked: Tracked) -> bool:

@@ -302,6 +302,12 @@ def test_whether_a_submission_may_have_arrived_is_told_apart(said: str, wanted: 
     assert wanted is type(command_form.failure("sbatch", said))
 
 
+def test_jobs_are_cancelled_by_their_name_too() -> None:
+    line = command_form.cancel_command(["7", "8_1"], waiting_only=True)
+    assert ["scancel", "--quiet", "--name=weir", "--state=PENDING", "7", "8_1"] == line
+    assert ["--batch", "--signal=TERM", "7"] == command_form.tell_command(["7"])[-3:]
+
+
 def test_a_number_that_is_none_is_no_job() -> None:
     assert 17 == command_form.parse_submitted("17;cluster\n")
     assert 24 == command_form.parse_submitted(plain("commands-22.05.json")["submitted"][1])
