@@ -117,7 +117,7 @@ MEMORY = {"memory limit", "memory of a child"}
 
 def test_local_engine(tmp_path: Path) -> None:
     report = local(tmp_path, SCALE)
-    assert report.passed, report
+    assert report.passed, str(report)
     assert LOCAL_ALWAYS <= report.capabilities <= set(CAPABILITIES)
     unlimited = set() if "memory-limit" in report.capabilities else MEMORY
     assert ELSEWHERE | ON_THE_FAKE | unlimited == not_played(report)
@@ -125,19 +125,19 @@ def test_local_engine(tmp_path: Path) -> None:
 
 def test_local_engine_on_a_machine_that_forbids_control_groups(tmp_path: Path) -> None:
     report = local(tmp_path, limits="off")
-    assert report.passed, report
+    assert report.passed, str(report)
     assert LOCAL_ALWAYS | {"memory-rlimit"} == report.capabilities
     assert ELSEWHERE | ON_THE_FAKE | MEMORY == not_played(report)
 
 
 def test_local_engine_with_other_centres_folders_beside_it(tmp_path: Path) -> None:
     report = local(tmp_path / "agent", private_root=str(tmp_path))
-    assert report.passed, report
+    assert report.passed, str(report)
 
 
 def test_fake_engine(tmp_path: Path) -> None:
     report = play_fake(FakeEngine(7, now_ms), tmp_path, SCALE)
-    assert report.passed, report
+    assert report.passed, str(report)
     assert ON_THE_FAKE <= {one.name for one in report.results} - not_played(report)
 
 

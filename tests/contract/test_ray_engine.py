@@ -26,7 +26,7 @@ POOLS = (
     PoolEntry(NARROW, 1, 0, 8_000, 16 << 30, "any", False, {"node_resource": "narrow"}),
 )
 QUICKLY = {"poll": "0.5", "limits": "required"}
-SCALE = replace(engine_scale(), array=20, many=8, kills=2, patience_s=60.0, step_s=1.0)
+SCALE = replace(engine_scale(), array=20, many=8, kills=2, patience_s=120.0, step_s=1.0)
 if engine_scale() is FULL:
     SCALE = replace(SCALE, array=20, many=100, kills=10, patience_s=300.0)
 
@@ -82,7 +82,7 @@ def test_ray_engine(cluster: RayCluster, tmp_path: Path) -> None:
         )
     finally:
         wire.close()
-    assert report.passed, report
+    assert report.passed, str(report)
     assert report.capabilities <= set(CAPABILITIES)
     assert {
         "a node is drained",

@@ -41,7 +41,8 @@ def cancel_queued(stage: Stage) -> None:
 
 
 def cancel_at_once(stage: Stage) -> None:
-    orders = [stage.order("sleep", "600", cores_milli=10, fake=(600_000, 0)) for _ in range(10)]
+    few = min(10, max(2, stage.scale.many // 4))
+    orders = [stage.order("sleep", "600", cores_milli=10, fake=(600_000, 0)) for _ in range(few)]
     stage.submit(*orders)
     stage.driver.cancel([order.attempt for order in orders])
     causes = {end.cause for end in stage.ends(orders)}
