@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import (
+    billing,
     command_line,
     control_cycle,
     engines,
@@ -57,8 +58,18 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "exact": exact.measure,
     "forecast": forecast.measure,
     "peers": peers.measure,
+    "billing": billing.measure,
 }
-ON_REQUEST = ("quality", "quality-province", "quality-curve", "published", "rounds", "exact", "peers")
+ON_REQUEST = (
+    "billing",
+    "quality",
+    "quality-province",
+    "quality-curve",
+    "published",
+    "rounds",
+    "exact",
+    "peers",
+)
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""
 NEED_TRACES = ("published", "rounds")
 

@@ -13,6 +13,8 @@ from fractions import Fraction
 from weir.billing.ledger import Transfer
 from weir.units import cumulative_share
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Leg:
@@ -102,7 +104,8 @@ def charged(legs: Sequence[Leg], more: int, payable: str) -> tuple[tuple[Leg, ..
             transfers.append(Transfer(leg.account, payable, step))
         elif step < 0:
             transfers.append(Transfer(payable, leg.account, -step))
-        made.append(replace(leg, held=leg.held + lacks - step, charged=leg.charged + step))
+        held, taken = leg.held + lacks - step, leg.charged + step
+        made.append(Leg(leg.account, leg.funding, leg.share, held, taken, leg.base))
     return tuple(made), transfers
 
 
@@ -138,7 +141,7 @@ def stored_legs(legs: Sequence[Leg]) -> str:
         ]
         for leg in legs
     ]
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return _compact(rows)
 
 
 def legs_from(stored: str) -> tuple[Leg, ...]:

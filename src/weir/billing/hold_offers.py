@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from weir.billing.hold_legs import Leg, VoucherOffer, sized
 from weir.billing.hold_rows import SubmissionHold
 from weir.billing.price_versions import BookVersion, card_for, priced_pools, version_of
-from weir.billing.rate_card import RateCard, Unpriced
+from weir.billing.rate_card import Needs, RateCard, Unpriced
 from weir.units import format_yuan
 
 NO_PRICE = "no price"
@@ -97,6 +97,22 @@ def template(
     return sized(worst.gross, offers(connection, asked), budget.account, budget.funding)
 
 
+class Cards:
+    """Rate cards, each asked for once. For use within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._found: dict[tuple[int, str, Needs, str], RateCard | Unpriced] = {}
+
+    def of(self, hold: SubmissionHold, pool: str) -> RateCard | Unpriced:
+        """As `card_of`."""
+        key = (hold.price_version, hold.tenant_class, hold.needs, pool)
+        card = self._found.get(key)
+        if card is None:
+            card = self._found[key] = card_of(self._connection, hold, pool)
+        return card
+
+
 def card_of(connection: Connection, hold: SubmissionHold, pool: str) -> RateCard | Unpriced:
     """By what a job of the submission is charged at a pool. A pool that is gone has no prices."""
     known = priced_pools(connection)
@@ -106,4 +122,14 @@ def card_of(connection: Connection, hold: SubmissionHold, pool: str) -> RateCard
     return card_for(version, known[pool], hold.tenant_class, hold.needs)
 
 
-__all__ = ["NO_PRICE", "OfferRequest", "Offers", "Worst", "card_of", "no_offers", "template", "worst_of"]
+__all__ = [
+    "NO_PRICE",
+    "Cards",
+    "OfferRequest",
+    "Offers",
+    "Worst",
+    "card_of",
+    "no_offers",
+    "template",
+    "worst_of",
+]

@@ -11,6 +11,7 @@ from weir.billing.hold_legs import Leg, legs_from, stored_legs
 from weir.billing.ledger import Entry, Transfer
 from weir.billing.rate_card import Needs
 from weir.store import Transaction, schema
+from weir.store.bulk import run_many
 from weir.store.listed import AnyRow, among, number_list
 
 _hold = schema.hold.c
@@ -35,6 +36,7 @@ _BAR = (
     .where(_hold.submission == bindparam("of_submission"))
     .values(barred=bindparam("now_barred"))
 )
+_ADD_OWN = insert(schema.job_hold)
 _WRITE_OWN = (
     update(schema.job_hold)
     .where(_own.job == bindparam("of_job"))
@@ -82,7 +84,8 @@ class JobHold:
 
     def posted(self, legs: tuple[Leg, ...], entries: int, **changes: Any) -> "JobHold":
         """The hold after so many entries that left it with these legs."""
-        return replace(self, legs=legs, postings=self.postings + entries, **changes)
+        made = JobHold(self.job, self.submission, legs, self.closed, self.postings + entries, self.waiting_ms)
+        return replace(made, **changes) if changes else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,9 @@ def touch(tx: Transaction, hold: SubmissionHold, jobs: Sequence[int]) -> dict[in
     fresh = [JobHold(job, hold.submission, hold.legs) for job in jobs if job not in known]
     if fresh:
         legs = stored_legs(hold.legs)
-        tx.connection.execute(
-            insert(schema.job_hold),
+        run_many(
+            tx.connection,
+            _ADD_OWN,
             [{"job": one.job, "submission": one.submission, "legs": legs} for one in fresh],
         )
         fewer_untouched(tx, hold.submission, len(fresh))
@@ -168,7 +172,8 @@ def fewer_untouched(tx: Transaction, submission: int, fewer: int) -> None:
 def write_job_holds(tx: Transaction, holds: Sequence[JobHold]) -> None:
     """Store what became of the holds of single jobs."""
     if holds:
-        tx.connection.execute(
+        run_many(
+            tx.connection,
             _WRITE_OWN,
             [
                 {

@@ -23,6 +23,7 @@ from weir.billing.ledger_counters import Change, Shortage, change_counters
 from weir.billing.ledger_counters import shortage as counter_shortage
 from weir.model.change import ChangeKind
 from weir.store import Transaction, schema
+from weir.store.bulk import run_many
 from weir.store.listed import AnyRow, among_texts, text_list
 
 BOOK_SHIFT = 32
@@ -43,6 +44,10 @@ _MOVE_BOOK = (
     .where(_book.number == bindparam("of_book"))
     .values(length=bindparam("new_length"), hash=bindparam("new_hash"))
 )
+_ADD_ENTRY = insert(schema.ledger_entry)
+_ADD_TRANSFER = insert(schema.ledger_transfer)
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _ACCOUNTS = select(schema.ledger_account).where(among_texts(_account.code, "codes"))
 
 
@@ -228,7 +233,7 @@ def entry_hash(
     transfers: Sequence[tuple[str, str, int]],
 ) -> str:
     """SHA-256 over the hash before and over all that an entry says; `detail` as its stored text."""
-    said = json.dumps([number, cause, kind, at_ms, corrects, detail, transfers], separators=(",", ":"))
+    said = _compact([number, cause, kind, at_ms, corrects, detail, transfers])
     return hashlib.sha256(f"{previous}\n{said}".encode()).hexdigest()
 
 
@@ -301,7 +306,7 @@ def _append(tx: Transaction, entries: Sequence[Entry]) -> dict[str, int]:
     for entry in entries:
         base, length, previous = heads[entry.book]
         number = base + length + 1
-        detail = json.dumps(entry.detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        detail = _sorted(entry.detail)
         digest = entry_hash(
             previous,
             number,
@@ -330,9 +335,10 @@ def _append(tx: Transaction, entries: Sequence[Entry]) -> dict[str, int]:
             {"entry": number, "line": line, "debit": debit, "credit": credit, "amount_micro_yuan": amount}
             for line, (debit, credit, amount) in enumerate(entry.transfers)
         ]
-    connection.execute(insert(schema.ledger_entry), rows)
-    connection.execute(insert(schema.ledger_transfer), lines)
-    connection.execute(
+    run_many(connection, _ADD_ENTRY, rows)
+    run_many(connection, _ADD_TRANSFER, lines)
+    run_many(
+        connection,
         _MOVE_BOOK,
         [
             {"of_book": base >> BOOK_SHIFT, "new_length": length, "new_hash": digest}

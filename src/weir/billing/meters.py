@@ -20,19 +20,23 @@ from weir.billing.accounts import account
 from weir.billing.contracts import Contract, contract_among, contracts_between
 from weir.billing.exceptions import ExceptionKind, NewException
 from weir.billing.hold_legs import charged
-from weir.billing.hold_offers import card_of
+from weir.billing.hold_offers import Cards, card_of
 from weir.billing.hold_rows import JobHold, PricedJob, job_entry, priced_jobs, touch, write_job_holds
 from weir.billing.ledger import Entry, post, shortage_for
 from weir.billing.price_bands import Bands, time_in_bands, union
-from weir.billing.rate_card import RateCard, Unpriced, difference
+from weir.billing.rate_card import RateCard, Unpriced, difference, stored_amounts
 from weir.store import Transaction, schema
+from weir.store.bulk import run_many
 from weir.store.listed import AnyRow, among, number_list
 from weir.units import format_duration, format_yuan
 
 CLOCK_TOLERANCE_MS = 1_000
 """By so much a centre's times may go beyond ours before somebody should look at its clock."""
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _meter = schema.meter.c
+_ADD = insert(schema.meter)
+_ADD_CHARGE = insert(schema.charge)
 _OF_JOBS = select(schema.meter).where(among(_meter.job, "jobs"))
 _OPEN_OF_JOBS = _OF_JOBS.where(_meter.open.is_(True))
 _OPEN_AT = (
@@ -109,10 +113,12 @@ class _Step:
     after: Meter
     kind: str
     bands: Bands
+    parts: Mapping[str, int]
+    """What is to be charged or given back, by unit and band."""
 
     @property
-    def parts(self) -> dict[str, int]:
-        return difference(self.before.parts or {}, self.after.parts or {})
+    def amount(self) -> int:
+        return sum(self.parts.values())
 
 
 def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
@@ -129,11 +135,12 @@ def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
     metered = [(found[one.job], one) for one in seen if one.job in found]
     meters = meters_of(tx.connection, found)
     meters |= _begin(tx, [(priced, one) for priced, one in metered if (one.job, one.epoch) not in meters])
+    cards = Cards(tx.connection)
     steps: list[_Step] = []
     trouble: list[NewException] = []
     touched = _touched(tx, found)
     for priced, one in metered:
-        card = card_of(tx.connection, priced.of, f"{one.centre}/{one.pool}")
+        card = cards.of(priced.of, f"{one.centre}/{one.pool}")
         if isinstance(card, Unpriced):
             trouble.append(_unpriced(priced, one, card))
             continue
@@ -142,9 +149,9 @@ def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
         if exceeded:
             trouble.append(_exceeded(priced, one, exceeded, now_ms))
         if after != before:
-            steps.append(
-                _Step(priced, touched[one.job], before, after, _kind(before, after, one), card.bands)
-            )
+            parts = difference(before.parts or {}, after.parts or {})
+            kind = _kind(one, after, sum(parts.values()))
+            steps.append(_Step(priced, touched[one.job], before, after, kind, card.bands, parts))
     trouble += _charge(tx, steps, now_ms)
     exceptions.put(tx, trouble, now_ms)
 
@@ -185,10 +192,11 @@ def retry_charge(tx: Transaction, job: int, epoch: int, now_ms: int) -> int:
     after = replace(before, parts=card.parts(before.intervals))
     if after.parts == before.parts:
         return 0
-    step = _Step(found[job], _touched(tx, found)[job], before, after, "usage", card.bands)
+    parts = difference(before.parts or {}, after.parts or {})
+    step = _Step(found[job], _touched(tx, found)[job], before, after, "usage", card.bands, parts)
     own, entry = _entry(step, now_ms)
     _write(tx, [(step, own, post(tx, [entry])[0].number)], now_ms)
-    return sum(step.parts.values())
+    return step.amount
 
 
 def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
@@ -203,10 +211,17 @@ def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Mete
         intervals = union([(before.started_ms, min(ends, now_ms, before.until_ms))])
         if seen.lost or (seen.preempted and not card.preempted_charged):
             intervals = union(seen.kept)
-    after = replace(
-        before,
-        intervals=tuple(intervals),
-        parts=card.parts(intervals),
+    after = Meter(
+        before.job,
+        before.epoch,
+        before.centre,
+        before.pool,
+        before.contract,
+        before.started_ms,
+        before.until_ms,
+        tuple(intervals),
+        card.parts(intervals),
+        before.postings,
         open=seen.lasted_ms is None and not seen.proven,
     )
     return after, exceeded
@@ -214,11 +229,10 @@ def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Mete
 
 def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewException]:
     """Post what the steps cost, all together where the limits allow it; those that they do not allow are exceptions."""
-    posting = [(step, *_entry(step, now_ms)) for step in steps if step.parts and sum(step.parts.values())]
-    quiet = [step for step in steps if not (step.parts and sum(step.parts.values()))]
+    posting = [(step, *_entry(step, now_ms)) for step in steps if step.amount]
+    quiet = [(step.after, step.before.postings) for step in steps if not step.amount]
     trouble = []
     if shortage_for(tx.connection, [entry for _, _, entry in posting]) is not None:
-        fitting = []
         for step, own, entry in posting:
             short = shortage_for(tx.connection, [entry])
             if short is None:
@@ -227,8 +241,7 @@ def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewExc
             else:
                 trouble.append(_no_money(step, short.key, short.short))
                 # The time counts, so that the charge can be posted once there is money; it costs nothing so far.
-                fitting.append(replace(step, after=replace(step.after, parts=step.before.parts)))
-        quiet += fitting
+                quiet.append((replace(step.after, parts=step.before.parts), step.before.postings))
     elif posting:
         numbers = post(tx, [entry for _, _, entry in posting])
         _write(
@@ -243,7 +256,7 @@ def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewExc
 def _entry(step: _Step, now_ms: int) -> tuple[JobHold, Entry]:
     """The job's hold after the step, and the entry that makes it so."""
     payable = account("payable", step.after.centre)
-    legs, transfers = charged(step.own.legs, sum(step.parts.values()), payable)
+    legs, transfers = charged(step.own.legs, step.amount, payable)
     entry = job_entry(
         step.priced.of,
         step.own,
@@ -262,10 +275,8 @@ def _write(tx: Transaction, done: Sequence[tuple[_Step, JobHold, int]], now_ms: 
     rows = []
     for step, _, number in done:
         before, after, parts = step.before, step.after, step.parts
-        times = difference(
-            time_in_bands(step.bands, before.intervals), time_in_bands(step.bands, after.intervals)
-        )
         begins, ends = _span(before, after)
+        times = _times(step.bands, before, after)
         rows.append(
             {
                 "entry": number,
@@ -280,32 +291,31 @@ def _write(tx: Transaction, done: Sequence[tuple[_Step, JobHold, int]], now_ms: 
                 "at_ms": now_ms,
                 "from_ms": begins,
                 "to_ms": ends,
-                "times": json.dumps(times, separators=(",", ":")),
-                "parts": json.dumps(parts, separators=(",", ":")),
-                "amount_micro_yuan": sum(parts.values()),
+                "times": stored_amounts(times),
+                "parts": stored_amounts(parts),
+                "amount_micro_yuan": step.amount,
             }
         )
-    tx.connection.execute(insert(schema.charge), rows)
-    _write_meters(
-        tx,
-        [replace(step, after=replace(step.after, postings=step.before.postings + 1)) for step, _, _ in done],
-    )
+    run_many(tx.connection, _ADD_CHARGE, rows)
+    _write_meters(tx, [(step.after, step.before.postings + 1) for step, _, _ in done])
 
 
-def _write_meters(tx: Transaction, steps: Sequence[_Step]) -> None:
-    if steps:
-        tx.connection.execute(
+def _write_meters(tx: Transaction, meters: Sequence[tuple[Meter, int]]) -> None:
+    """Store the meters, each with how many charges it has posted."""
+    if meters:
+        run_many(
+            tx.connection,
             _WRITE,
             [
                 {
-                    "of_job": step.after.job,
-                    "of_epoch": step.after.epoch,
-                    "now_intervals": json.dumps(step.after.intervals, separators=(",", ":")),
-                    "now_parts": json.dumps(step.after.parts or {}, separators=(",", ":")),
-                    "so_many": step.after.postings,
-                    "is_open": step.after.open,
+                    "of_job": meter.job,
+                    "of_epoch": meter.epoch,
+                    "now_intervals": _compact(meter.intervals),
+                    "now_parts": stored_amounts(meter.parts or {}),
+                    "so_many": postings,
+                    "is_open": meter.open,
                 }
-                for step in steps
+                for meter, postings in meters
             ],
         )
 
@@ -344,7 +354,7 @@ def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tup
             }
             for meter in made.values()
         ]
-        tx.connection.execute(insert(schema.meter), rows)
+        run_many(tx.connection, _ADD, rows)
     return made
 
 
@@ -371,13 +381,21 @@ def _span(before: Meter, after: Meter) -> tuple[int, int]:
     return begins, ends
 
 
-def _kind(before: Meter, after: Meter, seen: Seen) -> str:
+def _times(bands: Bands, before: Meter, after: Meter) -> dict[str, int]:
+    """By how much the time in each band differs."""
+    if len(before.intervals) == len(after.intervals) == 1:
+        (began, ended), (begins, ends) = before.intervals[0], after.intervals[0]
+        if began == begins and ended <= ends:
+            return bands.split(ended, ends)
+    return difference(time_in_bands(bands, before.intervals), time_in_bands(bands, after.intervals))
+
+
+def _kind(seen: Seen, after: Meter, amount: int) -> str:
     if seen.proven:
         return "restored"
     if seen.lost or (seen.preempted and not after.parts):
         return "reversal"
-    shorter = sum((after.parts or {}).values()) < sum((before.parts or {}).values())
-    return "correction" if shorter else "usage"
+    return "correction" if amount < 0 else "usage"
 
 
 def _exceeded(priced: PricedJob, seen: Seen, exceeded_ms: int, now_ms: int) -> NewException:
@@ -411,7 +429,7 @@ def _unpriced(priced: PricedJob, seen: Seen, why: Unpriced) -> NewException:
 
 
 def _no_money(step: _Step, key: str, short: int) -> NewException:
-    amount = sum(step.parts.values())
+    amount = step.amount
     return NewException(
         f"money/{step.after.job}/{step.after.epoch}",
         ExceptionKind.MONEY,

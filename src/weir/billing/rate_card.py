@@ -188,11 +188,16 @@ def needed_units(pool: PricedPool) -> dict[str, tuple[str, ...]]:
 
 def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """What has to be charged (or given back) for the parts to become others; parts that stay are left out."""
-    return {
-        name: amount
-        for name in sorted({*before, *after})
-        if (amount := after.get(name, 0) - before.get(name, 0))
-    }
+    found = {name: amount - before.get(name, 0) for name, amount in after.items()}
+    for name, amount in before.items():
+        if name not in after:
+            found[name] = -amount
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def stored_amounts(amounts: Mapping[str, int]) -> str:
+    """Amounts by name as JSON; the names are of units and bands, which need no escaping."""
+    return "{" + ",".join([f'"{name}":{amount}' for name, amount in amounts.items()]) + "}"
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -230,4 +235,5 @@ __all__ = [
     "needed_units",
     "price_of",
     "rate_card",
+    "stored_amounts",
 ]
