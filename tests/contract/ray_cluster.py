@@ -38,7 +38,11 @@ class RayCluster:
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._ports = _free_ports(6)
         self._dashboard: subprocess.Popen[bytes] | None = None
-        self.up()
+        try:
+            self.up()
+        except RuntimeError:
+            self.remove()
+            raise
 
     @property
     def address(self) -> str:
@@ -49,6 +53,18 @@ class RayCluster:
         return self._ports[0]
 
     def up(self) -> None:
+        """Start it; on a machine that is busy with other things, at the third attempt at the latest."""
+        for attempt in range(3):
+            said = self._start()
+            if not said:
+                self.until_answering()
+                return
+            self.down()
+            time.sleep(attempt)
+        raise RuntimeError(f"Ray did not start: {said}")
+
+    def _start(self) -> str:
+        """Start it once; what it says where that failed."""
         dashboard, gcs, client, agent, agent_grpc, metrics = map(str, self._ports)
         answer = subprocess.run(
             [
@@ -64,12 +80,10 @@ class RayCluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=200,
             check=False,
         )
-        if answer.returncode:
-            raise RuntimeError(f"Ray did not start: {answer.stdout} {answer.stderr}")
-        self.until_answering()
+        return f"{answer.stdout} {answer.stderr}" if answer.returncode else ""
 
     def down(self) -> None:
         """Kill everything of it."""

@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.contract.engine_scale import engine_scale
-from weir.engines.conformance import QUICK, ConformanceReport, Provocations, Scale, run_conformance
+from weir.engines.conformance import (
+    NARROW,
+    QUICK,
+    WIDE,
+    ConformanceReport,
+    Provocations,
+    Scale,
+    run_conformance,
+)
 from weir.engines.driver import CAPABILITIES, Driver
 from weir.engines.fake import FakeEngine, Faults
 from weir.engines.local.driver import LocalDriver
+from weir.model.agent import PoolEntry
 
 LOCAL_ALWAYS = {
     "commands",
@@ -112,6 +121,7 @@ ON_THE_FAKE = {
     "an answer is lost",
     "the engine's clock is wrong",
 }
+CORES = {"bound to cores"}
 MEMORY = {"memory limit", "memory of a child"}
 
 
@@ -120,19 +130,28 @@ def test_local_engine(tmp_path: Path) -> None:
     assert report.passed, str(report)
     assert LOCAL_ALWAYS <= report.capabilities <= set(CAPABILITIES)
     unlimited = set() if "memory-limit" in report.capabilities else MEMORY
-    assert ELSEWHERE | ON_THE_FAKE | unlimited == not_played(report)
+    assert ELSEWHERE | ON_THE_FAKE | CORES | unlimited == not_played(report)
 
 
 def test_local_engine_on_a_machine_that_forbids_control_groups(tmp_path: Path) -> None:
     report = local(tmp_path, limits="off")
     assert report.passed, str(report)
     assert LOCAL_ALWAYS | {"memory-rlimit"} == report.capabilities
-    assert ELSEWHERE | ON_THE_FAKE | MEMORY == not_played(report)
+    assert ELSEWHERE | ON_THE_FAKE | CORES | MEMORY == not_played(report)
 
 
 def test_local_engine_with_other_centres_folders_beside_it(tmp_path: Path) -> None:
     report = local(tmp_path / "agent", private_root=str(tmp_path))
     assert report.passed, str(report)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="it takes two cores")
+def test_local_engine_with_cores_of_its_own(tmp_path: Path) -> None:
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    wide = PoolEntry(WIDE, 2, 4, 1_000, 1 << 40, "any", True, {"core_ids": f"{first},{second}"})
+    pools = (wide, PoolEntry(NARROW, 1, 0, 1_000, 1 << 34, "any", False))
+    report = run_conformance(LocalDriver, tmp_path, pools=pools, only=CORES)
+    assert ["passed"] == [result.verdict for result in report.results], str(report)
 
 
 def test_fake_engine(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_ray_engine(cluster: RayCluster, tmp_path: Path) -> None:
     assert report.capabilities <= set(CAPABILITIES)
     assert {
         "a node is drained",
+        "bound to cores",
         "shares of a device",
         "preempted",
         "requeued by the engine",

@@ -28,7 +28,7 @@ URGENT = (
     "PreemptMode=CANCEL",
     "PartitionName=urgent Nodes={name}wide[0-1] PriorityTier=10 MaxTime=INFINITE State=UP",
 )
-NEVER = {"shares of a device", "cleaned up when forgotten", "the engine's clock is wrong"}
+NEVER = {"bound to cores", "shares of a device", "cleaned up when forgotten", "the engine's clock is wrong"}
 """Slurm gives out whole devices, remembers ended jobs as long as its own settings say, and has this machine's clock."""
 _WORD = "#!/bin/sh\nsleep 600\n"
 

@@ -1,6 +1,9 @@
 """Cases about running one command: how it starts, what it sees, what it writes, how it ends."""
 
+import json
+
 from weir.engines.conformance.stage import Case, Stage, check
+from weir.model.agent import NodeShare
 from weir.model.state import Cause, Observed
 
 __all__ = ["CASES"]
@@ -129,6 +132,19 @@ def no_devices(stage: Stage) -> None:
     check(stage.lines(order) == ["[]"], "who asks for none is given none")
 
 
+def cores(stage: Stage) -> None:
+    text = "import os, time; print(sorted(os.sched_getaffinity(0)), flush=True)\n"
+    text += "while not os.path.exists('go'): time.sleep(0.02)"
+    orders = [stage.python(text, nodes=(NodeShare(node, 1),)) for node in range(2)]
+    stage.submit(*orders)
+    stage.until(lambda: all(stage.lines(order) for order in orders), "both to run side by side")
+    stage.open_gate(*orders)
+    stage.ends(orders)
+    seen = [set(json.loads(stage.lines(order)[0])) for order in orders]
+    check(all(len(bound) == 1 for bound in seen), f"each is bound to as many cores as it asked for: {seen}")
+    check(not seen[0] & seen[1], f"and to none of the other's: {seen}")
+
+
 def shares(stage: Stage) -> None:
     text = f"echo $WEIR_DEVICES; {stage.shell_gate()}"
     orders = [stage.order("sh", "-c", text, devices_milli=500) for _ in range(2)]
@@ -169,5 +185,6 @@ CASES = (
     Case("strangers", frozenset(), strangers),
     Case("devices", _COMMANDS | {"devices"}, devices),
     Case("no devices", _COMMANDS | {"devices"}, no_devices),
+    Case("bound to cores", _COMMANDS | {"cpu-affinity", "shared-folder"}, cores),
     Case("shares of a device", _COMMANDS | {"shares"}, shares),
 )

@@ -86,7 +86,7 @@ def _too_small(case: Case, wide: PoolEntry) -> frozenset[str]:
     missing = set()
     if case.needs & {"devices", "shares"} and wide.devices_per_node < _DEVICES:
         missing.add(f"{_DEVICES} devices on a node")
-    if "gang" in case.needs and wide.nodes < _NODES:
+    if case.needs & {"gang", "cpu-affinity"} and wide.nodes < _NODES:
         missing.add(f"{_NODES} nodes")
     return frozenset(missing)
 
