@@ -54,6 +54,7 @@ class RayCluster:
 
     def up(self) -> None:
         """Start it; on a machine that is busy with other things, at the third attempt at the latest."""
+        said = ""
         for attempt in range(3):
             said = self._start()
             if not said:
