@@ -91,10 +91,13 @@ def test_the_suspended_job_of_a_queue_waits_until_it_is_admitted(
         for order, started in ((admitted, True), (stopped, False)):
             end = stage.end(order)
             assert (Cause.CANCELLED, started) == (end.cause, end.started_ms is not None)
-            assert None is cluster.objects.find(*JOBS, job_name(order.attempt)), "nobody can admit it again"
+        gone = (admitted, stopped)
+        stage.until(
+            lambda: not any(exists(cluster, order) for order in gone), "Jobs that nobody can admit again"
+        )
         admit(cluster, withdrawn, False)
         assert Cause.PREEMPTED is stage.end(withdrawn).cause
-        assert None is cluster.objects.find(*JOBS, job_name(withdrawn.attempt))
+        assert not exists(cluster, withdrawn)
         before = stage.end(withdrawn)
         stage.restart_driver()
         assert before == stage.end(withdrawn), "an end whose Job is gone is noted"
@@ -214,6 +217,10 @@ def admit(cluster: FakeCluster, order: AttemptOrder, admitted: bool) -> None:
     cluster.objects.update(
         *JOBS, job_name(order.attempt), lambda job: job["spec"].update(suspend=not admitted)
     )
+
+
+def exists(cluster: FakeCluster, order: AttemptOrder) -> bool:
+    return cluster.objects.find(*JOBS, job_name(order.attempt)) is not None
 
 
 def answers(stage: Stage) -> bool:

@@ -54,7 +54,7 @@ class Chores:
         Raises EngineUnreachableError.
         """
         tracked = self._mirror.get(attempt)
-        if tracked is None or tracked.ended or tracked.job.stop is not None:
+        if tracked is None or tracked.ended or (tracked.job.stop is not None and not tracked.job.queue):
             return
         job, stop = tracked.job, Stop(cause.value, message, self._clock())
         if self._settings.shared and job.folder:

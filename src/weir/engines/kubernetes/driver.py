@@ -34,7 +34,6 @@ from weir.engines.kubernetes.manifest import (
 from weir.engines.kubernetes.mirror import Mirror
 from weir.engines.kubernetes.nodes import pool_observation
 from weir.engines.kubernetes.output import Output
-from weir.engines.kubernetes.parsing import read_job
 from weir.engines.kubernetes.settings import PoolSettings, Settings, read_pool
 from weir.engines.kubernetes.tracked import EndNotes
 from weir.model.agent import PoolEntry, PoolObservation
@@ -244,7 +243,7 @@ class KubernetesDriver:
             self._api.delete(f"{self._mirror.jobs_path}/{job_name(name)}", "Background")
             return SubmitOutcome(name, False, f"this Kubernetes is too old: it knows no {dropped[0]} of Jobs")
         self._make_service(order, str(made["metadata"]["uid"]))
-        self._mirror.job_seen(made)
+        self._mirror.job_found(made)
         return SubmitOutcome(name, True)
 
     def _named_already(self, order: AttemptOrder) -> SubmitOutcome:
@@ -253,11 +252,11 @@ class KubernetesDriver:
         if found is None:
             raise EngineUnreachableError("a Job of the same name was just being deleted")
         notes = found["metadata"].get("annotations") or {}
-        if read_job(found).attempt != order.attempt or notes.get(DIGEST) != order_digest(order):
+        if not self._mirror.is_own(found, order.attempt) or notes.get(DIGEST) != order_digest(order):
             message = f"a Job {job_name(order.attempt)} exists here that was not made for this order"
             return SubmitOutcome(order.attempt, False, message)
         self._make_service(order, str(found["metadata"]["uid"]))
-        self._mirror.job_seen(found)
+        self._mirror.job_found(found)
         return SubmitOutcome(order.attempt, True)
 
     def _make_service(self, order: AttemptOrder, job_uid: str) -> None:

@@ -30,6 +30,7 @@ class Mirror:
         self._api = api
         self._notes = notes
         self._clock = clock
+        self._owner = owner
         self.jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self.pods_path = f"/api/v1/namespaces/{namespace}/pods"
         self.changed_state = threading.Condition(threading.RLock())
@@ -102,10 +103,21 @@ class Mirror:
             plain = self._api.find(f"{self.jobs_path}/{name}")
         except ApiError as error:
             raise EngineUnreachableError(f"the API server does not tell: {error}") from error
-        if plain is None or read_job(plain).attempt != attempt:
+        if plain is None or not self.is_own(plain, attempt):
             return None
-        self.job_seen(plain)
+        self.job_found(plain)
         return self.get(attempt)
+
+    def is_own(self, plain: Plain, attempt: str) -> bool:
+        """Whether a Job is this owner's, and of this attempt."""
+        labels = plain["metadata"].get("labels") or {}
+        return bool(labels.get(OWNER) == self._owner and labels.get(ATTEMPT) == attempt)
+
+    def job_found(self, plain: Plain) -> None:
+        """A Job that was made or asked for just now. Where a watch has told of it, that is newer."""
+        with self.changed_state:
+            if read_job(plain).attempt not in self._tracked:
+                self.job_seen(plain)
 
     def job_seen(self, plain: Plain, deleted: bool = False) -> None:
         """A Job as it is now, or as it was when it ceased to exist."""
@@ -192,6 +204,8 @@ class Mirror:
 
     def pods_listed(self, objects: list[Plain], missing: Set[str]) -> None:
         """All pods; of those known before, `missing` exist no longer."""
+        with self.changed_state:
+            self._early_pods.clear()
         for plain in objects:
             self.pod_seen(plain)
         with self.changed_state:

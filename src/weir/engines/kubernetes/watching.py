@@ -73,8 +73,10 @@ class Watcher:
                 pause_s = _FIRST_PAUSE_S
             except WatchGoneError:
                 version = ""
-            except (EngineUnreachableError, ApiError) as error:
-                self._say(str(error))
+            except Exception as error:  # noqa: BLE001 (a thread that died would leave a driver that looks alive)
+                known = isinstance(error, EngineUnreachableError | ApiError)
+                version = version if known else ""
+                self._say(str(error) if known else f"the API server's answer is not understood: {error!r}")
                 self._closed.wait(pause_s)
                 pause_s = min(_LAST_PAUSE_S, pause_s * 2)
 
