@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.figure import Figure
 from weir.access import server_itself
@@ -20,7 +19,7 @@ from weir.billing.ledger_verify import verify
 from weir.billing.meters import Seen, observe
 from weir.billing.price_book import read_price_book
 from weir.billing.price_versions import apply_price_book
-from weir.control.intake import IntakeLimits, submit
+from weir.control.intake import submit
 from weir.model.job import JobSpecification
 from weir.model.province import (
     Centre,
@@ -127,12 +126,11 @@ def _submit(store: Store, jobs: int) -> None:
             time_limit=limit_ms,
             array=jobs // TENANTS,
         )
-        specifications: list[Any] = [one]
-        store.write(
-            lambda tx, its=specifications: submit(
-                tx, server_itself(), its, START_MS, secrets.randbits, IntakeLimits()
-            )
-        )
+        _submit_one(store, one)
+
+
+def _submit_one(store: Store, one: JobSpecification) -> None:
+    store.write(lambda tx: submit(tx, server_itself(), [one], START_MS, secrets.randbits))
 
 
 def _post(store: Store, jobs: int) -> float:
@@ -145,8 +143,12 @@ def _post(store: Store, jobs: int) -> float:
                 Seen(job, 1, "hefei", "cpu", START_MS, EACH * EVERY_MS if turn == EACH else None)
                 for job in range(first, min(first + AT_ONCE, jobs + 1))
             ]
-            store.write(lambda tx, its=seen, at_ms=now_ms: observe(tx, its, at_ms))
+            _observe(store, seen, now_ms)
     return time.perf_counter() - began
+
+
+def _observe(store: Store, seen: Sequence[Seen], now_ms: int) -> None:
+    store.write(lambda tx: observe(tx, seen, now_ms))
 
 
 __all__ = ["measure", "measured"]

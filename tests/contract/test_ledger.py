@@ -23,6 +23,10 @@ WRITERS, TRIES = 32, 4
 EACH, LIMIT = 3, 200
 
 
+def write_one(store: Store, entry: Entry) -> None:
+    store.write(lambda tx: post(tx, [entry]))
+
+
 @pytest.mark.parametrize("table", ["ledger_entry", "ledger_transfer"])
 @pytest.mark.parametrize("order", ["UPDATE {} SET {} = 1", "DELETE FROM {}", "TRUNCATE {}"])
 def test_what_was_posted_cannot_be_changed(store: Store, table: str, order: str) -> None:
@@ -60,7 +64,7 @@ def test_32_writers_never_exceed_a_budget_or_a_pool_and_never_wait_for_each_othe
                 transfers.reverse()
             entry = Entry(f"org{writer % 5}", f"{writer}.{number}", "hold", 1, tuple(transfers))
             try:
-                store.write(lambda tx, entry=entry: post(tx, [entry]))
+                write_one(store, entry)
                 taken.append(writer)
             except OverLimitError as error:
                 refused.append(error.shortage.key)
