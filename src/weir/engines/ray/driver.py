@@ -108,6 +108,7 @@ class RayDriver:
             keeper = None if first else self._keeper
         if keeper is not None:
             keeper.close()
+            self._api.close()
         with self._lock:
             if first:
                 self._attempts.mkdir(mode=0o700, parents=True, exist_ok=True)
