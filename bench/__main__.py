@@ -16,6 +16,7 @@ from bench import (
     engines,
     exact,
     forecast,
+    forecast_province,
     kill,
     latency,
     live_array,
@@ -57,6 +58,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "rounds": rounds.measure,
     "exact": exact.measure,
     "forecast": forecast.measure,
+    "forecast-province": forecast_province.measure,
     "peers": peers.measure,
     "billing": billing.measure,
 }
@@ -68,6 +70,7 @@ ON_REQUEST = (
     "published",
     "rounds",
     "exact",
+    "forecast-province",
     "peers",
 )
 """Measured only when named: they take minutes, and say how good the core is, not how fast."""

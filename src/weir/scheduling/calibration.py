@@ -18,11 +18,9 @@ from weir.scheduling.inputs import Int64s
 
 LEVELS_MILLI = (25, 100, 250, 500, 750, 900, 975)
 """The quantiles of a forecast, in thousandths: the ends of the ranges at 95, 80 and 50 %, and the middle."""
-MAGNITUDES_MS = (900_000, 5_400_000, 21_600_000, 86_400_000)
-"""Strata by the raw middle of the time still to wait: up to 15 minutes, 1.5, 6 and 24 hours, and above."""
-STAGES = 3
-"""Strata by how long it has waited already: not yet, less than twice the raw middle of what is left, or longer."""
-STRATA = STAGES * (len(MAGNITUDES_MS) + 1)
+STRATA = 3
+"""By how long it has waited already: not yet, less than twice the raw middle of what is left, or longer. No finer: each
+learns anew when a backlog changes everything, and few answers come while it lasts (docs/discussion/forecast.md)."""
 
 
 class Calibration(NamedTuple):
@@ -42,8 +40,7 @@ def uncalibrated() -> Calibration:
 def strata_of(raw_ms: Int64s, waited_ms: Int64s) -> Int64s:
     """The stratum of each forecast; raw_ms: [job, level] time still to wait, waited_ms: [job] since submission."""
     middle = raw_ms[:, LEVELS_MILLI.index(500)]
-    stage = np.where(waited_ms <= 0, 0, np.where(waited_ms < 2 * middle, 1, 2))
-    return stage * (len(MAGNITUDES_MS) + 1) + np.searchsorted(np.array(MAGNITUDES_MS), middle, "right")
+    return np.where(waited_ms <= 0, 0, np.where(waited_ms < 2 * middle, 1, 2)).astype(np.int64)
 
 
 def calibrated(calibration: Calibration, stratum: Int64s, raw_ms: Int64s) -> Int64s:
@@ -72,7 +69,6 @@ def learnt(calibration: Calibration, stratum: Int64s, raw_ms: Int64s, waited_ms:
 
 __all__ = [
     "LEVELS_MILLI",
-    "MAGNITUDES_MS",
     "STRATA",
     "Calibration",
     "calibrated",

@@ -34,7 +34,7 @@ MEMORY = 32
 _HORIZON_DAYS = 28
 """So many days from now on jobs arrive in a future; what has come by then is run to its end."""
 _LEAST_ARRIVALS = 4_096
-_RUNNING_LUCK, _ARRIVED_LUCK = 1 << 40, 1 << 41
+RUNNING_LUCK, _ARRIVED_LUCK = 1 << 40, 1 << 41
 """Above any job's number, so that no two draws have the same."""
 _LEANING = 1
 """Eighths."""
@@ -251,10 +251,10 @@ def starts(
             np.concatenate([waiting.need[in_order], running.need[by_end]]),
             np.concatenate([waiting.limit_ms[in_order], running.limit_ms[by_end]]),
             np.concatenate([np.zeros(count, np.int64), now - running.placed_ms[by_end]]),
-            np.concatenate([waiting.job[in_order], _RUNNING_LUCK + np.arange(runs)]),
+            np.concatenate([waiting.job[in_order], RUNNING_LUCK + np.arange(runs)]),
             drawn,
         )
-        came = _arrived(arrivals, past, seed)
+        came = arrived(arrivals, past, seed)
     return _lived(
         present, table, drawn, running.placed_ms[by_end], came, day_of, days, seed, _places(in_order, rows)
     )
@@ -365,7 +365,7 @@ def _past_days(arrivals: Arrivals, now_ms: int) -> tuple[int, Int64s]:
     return days, begins
 
 
-def _arrived(arrivals: Arrivals, past: Past, seed: int) -> Int64s:
+def arrived(arrivals: Arrivals, past: Past, seed: int) -> Int64s:
     """How long each arrival runs: as it did, or drawn where it has not ended."""
     run_ms = arrivals.run_ms.copy()
     open_ = np.flatnonzero(run_ms < 0)

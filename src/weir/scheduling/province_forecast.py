@@ -1,0 +1,268 @@
+"""When each waiting job of a province will start, as ranges: futures of the present over many pools.
+
+A future is the present run on by the very code that decides for many pools (`province_simulation.py`), as `forecast.py`
+does for a pool whose nodes are counted: with a run time drawn for every job from what ended before, and with past days
+happening again as arrivals. Draws of run times, calibration and ranges are those of `forecast.py`.
+
+What runs is laid out at one instant before anything waits, bound to its pool, for as long as makes it end when it is
+drawn to; then every pool is closed until now, so that those that wait keep their submission and their order.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from weir.scheduling import forecast as counted
+from weir.scheduling.calibration import Calibration, calibrated, strata_of
+from weir.scheduling.compilation import kernel_of
+from weir.scheduling.forecast import DAY_MS, DAYS, RUNNING_LUCK, Arrivals, Forecast, Past, arrived
+from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
+from weir.scheduling.policy import Policy
+from weir.scheduling.province_simulation import ProvinceRun, check_province
+from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
+
+FUTURES, FIRST = 32, 2_000
+"""Fewer than of one pool: each future of a province costs more."""
+HORIZON_DAYS = 7
+"""So many days from now on jobs arrive; what has come by then is run to its end."""
+NEVER_MS = 365 * DAY_MS
+"""From now on: what starts in no future."""
+_BEFORE_MS = 2_000
+_LONGEST_STEP_MS = 256 * DAY_MS
+_CLOSED = "the future has not begun"
+_NOTHING = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Jobs as columns: what runs, what waits (`job` decides ties) or what came lately (in order of submission).
+
+    `pool` is an index into the province's pools, looked at only of what runs. `run_ms` is how long at nominal speed it
+    ran, -1 if it has not ended; looked at only of what came. `elapsed_ms` is how long at nominal speed it has run.
+    """
+
+    job: Int64s
+    job_class: Int64s
+    size: Int64s
+    submitted_ms: Int64s
+    limit_ms: Int64s
+    user: Int64s
+    elapsed_ms: Int64s
+    pool: Int64s
+    run_ms: Int64s
+
+    def __len__(self) -> int:
+        return len(self.job)
+
+
+@dataclass(frozen=True, slots=True)
+class Province:
+    """Many pools, and what runs and waits after the pass at `now_ms`. `classes` are those of all jobs."""
+
+    pools: tuple[PoolRow, ...]
+    links: tuple[LinkRow, ...]
+    classes: tuple[JobClass, ...]
+    now_ms: int
+    running: Jobs
+    waiting: Jobs
+    arrivals: Jobs
+    policy: Policy
+
+
+def forecast(
+    present: Province,
+    past: Past,
+    calibration: Calibration,
+    seed: int,
+    futures: int = FUTURES,
+    first: int = FIRST,
+) -> Forecast:
+    """The ranges of the first so many waiting jobs by submission, in that order; the rest are not told.
+
+    The same input gives the same answer on any machine. Raises ValueError that names what is wrong: a policy that is
+    for one pool only, a pool with windows or bands, columns of unlike length, something that runs in no pool.
+    """
+    rows = np.lexsort((present.waiting.job, present.waiting.submitted_ms))[:first]
+    now = present.now_ms
+    left_ms = starts(present, past, seed, futures, rows) - now
+    limits_ms = starts(present, past, seed, 1, rows, on_limits=True) - now
+    raw_ms = counted.leaned(counted.quantiles(left_ms), limits_ms)
+    stratum = strata_of(raw_ms, now - present.waiting.submitted_ms[rows])
+    moved_ms = calibrated(calibration, stratum, raw_ms)
+    followed = np.ones(len(rows), np.bool_)
+    return Forecast(now, futures, present.waiting.job[rows], now + moved_ms, stratum, raw_ms, followed)
+
+
+def starts(
+    present: Province, past: Past, seed: int, futures: int, rows: Int64s, *, on_limits: bool = False
+) -> Int64s:
+    """[row, future] when these rows of `waiting` start in each future, in ms; those that never do, a year from now.
+
+    on_limits: everything runs to its limit and nothing else comes.
+    """
+    _check(present, futures)
+    answer = np.empty((len(rows), futures), np.int64)
+    if not len(rows):
+        return answer
+    opened = tuple(replace(each, closed_because="") for each in present.pools)
+    drawn, came = _runs(present, past, seed, futures, on_limits)
+    origin = min(present.now_ms, int(present.waiting.submitted_ms.min())) - _BEFORE_MS
+    fixed = _Fixed.of(present)
+    position = np.empty(len(present.waiting), np.int64)
+    position[fixed.order] = np.arange(len(fixed.order))
+    asked = len(present.running) + position[rows]
+    for future in range(futures):
+        again = (_NOTHING, _NOTHING) if on_limits else _again(present, seed, future)
+        work = _workload(present, fixed, drawn[future], came, again, origin)
+        run = ProvinceRun(opened, present.links, work, present.policy, Expected.ESTIMATE, False)
+        answer[:, future] = _lived(run, present, origin, asked)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What all futures share: waiting rows in order, what runs bound to its pool, and how fast it is there."""
+
+    order: Int64s
+    classes: tuple[JobClass, ...]
+    bound: Int64s
+    """[running] index into `classes`."""
+    speed: Int64s
+    """[running] in millionths of nominal."""
+
+    @classmethod
+    def of(cls, present: Province) -> "_Fixed":
+        running, waiting = present.running, present.waiting
+        numbers: dict[JobClass, int] = {each: number for number, each in enumerate(present.classes)}
+        bound, speed = [], []
+        for job_class, place in zip(running.job_class.tolist(), running.pool.tolist(), strict=True):
+            pool, wish = present.pools[place], present.classes[job_class]
+            variants = dict(wish.variant_speeds)
+            speed.append(max(1, pool.speed_milli * (variants.get(pool.stack, 1_000) if variants else 1_000)))
+            models = (pool.device_model,) if pool.device_model else ()
+            there = replace(wish, centres=(pool.centre,), models=models, cities=(), kinds=(), data=())
+            bound.append(numbers.setdefault(there, len(numbers)))
+        return cls(
+            np.lexsort((waiting.job, waiting.submitted_ms)),
+            tuple(numbers),
+            np.array(bound, np.int64),
+            np.array(speed, np.int64),
+        )
+
+
+def _runs(present: Province, past: Past, seed: int, futures: int, on_limits: bool) -> tuple[Int64s, Int64s]:
+    """([future, running and waiting] run times, of what came): at nominal speed, in ms."""
+    running, waiting, came = present.running, present.waiting, present.arrivals
+    both = [np.concatenate(each) for each in (
+        (running.user, waiting.user), (running.size, waiting.size), (running.limit_ms, waiting.limit_ms),
+        (running.elapsed_ms, np.zeros(len(waiting), np.int64)),
+        (RUNNING_LUCK + np.arange(len(running)), waiting.job),
+    )]  # fmt: skip
+    drawn = np.empty((futures, len(running) + len(waiting)), np.int64)
+    if on_limits:
+        drawn[:] = np.maximum(both[2], both[3] + 1)
+        return drawn, _NOTHING
+    kernel_of("scheduling", "forecast").draw(past, seed, 0, *both, drawn)
+    arrivals = Arrivals(
+        came.submitted_ms, came.size, came.limit_ms, came.limit_ms, came.user, came.elapsed_ms, came.run_ms
+    )
+    return drawn, arrived(arrivals, past, seed)
+
+
+def _again(present: Province, seed: int, future: int) -> tuple[Int64s, Int64s]:
+    """(rows of `arrivals`, when they come) in one future: each coming day is a past one over again."""
+    came, now = present.arrivals.submitted_ms, present.now_ms
+    if not len(came):
+        return _NOTHING, _NOTHING
+    days = min(DAYS, int((now - came[0]) // DAY_MS))
+    if not days:
+        return _NOTHING, _NOTHING
+    chosen = np.random.default_rng((seed, future)).integers(1, days + 1, HORIZON_DAYS)
+    rows, at = [], []
+    for day, back in enumerate(chosen.tolist()):
+        low, high = np.searchsorted(came, [now - back * DAY_MS, now - (back - 1) * DAY_MS], "right")
+        rows.append(np.arange(low, high))
+        at.append(came[low:high] + (back + day) * DAY_MS)
+    return np.concatenate(rows), np.concatenate(at)
+
+
+def _workload(
+    present: Province,
+    fixed: _Fixed,
+    run_ms: Int64s,
+    came_ms: Int64s,
+    again: tuple[Int64s, Int64s],
+    origin: int,
+) -> SimulatedJobs:
+    """One future's jobs, counted from `origin`: what runs, then what waits in order, then what comes."""
+    running, waiting, came = present.running, present.waiting, present.arrivals
+    rows, at = again
+    count = len(running)
+    # What has run for so long here ends when what is left of it, at nominal speed, is done.
+    left = np.maximum(1, run_ms[:count] - running.elapsed_ms)
+    latest = np.maximum(left, running.limit_ms - running.elapsed_ms)
+    before = (present.now_ms - origin) * fixed.speed // 1_000_000
+    order = fixed.order
+    run = np.concatenate([before + left, run_ms[count:][order], came_ms[rows] if len(rows) else _NOTHING])
+    limit = np.concatenate([before + latest, waiting.limit_ms[order], came.limit_ms[rows]])
+    nobody = np.zeros(len(run), np.int64)
+    user = np.concatenate([running.user, waiting.user[order], came.user[rows]])
+    return SimulatedJobs(
+        submitted_ms=np.concatenate(
+            [np.zeros(count, np.int64), waiting.submitted_ms[order] - origin, at - origin]
+        ),
+        run_ms=np.minimum(np.maximum(1, run), np.maximum(1, limit)),
+        limit_ms=np.maximum(1, limit),
+        job_class=np.concatenate([fixed.bound, waiting.job_class[order], came.job_class[rows]]),
+        classes=fixed.classes,
+        tenant=nobody,
+        user=user,
+        group=nobody,
+        priority=nobody,
+    )
+
+
+def _lived(run: ProvinceRun, present: Province, origin: int, asked: Int64s) -> Int64s:
+    """When these jobs of a workload start."""
+
+    def silent(done: int, of: int) -> None:
+        del done, of
+
+    run.go_on(1, silent)
+    for pool in present.pools:
+        run.change(PoolChange(1, pool.key, _CLOSED))
+    until = present.now_ms - origin
+    run.go_on(until, silent)
+    for pool in present.pools:
+        run.change(PoolChange(until, pool.key, pool.closed_because))
+    step = DAY_MS // 4
+    while True:
+        until += step
+        run.go_on(until, silent)
+        start = run.outcome(0.0).start_ms[asked]
+        if (start >= 0).all() or step > _LONGEST_STEP_MS:
+            break
+        step *= 2
+    return np.where(start < 0, present.now_ms + NEVER_MS, start + origin)
+
+
+def _check(present: Province, futures: int) -> None:
+    check_province(present.policy)
+    if futures < 1:
+        raise ValueError(f"futures: {futures} is not 1 or more")
+    for name in ("running", "waiting", "arrivals"):
+        jobs: Jobs = getattr(present, name)
+        for column in fields(Jobs):
+            if len(getattr(jobs, column.name)) != len(jobs):
+                raise ValueError(f"{name}.{column.name}: not as long as {name}.job")
+    for row in present.pools:
+        if row.windows or row.device_hour_over_time or row.core_hour_over_time or row.carbon_over_time:
+            raise ValueError(f"pools: {row.key} changes with time, which futures do not know")
+    pool = present.running.pool
+    if len(pool) and not (0 <= pool.min() and pool.max() < len(present.pools)):
+        raise ValueError("running.pool: something runs in no pool")
+    if bool((np.diff(present.arrivals.submitted_ms) < 0).any()):
+        raise ValueError("arrivals.submitted_ms: not in order of submission")
+
+
+__all__ = ["FIRST", "FUTURES", "NEVER_MS", "Jobs", "Province", "forecast", "starts"]
