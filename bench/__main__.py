@@ -27,8 +27,11 @@ from bench import (
     quality_curve,
     quality_province,
     rounds,
+    schemes,
     simulation,
+    slurm,
     speed,
+    statements,
     submission,
     take_over,
     throughput,
@@ -47,6 +50,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "cycle": control_cycle.measure,
     "take-over": take_over.measure,
     "engines": engines.measure,
+    "slurm": slurm.measure,
     "simulation": simulation.measure,
     "kill": kill.measure,
     "prediction": prediction.measure,
@@ -56,6 +60,8 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "quality-curve": quality_curve.measure,
     "published": published.measure,
     "rounds": rounds.measure,
+    "statements": statements.measure,
+    "schemes": schemes.measure,
     "exact": exact.measure,
     "forecast": forecast.measure,
     "forecast-province": forecast_province.measure,
@@ -72,8 +78,9 @@ ON_REQUEST = (
     "exact",
     "forecast-province",
     "peers",
+    "slurm",
 )
-"""Measured only when named: they take minutes, and say how good the core is, not how fast."""
+"""Measured only when named: they take minutes or need root and other programs."""
 NEED_TRACES = ("published", "rounds")
 
 
