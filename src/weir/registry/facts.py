@@ -1,5 +1,6 @@
 """Facts about organisations in the store: append-only, withdrawn rather than changed."""
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ def facts_of(connection: Connection, organisation: str, *, known_ms: int | None 
 def all_facts(connection: Connection) -> Iterator[tuple[str, tuple[Fact, ...]]]:
     """What is held about every organisation that anything is held about, in order of its code."""
     facts = s.organisation_fact
-    query = _known(select(s.organisation_fact), None).order_by(facts.c.organisation, *_ORDER)
+    columns = (facts.c.organisation, facts.c.name, facts.c.value, facts.c.valid_from)
+    query = _known(select(*columns, facts.c.valid_through, facts.c.evidence), None)
+    query = query.order_by(facts.c.organisation, *_ORDER)
     rows = connection.execution_options(yield_per=10_000).execute(query)
     for organisation, group in itertools.groupby(rows, key=lambda row: row.organisation):
         yield organisation, tuple(_fact(row) for row in group)
@@ -208,8 +211,12 @@ def _known(query: Query, known_ms: int | None) -> Query:
 
 
 def _fact(row: Row[Any]) -> Fact:
-    through = None if row.valid_through is None else date.fromisoformat(row.valid_through)
-    return Fact(row.name, row.value, date.fromisoformat(row.valid_from), through, row.evidence)
+    through = None if row.valid_through is None else _day(row.valid_through)
+    return Fact(row.name, row.value, _day(row.valid_from), through, row.evidence)
+
+
+# Many facts share few days.
+_day = functools.lru_cache(maxsize=1 << 14)(date.fromisoformat)
 
 
 def _text(day: date | None) -> str | None:
