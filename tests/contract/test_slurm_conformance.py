@@ -19,7 +19,7 @@ from weir.engines.slurm import rest
 from weir.engines.slurm.driver import SlurmDriver
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
-SCALE = replace(engine_scale(), patience_s=60.0, kills=3, step_s=0.5)
+SCALE = replace(engine_scale(), array=300, many=60, patience_s=60.0, kills=3, step_s=0.5)
 if engine_scale() is FULL:
     SCALE = replace(FULL, patience_s=300.0, kills=10, outage_s=20.0)
 QUICKLY = {"least_poll_ms": "200", "look_ms": "100"}

@@ -4,6 +4,7 @@ Needs root and Debian's slurm-wlm, munge, slurmrestd and slurm-wlm-jwt-plugin. S
 on a port of its own, with more cores and memory than there are; accelerators are null devices.
 """
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -352,9 +353,13 @@ def _free_ports(count: int) -> int:
 def _clear_cgroups(node: str) -> None:
     """End what outlived its daemon, and remove the control groups that slurmd leaves behind."""
     for root in Path("/sys/fs/cgroup").glob(f"*/slurm_{node}"):
+        for frozen in root.rglob("freezer.state"):
+            with contextlib.suppress(OSError):  # the root of them has no state to set
+                frozen.write_text("THAWED")
         for procs in root.rglob("cgroup.procs"):
             for pid in procs.read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
         for folder in sorted(root.rglob("*"), reverse=True):
             if folder.is_dir():
                 _remove_cgroup(folder)

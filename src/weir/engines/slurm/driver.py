@@ -1,5 +1,6 @@
 """The Slurm driver: attempts become Slurm jobs, and what Slurm and the nodes say becomes their states."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,8 @@ from weir.model.problem import conflict, refused
 from weir.model.state import Cause, Observed
 
 __all__ = ["SlurmDriver"]
+
+log = logging.getLogger("weir.agent")
 
 _NEWS_S = 0.1
 """The folder of news is looked at so often while something runs."""
@@ -80,6 +83,7 @@ class SlurmDriver:
             self._attached = True
             for name in list(self._roll.live):
                 self._roll.folder(self._roll.attempts[name])
+        log.info("Slurm by %s; work runs as %s", cluster.name, users.shown())
         self._first_reading()
 
     def describe(self, now_ms: int) -> tuple[PoolObservation, ...]:
