@@ -152,7 +152,7 @@ def options_of(instance: Instance, policy: Policy) -> Options:
     state, _ = step(state, Changes(pools=closed, links=instance.links, queued=queued), NOW_MS)
     score, run_ms = [], []
     for slot in order:
-        found = explain(state, slot, NOW_MS)
+        found = explain(state, slot)
         assert found is not None
         terms = {reason.pool: reason.terms for reason in found.pools}
         rows = [terms[pool.key] for pool in instance.pools]

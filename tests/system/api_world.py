@@ -282,7 +282,7 @@ def served(
             now_ms=now_ms,
             random_bits=secrets.randbits,
             version="test",
-            stand=(lambda job, now: control[0].stand(job, now) if control else None) if leads else None,
+            stand=(lambda job: control[0].stand(job) if control else None) if leads else None,
             settings=settings or ApiSettings(),
         )
         with ServerThread(create_app(services), listening_socket("127.0.0.1", 0)) as server:

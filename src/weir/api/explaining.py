@@ -39,7 +39,7 @@ def explain_job(caller: Asked, job: JobId) -> Response:
     found, view, lease = caller.read(look)
     queued = view is not None and view.state == JobState.QUEUED.name.lower()
     ask = caller.services.stand
-    stand = ask(found.first, caller.now_ms) if queued and ask is not None else None
+    stand = ask(found.first) if queued and ask is not None else None
     if (
         queued
         and stand is None

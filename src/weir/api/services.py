@@ -9,8 +9,8 @@ from weir.control.cycle import Stand
 from weir.files import BlobStore, LogStore
 from weir.store import Store
 
-AskStand = Callable[[int, int], Stand | None]
-"""Where the job of this number stands now (ms) in the scheduler, as `Control.stand`; None where it does not lead."""
+AskStand = Callable[[int], Stand | None]
+"""Where the job of this number stands in the scheduler, as `Control.stand`; None where it does not lead."""
 
 
 @dataclass(frozen=True, slots=True)

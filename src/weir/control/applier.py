@@ -41,6 +41,11 @@ class Cycle:
     """The position of the last change that it rests on."""
     now_ms: int
     policy: str
+    """Name and version."""
+    prices: str
+    """What pools cost and emit, as a hash."""
+    forecast: str
+    """By what runs are expected to last: name and version."""
     code: str
 
 
@@ -86,6 +91,8 @@ def apply(
                 "through": cycle.through,
                 "now_ms": cycle.now_ms,
                 "policy": cycle.policy,
+                "prices": cycle.prices,
+                "forecast": cycle.forecast,
                 "code": cycle.code,
                 "plan": plan.digest,
                 "starts": len(started),

@@ -1,7 +1,7 @@
 """The control loop as a step: changes in, a plan made true out. One leads; what it knows is rebuilt from the store."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weir import scheduling
 from weir.control import applier, leader, liveness
@@ -12,14 +12,21 @@ from weir.control.snapshot import News, Snapshot
 from weir.registry import drop_empty
 from weir.scheduling import Policy, State
 from weir.scheduling.plan import Explanation, Plan
+from weir.scheduling.policies import NAMED
 from weir.store import Store, Transaction
+
+LIVE = replace(NAMED["weir"], name="weir-on-limits", fair=False)
+"""The live loop's policy: `weir` as far as it is told what that goes by. Runs are expected to be as long as their
+limits, and tenants have no shares."""
+FORECAST = "limits/1"
+"""What runs are expected to be, as it is logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
     """How the control loop behaves."""
 
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = LIVE
     patience: Patience = field(default_factory=Patience)
     lease_ms: int = LEASE_MS
     alone: bool = False
@@ -93,12 +100,15 @@ class Control:
                 self._forget()
                 raise
 
-    def stand(self, job: int, now_ms: int) -> Stand | None:
-        """What the core says of a job as of the last step; None while this one does not lead or has not stepped."""
+    def stand(self, job: int) -> Stand | None:
+        """What the core says of a job as of the last step; None while this one does not lead or has not stepped.
+
+        The cycle is run again with the job marked, which takes about as long as a cycle from which nothing is known.
+        """
         with self._turn:
             if self._lease is None or self._state is None:
                 return None
-            explanation = scheduling.explain(self._state, job, max(now_ms, self._as_of_ms))
+            explanation = scheduling.explain(self._state, job)
             return Stand(explanation, self._snapshot.position, self._as_of_ms)
 
     def resign(self, now_ms: int) -> None:
@@ -193,7 +203,14 @@ class Control:
 
     def _apply(self, plan: Plan | None, news: News, lease: Lease, now_ms: int) -> Applied:
         policy = self._settings.policy
-        cycle = Cycle(news.position, now_ms, f"{policy.name}/{policy.version}", scheduling.code_version())
+        cycle = Cycle(
+            through=news.position,
+            now_ms=now_ms,
+            policy=f"{policy.name}/{policy.version}",
+            prices=self._snapshot.pools.prices,
+            forecast=FORECAST,
+            code=scheduling.code_version(),
+        )
         versions = self._snapshot.versions
         applied = self._store.write(
             lambda tx: applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)

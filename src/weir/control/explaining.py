@@ -17,6 +17,7 @@ from weir.model.state import JobState
 from weir.model.view import ExplanationView, PoolReasonView, TermsView
 from weir.scheduling.plan import PoolReason
 from weir.store import log, schema
+from weir.units import format_time
 
 _job = schema.job.c
 _attempt = schema.attempt.c
@@ -28,7 +29,7 @@ _JOB_IN_NOTE = re.compile(r"\bjob (\d+)")
 def explain(connection: Connection, found: Found, stand: Stand | None, now_ms: int) -> ExplanationView:
     """Where one job stands and why, as of a position and a time.
 
-    `stand` is the leader's answer for the job's number, `Control.stand(found.first, now_ms)`. A placed or ended
+    `stand` is the leader's answer for the job's number, `Control.stand(found.first)`. A placed or ended
     job is explained by the reasons stored with its newest attempt. Raises ProblemError: 503 with the stored state
     where a queued job needs the leader and there is none, 422 for an array as a whole.
     """
@@ -155,11 +156,21 @@ def _views(connection: Connection, found: Found, reasons: Iterable[PoolReason]) 
             if reason.terms
             else None,
             free_nodes=reason.free_nodes,
-            note=_JOB_IN_NOTE.sub(name, reason.note),
+            note="; ".join(filter(None, (_JOB_IN_NOTE.sub(name, reason.note), _bounds(reason)))),
         )
         for reason in reasons
         for failed in (money.in_words(reason.failed),)
     )
+
+
+def _bounds(reason: PoolReason) -> str:
+    """The times that bound a start there, in words."""
+    parts = []
+    if reason.not_before_ms:
+        parts.append(f"not before {format_time(reason.not_before_ms)} by the time limits of what runs there")
+    if reason.fits_until_ms:
+        parts.append(f"what ends by {format_time(reason.fits_until_ms)} could use it")
+    return "; ".join(parts)
 
 
 __all__ = ["explain"]

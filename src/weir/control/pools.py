@@ -1,6 +1,7 @@
 """Pools as the scheduling core sees them: the lesser of declared and observed, and why one is closed."""
 
 import functools
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,26 @@ class Pools:
     links: tuple[LinkRow, ...] = ()
     removing: bool = False
     """Whether a pool waits to be empty before it is removed."""
+
+    @property
+    def prices(self) -> str:
+        """What pools cost and emit, as a hash: equal where no price differs."""
+        return _prices_of(self)
+
+
+@functools.lru_cache(maxsize=4)
+def _prices_of(pools: Pools) -> str:
+    told = [
+        (
+            row.key,
+            row.device_hour_micro_yuan,
+            row.core_hour_micro_yuan,
+            row.carbon_g_per_kwh,
+            row.device_power_watts,
+        )
+        for row in pools.rows
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def load_pools(connection: Connection) -> Pools:

@@ -20,7 +20,7 @@ class ChangeKind(Enum):
     CENTRE = "centre"
     """A centre was reached, lost, drained or resumed, or its observed capacity changed. body: centre"""
     CYCLE = "cycle"
-    """body: through, now_ms, policy, code, plan (hash), starts (count), term"""
+    """body: through, now_ms, policy, prices (hash), forecast, code, plan (hash), starts (count), term"""
     POSTED = "posted"
     """Entries were added to the organisation's book of the ledger. body: first entry, count"""
 

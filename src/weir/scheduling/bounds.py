@@ -69,7 +69,7 @@ def check_class(job_class: JobClass) -> None:
 
 def check_batch(batch: QueuedJobs) -> None:
     """Raise ValueError for columns of unequal length or values outside the bounds."""
-    columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms)
+    columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms, batch.expected)
     if any(column.dtype != np.int64 or column.shape != (len(batch.job),) for column in columns):
         raise ValueError("queued jobs are columns of int64 of equal length")
     if len(batch.job):
@@ -77,6 +77,9 @@ def check_batch(batch: QueuedJobs) -> None:
         _check_column("priority", batch.priority, LOWEST_PRIORITY, HIGHEST_PRIORITY)
         _check_column("submitted_ms", batch.submitted_ms, 0, LATEST_MS)
         _check_column("time_limit_ms", batch.time_limit_ms, 1, LONGEST_LIMIT_MS)
+        _check_column("expected_ms", batch.expected, 1, LONGEST_LIMIT_MS)
+        if bool((batch.expected > batch.time_limit_ms).any()):
+            raise ValueError("expected_ms: a job is expected to run longer than its time limit")
 
 
 def check_running(job: RunningJob) -> None:

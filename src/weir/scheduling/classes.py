@@ -111,6 +111,13 @@ class ClassTable:
         found: Bytes = self.table.barred[row, : len(self._ground.kinds.of)] & np.uint8(FAILS)
         return found
 
+    def forget_findings(self) -> None:
+        """Nothing is known of who might start where: the next pass looks at every job, and finds the same."""
+        self.window[:] = ALWAYS
+        self.table.barred[:] &= np.uint8(FAILS)
+        self.first[:] = NOTHING
+        self.best[:] = NOTHING
+
     def is_full(self) -> bool:
         """Whether rows run short, so that it may be worth while to forget some."""
         return not self._free and 4 * len(self.described) >= 3 * len(self.table.row)

@@ -115,7 +115,8 @@ class JobClass:
 class QueuedJobs:
     """Jobs that become ready, as columns of equal length. `job_class` is shared by all of them.
 
-    `job`: number; `priority`: larger first; `submitted_ms`; `time_limit_ms`.
+    `job`: number; `priority`: larger first; `submitted_ms`; `time_limit_ms`; `expected_ms`: for how long each is
+    expected to run at nominal speed, never above its limit, by which it is ordered and scored; None: as long as that.
     """
 
     job_class: JobClass
@@ -123,6 +124,12 @@ class QueuedJobs:
     priority: Int64s
     submitted_ms: Int64s
     time_limit_ms: Int64s
+    expected_ms: Int64s | None = None
+
+    @property
+    def expected(self) -> Int64s:
+        """`expected_ms`, or else the limits."""
+        return self.time_limit_ms if self.expected_ms is None else self.expected_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from weir.scheduling.tables import (
     CLASS,
     FAILS,
     GROUP,
+    JUDGED,
     LISTED,
     NODE,
     NOTHING,
@@ -141,6 +142,7 @@ def empty_pass() -> Pass:
     return Pass(
         key=none,
         choice=none,
+        found=np.zeros(0, JUDGED),
         group=np.zeros(0, GROUP),
         listed=np.zeros((0, 0), LISTED),
         group_index=none,

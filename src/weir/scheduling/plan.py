@@ -95,6 +95,10 @@ class PoolReason:
     free_nodes: int = 0
     """Nodes on which nothing ran at the decision."""
     note: str = ""
+    not_before_ms: int = 0
+    """Before then too little ends there, by the time limits of what runs; 0 where that is not what keeps it waiting."""
+    fits_until_ms: int = 0
+    """The room there was could be used until then alone, when it is promised to a job ahead; 0 where it is not."""
 
 
 @dataclass(frozen=True, slots=True)

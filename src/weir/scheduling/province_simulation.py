@@ -121,7 +121,7 @@ class ProvinceRun:
             waiting_at=np.full(len(classes.row), NOTHING, np.int64),
             first=np.full(len(classes.row), NOTHING, np.int64),
             best=np.full(len(classes.row), NOTHING, np.int64),
-            signal=np.array([0, 0, 0, NOTHING], np.int64),
+            signal=np.array([0, 0, 0, NOTHING, NOTHING], np.int64),
             run_of=np.full(count, NOTHING, np.int32),
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,

@@ -20,6 +20,7 @@ class QueuedColumns(NamedTuple):
     priority: Int64s
     submitted_ms: Int64s
     time_limit_ms: Int64s
+    expected_ms: Int64s
 
 
 class WaitingLine:

@@ -36,7 +36,7 @@ def rehearse() -> None:
         RunningJob(91, share, "y/a", ((0, 1),), 0, 1_000),
     )
     state, plan = step(State.empty(Policy()), Changes(pools, links, queued=queued, running=running), 1_000)
-    explain(state, next(job for job in range(30) if state.waits(job)), 1_000)
+    explain(state, next(job for job in range(30) if state.waits(job)))
     freed = tuple(start.job for start in plan.starts)
     state, _ = step(state, Changes(pools, freed=freed, unqueued=np.array([22], np.int64)), 2_000)
     step(state, Changes(promised=plan.reservations, freed=(90, 91)), 3_000)

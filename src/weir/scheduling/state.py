@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,19 @@ LIST_ALL_BELOW, BEST_LISTED = 100, 8
 _FIRST_ROWS = 64
 
 
+class Cycle(NamedTuple):
+    """What the last cycle had before it, besides what the state still has after it."""
+
+    now_ms: int
+    digest: str
+    promise: Table
+    proven: Table
+    holder: Int64s
+    """Promises before the pass, as `State.reservations_of` takes them."""
+    started: Table
+    """Rows of lanes.JOB of the jobs that it started, as they waited."""
+
+
 class State:
     """Everything that the next plan depends on, besides the changes and `now`.
 
@@ -78,6 +92,8 @@ class State:
     reasons: dict[int, tuple[PoolReason, ...]]
     """Why this state's own starts went where they are."""
     records: Table
+    last: Cycle | None
+    """What the last cycle began with, so that it can be run again."""
     work: Pass
     counters: Int64s
 
@@ -89,9 +105,10 @@ class State:
         state.rates = np.array([policy.time_micro_yuan_per_hour, policy.carbon_micro_yuan_per_kg], np.int64)
         state.rates_of_order = rates_of(policy, policy.order, 1)
         state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1], np.int64)
-        state.signal = np.array([0, 0, 0, NOTHING], np.int64)
+        state.signal = np.array([0, 0, 0, NOTHING, NOTHING], np.int64)
         state.links = {}
         state.known = ClassTable()
+        state.last = None
         state.run_details, state.reasons = {}, {}
         state.counters = np.zeros(Counter.COUNT, np.int64)
         for free_list in (Counter.FREE_SLOT, Counter.FREE_RUN, Counter.FREE_RECORD):
@@ -101,7 +118,8 @@ class State:
         state.work = layout.empty_pass()
         for make in (state.make_runs, state.make_records):
             make(_FIRST_ROWS)
-        state.rows, state.promise = (), np.zeros(0, lanes.PROMISE)
+        state.rows = ()
+        state.promise, state.proven = np.zeros(0, lanes.PROMISE), np.zeros(0, RESERVED_NODE)
         state.set_pools((), None)
         state.make_groups(_FIRST_ROWS)
         return state
@@ -153,13 +171,22 @@ class State:
 
     def reservations(self) -> tuple[Reservation, ...]:
         """The promises as they stand, by pool."""
+        return self.reservations_of(self.promise, self.proven, self.holders())
+
+    def holders(self) -> Int64s:
+        """Of each pool, the job to which it is promised; where it is to nobody, that says nothing."""
+        found: Int64s = self.queue.slots["job"][self.promise["slot"]]
+        return found
+
+    def reservations_of(self, promise: Table, proven: Table, holder: Int64s) -> tuple[Reservation, ...]:
+        """The promises that such tables of this state's pools tell, by pool."""
         found = []
-        kept = (self.promise["slot"] >= 0) & (self.promise["start"] < ALWAYS)
+        kept = (promise["slot"] >= 0) & (promise["start"] < ALWAYS)
         for place in np.flatnonzero(kept).tolist():
-            slot, start_ms, used, _, first_ms, cause = self.promise[place].tolist()
+            _, start_ms, used, _, first_ms, cause = promise[place].tolist()
             first = int(self.pools["first_node"][place])
-            nodes = tuple(self.proven[first : first + used].tolist())
-            job = int(self.queue.slots["job"][slot])
+            nodes = tuple(proven[first : first + used].tolist())
+            job = int(holder[place])
             found.append(Reservation(job, self.rows[place].key, start_ms, nodes, first_ms, _CAUSES[cause]))
         return tuple(found)
 
@@ -323,6 +350,7 @@ class State:
             np.concatenate([batch.priority for batch in batches]),
             np.concatenate([batch.submitted_ms for batch in batches]),
             np.concatenate([batch.time_limit_ms for batch in batches]),
+            np.concatenate([batch.expected for batch in batches]),
         )
         of_class = np.bincount(np.repeat(number, each), minlength=len(self.known.window))
         came = np.flatnonzero(of_class)

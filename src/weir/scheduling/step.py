@@ -9,7 +9,7 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.inputs import Changes
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
-from weir.scheduling.state import LIST_ALL_BELOW, State
+from weir.scheduling.state import LIST_ALL_BELOW, Cycle, State
 from weir.scheduling.tables import Counter, Int64s
 
 KEPT_NOTE = "the room there is, is kept for job {job}"
@@ -35,13 +35,17 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
         raise ValueError(f"now_ms is {now_ms}, not between 0 and {LATEST_MS}")
     apply(state, changes)
     waiting = state.queued
+    before = (state.promise.copy(), state.proven.copy(), state.holders())
     started = run_pass(state, now_ms)
-    starts = _starts(state, started, now_ms)
+    rows = state.queue.slots[started]
+    starts = starts_of(state, started, now_ms)
     reasons = _reasons(state)
     for start in starts:
         state.reasons[start.job] = reasons[start.reason]
     reservations = state.reservations()
-    return state, Plan(starts, reasons, _digest(starts, reservations, waiting), waiting, reservations)
+    digest = digest_of(starts, reservations, waiting)
+    state.last = Cycle(now_ms, digest, *before, rows)
+    return state, Plan(starts, reasons, digest, waiting, reservations)
 
 
 def apply(state: State, changes: Changes) -> None:
@@ -118,7 +122,8 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
     return found
 
 
-def _starts(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
+def starts_of(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
+    """What has started, and note that it runs; its rows in the queue are free from now on."""
     if not len(started):
         return ()
     which = state.queue.run_of[started].astype(np.int64)
@@ -167,7 +172,7 @@ def _group_reasons(state: State, job_class: int, listed: list[tuple[int, ...]]) 
     return (*found, *failing_pools(state, job_class))
 
 
-def _digest(starts: tuple[Start, ...], reservations: tuple[Reservation, ...], considered: int) -> str:
+def digest_of(starts: tuple[Start, ...], reservations: tuple[Reservation, ...], considered: int) -> str:
     """SHA-256 over the plan's parts in a form that has no two readings."""
     digest = hashlib.sha256()
     for start in starts:

@@ -72,6 +72,10 @@ LISTED = _row("pool verdict idle holder run data money carbon score")
 """What is said of one pool about a group of starts; the last five are the score's terms. holder: the job that its
 promise is held by."""
 
+JUDGED = _row("pool verdict idle holder run data money carbon score room until window")
+"""What a marked job's turn found of one pool; room: for how many of its tasks there is room now. until: from when on
+the pool's promise binds. window: the longest limit with which its class could start, as far as it was known."""
+
 
 class Nodes(NamedTuple):
     """What is free, now or when a reservation starts."""
@@ -103,6 +107,8 @@ class Pass(NamedTuple):
     key: Int64s
     choice: Int64s
     """Nodes chosen for a gang, packed with how many tasks each gets, in order."""
+    found: Table
+    """A row of JUDGED a pool while a job is marked, else none."""
     group: Table
     listed: Table
     group_index: Int64s

@@ -22,7 +22,7 @@ def show(w: World, name: str, actor: Actor | None = None) -> JobView:
 
 def explain(w: World, name: str) -> ExplanationView:
     found = w.store.read(lambda c: jobs.find(c, w.tenant, name))
-    stand = w.control.stand(found.first, w.now_ms)
+    stand = w.control.stand(found.first)
     return w.store.read(lambda c: explaining.explain(c, found, stand, w.now_ms))
 
 

@@ -164,10 +164,10 @@ def assert_starts_are_right(told: Told, plan: Plan) -> None:
         assert all(amount <= 1_000 for at, amount in device.items() if at[:2] == (key, node))
 
 
-def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
+def assert_explained(state: State, told: Told, plan: Plan) -> None:
     by_age = state.policy.order is Order.SUBMITTED
     for start in plan.starts:
-        answer = explain(state, start.job, now_ms)
+        answer = explain(state, start.job)
         assert answer is not None
         assert 0 == answer.position
         assert plan.reasons[start.reason] == answer.pools
@@ -177,7 +177,7 @@ def assert_explained(state: State, told: Told, plan: Plan, now_ms: int) -> None:
         assert {reason.verdict for reason in better} <= {Verdict.FULL, Verdict.CLOSED}
     order = sorted(told.queued, key=lambda job: (-told.queued[job][1], told.queued[job][2], job))
     for position, job in enumerate(order, 1):
-        answer = explain(state, job, now_ms)
+        answer = explain(state, job)
         assert answer is not None
         assert len(order) == answer.queued
         fellows = [other for other in order[: position - 1] if told.queued[other][0] == told.queued[job][0]]
@@ -218,7 +218,7 @@ def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> N
         told.take(changes, plan, now_ms)
         told.keep(plan)
         validate(state)
-        assert_explained(state, told, plan, now_ms)
+        assert_explained(state, told, plan)
         assert (len(told.queued), len(told.running)) == (state.queued, state.running)
 
 

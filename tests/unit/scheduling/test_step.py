@@ -1,5 +1,7 @@
 """What one step decides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -138,7 +140,7 @@ def test_a_closed_pool_starts_nothing_and_keeps_what_runs() -> None:
     )
     assert () == plan.starts
     assert 1 == state.running
-    answer = explain(state, 2, NOW)
+    answer = explain(state, 2)
     assert answer is not None
     assert [(Verdict.CLOSED, "draining")] == [(reason.verdict, reason.note) for reason in answer.pools]
 
@@ -156,12 +158,38 @@ def test_a_waiting_gang_is_not_starved() -> None:
     assert {5: "hefei/a"} == started(plan)
     [reservation] = plan.reservations
     assert (3, NOW + HOUR) == (reservation.job, reservation.start_ms)
-    answer = explain(state, 4, NOW)
+    answer = explain(state, 4)
     assert answer is not None
     assert (Verdict.FULL, "the room there is, is kept for job 3") == (
         answer.pools[0].verdict,
         answer.pools[0].note,
     )
+    assert NOW + HOUR == answer.pools[0].fits_until_ms
+
+
+def test_a_full_pool_says_before_when_nothing_can_start_there() -> None:
+    small, gang = task(devices_milli=8_000), task(tasks=3, devices_milli=8_000)
+    state, _ = first_plan(Changes(pools=(pool(),), queued=(waiting(small, [1, 2]),)))
+    state, _ = step(state, Changes(queued=(waiting(gang, [3]),)), NOW + 1)
+    answer = explain(state, 3)
+    assert answer is not None
+    [reason] = answer.pools
+    assert (Verdict.FULL, NOW + HOUR) == (reason.verdict, reason.not_before_ms)
+    assert "promised to this job; room for 2 of 3 tasks" == reason.note
+
+
+def test_what_is_expected_decides_the_order_and_limits_the_promises() -> None:
+    short_first = replace(NAMED["weir"], fair=False)
+    alike = waiting(task(devices_milli=8_000), [1, 2, 3, 4, 5, 6])
+    expected = replace(alike, expected_ms=np.array([6, 5, 4, 3, 2, 1], np.int64) * (HOUR // 8))
+    _, plan = step(State.empty(short_first), Changes(pools=(pool(),), queued=(expected,)), NOW)
+    assert [6, 5, 4, 3] == [start.job for start in plan.starts]
+
+
+def test_nobody_is_expected_to_run_beyond_his_limit() -> None:
+    wrong = replace(waiting(task(), [1]), expected_ms=np.array([HOUR + 1], np.int64))
+    with pytest.raises(ValueError, match="expected_ms"):
+        first_plan(Changes(pools=(pool(),), queued=(wrong,)))
 
 
 def test_a_long_job_starts_on_what_a_reservation_leaves() -> None:

@@ -18,23 +18,20 @@ from weir.scheduling.kernels.promises import (
     is_gated,
     keep_cause,
     reopen,
-    score_of,
 )
-from weir.scheduling.kernels.reasons import CLOSED, ELIGIBLE, FULL, GROUPS, KEPT, NEVER, OUTSCORED
+from weir.scheduling.kernels.reasons import GROUPS
 from weir.scheduling.kernels.reasons import hashed as group_place
-from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, room_for, withhold
+from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, withhold
 from weir.scheduling.kernels.running import release
-from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.turn import ONLY
+from weir.scheduling.kernels.verdicts import room_left
 from weir.scheduling.kernels.waiting import find, leave
 from weir.scheduling.kernels.world import (
     end_run,
     expect_class,
     forget,
     go_over,
-    kept_from,
     know_nothing,
-    time_at,
     wait_no_more,
 )
 from weir.scheduling.tables import FAILS
@@ -236,45 +233,10 @@ def regroup(work, groups):  # type: ignore[no-untyped-def]
 
 
 @entry
-def judge(rule, slots, world, slot, now, room, found):  # type: ignore[no-untyped-def]
-    """For every pool, its row of `found` about one waiting job, and in `room` how many of the tasks have room now.
-
-    OUTSCORED stands for every pool with room. Room kept for the job that a pool is promised to is KEPT, however many
-    tasks would fit without it.
-    """
-    job_class = np.int64(slots[slot].need)
-    limit = slots[slot].limit
-    score_of(world, slots, slot)
-    score = world.score
-    tasks = world.classes.row[job_class].tasks
+def outlook(world, job_class, now, not_before):  # type: ignore[no-untyped-def]
+    """For every pool that a class could go to and that has no room for it now: before when, by the limits of what runs
+    there, not enough ends. What is promised is not looked at, and `later` is spoilt."""
     for place in range(len(world.pools)):
-        row = found[place]
-        row.pool = place
-        row.verdict = ELIGIBLE
-        row.idle = world.pools[place].idle
-        holder = world.promise[place].slot
-        row.holder = slots[holder].job if holder >= 0 else np.int64(-1)
-        if score[place] == NEVER:
-            continue
-        row.run, row.data, row.money, row.carbon, row.score = terms(
-            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
-        )
-        room[place] = room_left(world, False, place, job_class)
-        end = now + time_at(rule, world, place, job_class, limit)
-        if world.pools[place].open == 0:
-            row.verdict = CLOSED
-        elif room[place] < tasks:
-            row.verdict = FULL
-        elif (
-            kept_from(rule, slots, world, place, slot, end)
-            and room_left(world, True, place, job_class) < tasks
-        ):
-            row.verdict = KEPT
-        else:
-            row.verdict = OUTSCORED
-
-
-@folded
-def room_left(world, both, place, job_class):  # type: ignore[no-untyped-def]
-    """`room_for` in the world's terms."""
-    return room_for(world.pools, world.classes, world.free, world.later, both, place, job_class)
+        can_go = world.classes.barred[job_class, place] & FAILS == 0
+        if can_go and room_left(world, False, place, job_class) < world.classes.row[job_class].tasks:
+            not_before[place] = foresee(world, place, job_class, now)

@@ -19,7 +19,7 @@ ALWAYS = 2**62
 NEVER = 2**62
 NOBODY, ANYWHERE = -1, -2
 RACES = 1
-REOPENED, WANTED, WAITING, RESUMED = 0, 1, 2, 3
+REOPENED, WANTED, WAITING, RESUMED, MARKED = 0, 1, 2, 3, 4
 AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS = 0, 1, 2, 3, 4
 """Why a promise is later than it was: a job ahead of its holder started there; something runs past its limit; nodes
 were lost; what runs there has other limits."""
@@ -120,6 +120,15 @@ def open_gates(rule, slots, world, now):  # type: ignore[no-untyped-def]
             and not is_gated(slots, world, slot, place, now)
         ):
             renew(rule, slots, world, place, now)
+
+
+@folded
+def kept_from(rule, slots, world, place, slot, end):  # type: ignore[no-untyped-def]
+    """Whether a job that may run there until `end` would take what is promised to a job ahead of it."""
+    holder = world.promise[place].slot
+    return (
+        holder >= 0 and holder != slot and end > world.promise[place].start and not ahead(slots, slot, holder)
+    )
 
 
 @folded

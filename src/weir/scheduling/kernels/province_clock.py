@@ -14,6 +14,7 @@ from weir.scheduling.kernels.promises import ALWAYS, REOPENED, WAITING, WANTED, 
 from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.shares import charge, put_off
+from weir.scheduling.kernels.stay import speed_at
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
     arrive,
@@ -21,7 +22,6 @@ from weir.scheduling.kernels.world import (
     go_over,
     is_short_of_rows,
     know_nothing,
-    speed_at,
     wait,
 )
 from weir.scheduling.tables import FAILS

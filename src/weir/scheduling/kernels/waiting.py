@@ -57,7 +57,7 @@ def reindex(index, slots):  # type: ignore[no-untyped-def]
 
 
 @entry
-def enter(rates, slots, index, counters, job_class, size, job, priority, submitted, limit, taken):  # type: ignore[no-untyped-def]
+def enter(rates, slots, index, counters, job_class, size, job, priority, submitted, limit, expected, taken):  # type: ignore[no-untyped-def]
     """Give jobs rows and keys; the rows are written to `taken`. Returns how many index entries that took.
 
     There are free rows and index entries for all, and none of the jobs waits. A key is the priority, the higher the
@@ -68,18 +68,23 @@ def enter(rates, slots, index, counters, job_class, size, job, priority, submitt
     for i in range(len(job)):
         slot = counters[FREE_SLOT]
         counters[FREE_SLOT] = slots[slot].second
-        key = key_of(rates, submitted[i], limit[i], size[i], submitted[i])
+        key = key_of(rates, submitted[i], expected[i], size[i], submitted[i])
         slots[slot].job = job[i]
         slots[slot].key = ((PRIORITIES - 1 - priority[i]) << KEY_BITS) | min(KEY_MASK, max(0, key))
         slots[slot].submitted = submitted[i]
         slots[slot].limit = limit[i]
-        slots[slot].expected = limit[i]
+        slots[slot].expected = expected[i]
         slots[slot].need = job_class[i]
         slots[slot].size = size[i]
         slots[slot].promised = -1
         taken[i] = slot
         entries += remember(index, job[i], slot)
     return entries
+
+
+def priority_of(keys):  # type: ignore[no-untyped-def]
+    """The priorities in keys."""
+    return PRIORITIES - 1 - (keys >> KEY_BITS)
 
 
 @entry

@@ -11,12 +11,14 @@ from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import BLOCK, insert, remove_at
 from weir.scheduling.kernels.promises import (
     ALWAYS,
+    MARKED,
     NEVER,
     NOBODY,
     REOPENED,
     RESUMED,
     WAITING,
     WANTED,
+    kept_from,
     open_gates,
     renew,
     reopen,
@@ -29,33 +31,15 @@ from weir.scheduling.kernels.reasons import GROUPS, group_of
 from weir.scheduling.kernels.room import FREE_RECORDS, choose, fitting, may_fit, take
 from weir.scheduling.kernels.running import FREE_RUNS, new_run, release
 from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.stay import NOMINAL, SCALES, speed_at, time_at
 from weir.scheduling.kernels.turn import ONLY, ahead
+from weir.scheduling.kernels.verdicts import judge
 from weir.scheduling.tables import BLOCKED, FAILS
 
 NONE = -1
-DEPTH, SCALES, REASONS = 0, 2, 6
-NOMINAL = 1_000_000
+DEPTH, REASONS = 0, 6
 _ONES, _HIGHS, _NO_ZERO = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080), np.uint64(0)
 """For Mycroft's test of eight bytes for a zero."""
-
-
-@folded
-def speed_at(world, place, job_class):  # type: ignore[no-untyped-def]
-    """In millionths of nominal, how fast a pool runs a class."""
-    variant = world.classes.row[job_class].variant
-    speed = world.pools[place].speed
-    if variant >= 0:
-        return max(1, speed * world.classes.variant_speed[variant, world.pools[place].stack])
-    return max(1, speed * 1_000)
-
-
-@folded
-def time_at(rule, world, place, job_class, time):  # type: ignore[no-untyped-def]
-    """How long there what takes so long at nominal speed; limits are as long everywhere unless the rule scales them."""
-    if rule[SCALES] == 0:
-        return time
-    speed = speed_at(world, place, job_class)
-    return (time * NOMINAL + speed - 1) // speed
 
 
 @inner
@@ -142,6 +126,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
     it goes on from there.
     """
     starts = 0
+    marked = np.int64(world.signal[MARKED])
     at = np.int64(world.signal[RESUMED])
     if at < 0:
         open_gates(rule, slots, world, now)
@@ -157,6 +142,8 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
             after = np.int64(order.block[block].next)
             at = max(at, block * BLOCK + order.block[block].first)
             while at < block * BLOCK + order.block[block].end:
+                if order.entry[at].slot == marked:
+                    judge(rule, slots, world, marked, now)
                 if order.entry[at].limit > world.window[order.entry[at].need]:
                     at += 1
                     continue
@@ -266,15 +253,6 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             seek_promise(rule, slots, world, slot, now)
     world.window[job_class] = window
     return False
-
-
-@folded
-def kept_from(rule, slots, world, place, slot, end):  # type: ignore[no-untyped-def]
-    """Whether a job that may run there until `end` would take what is promised to a job ahead of it."""
-    holder = world.promise[place].slot
-    return (
-        holder >= 0 and holder != slot and end > world.promise[place].start and not ahead(slots, slot, holder)
-    )
 
 
 @inner

@@ -1,0 +1,115 @@
+"""The live cycle on a deep queue: all of it looked at, a hundred changes, taking it in, and what a queued job takes.
+
+Compiled code is warm. The queue and the province are those of `bench/live_queue.py`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.figure import Figure, median
+from bench.live_queue import LiveQueue, live_queue, some_changes
+from weir.control.cycle import LIVE
+from weir.scheduling import State, explain, step, warm_up
+from weir.scheduling.inputs import Changes
+from weir.scheduling.plan import Plan
+
+ROUNDS = 7
+JOBS, CLASSES = 1_000_000, 20_000
+DISTINCT = 100_000
+GROWTH = (10_000, 100_000, 1_000_000)
+
+
+def measure(seed: int) -> Sequence[Figure]:
+    """About a minute on two cores that do nothing else."""
+    warm_up()
+    queue = live_queue(JOBS, seed=seed, classes=CLASSES)
+    how = f"{JOBS:,} queued of {CLASSES:,} classes before {len(queue.pools):,} pools"
+    state, taking, _ = _taken_in(queue)
+    bytes_a_job = _bytes(state) / JOBS
+    whole = [_whole(queue, state, round_) for round_ in range(3)]
+    hundred: list[float] = []
+    for round_ in range(ROUNDS):
+        changes = some_changes(queue, round_)
+        state, _, seconds = _stepped(state, changes, queue.now_ms + 60_000 * (round_ + 1))
+        hundred.append(seconds)
+    waits = next(job for job in queue.job.tolist() if state.waits(job))
+    explained = _timed(lambda: explain(state, waits))
+    full = median(whole)
+    return [
+        Figure("live: whole queue looked at", full, "s", f"one step, nothing known; {how}"),
+        Figure("live: 100 changes", median(hundred), "s", f"median of {ROUNDS} steps; {how}"),
+        Figure("live: decisions", JOBS / full, "/s", "jobs started, promised, or proven unable to start"),
+        Figure("live: taken in", taking, "s", f"from columns to the first plan; {how}"),
+        Figure("live: a queued job", bytes_a_job, "bytes", f"all arrays of the state, shared out; {how}"),
+        Figure("live: one job explained", explained, "s", f"the last cycle run again; {how}"),
+        _growth(seed),
+        _distinct(seed),
+    ]
+
+
+def _taken_in(queue: LiveQueue) -> tuple[State, float, Plan]:
+    told = Changes(pools=queue.pools, links=queue.links, queued=queue.batches(), running=queue.running)
+    state, plan, seconds = _stepped(State.empty(LIVE), told, queue.now_ms)
+    return state, seconds, plan
+
+
+def _stepped(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan, float]:
+    began = time.perf_counter()
+    state, plan = step(state, changes, now_ms)
+    return state, plan, time.perf_counter() - began
+
+
+def _whole(queue: LiveQueue, state: State, round_: int) -> float:
+    """Nothing changes, and nothing is known any more of any class."""
+    state.known.forget_findings()
+    _, _, seconds = _stepped(state, Changes(), queue.now_ms + 1_000 * (round_ + 1))
+    return seconds
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _bytes(state: State) -> int:
+    """Of every array that the state holds, counted once where several show the same memory."""
+    seen: dict[int, int] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            while isinstance(value.base, np.ndarray):
+                value = value.base
+            seen[id(value)] = value.nbytes
+        elif isinstance(value, tuple) and hasattr(value, "_fields"):
+            for each in value:
+                look(each)
+
+    for holder in (state, state.known, state.queue):
+        for value in vars(holder).values():
+            look(value)
+    return sum(seen.values())
+
+
+def _growth(seed: int) -> Figure:
+    """How much faster than n log n the first step grows from the least queue to the largest."""
+    seconds = []
+    for jobs in GROWTH:
+        queue = live_queue(jobs, seed=seed, classes=CLASSES * jobs // JOBS)
+        state, _, _ = _taken_in(queue)
+        seconds.append(median([_whole(queue, state, round_) for round_ in range(3)]))
+    shown = ", ".join(f"{jobs:,}: {each:.3f} s" for jobs, each in zip(GROWTH, seconds, strict=True))
+    due = GROWTH[-1] * math.log(GROWTH[-1]) / (GROWTH[0] * math.log(GROWTH[0]))
+    return Figure("live: growth", seconds[-1] / seconds[0] / due, "x", f"times n log n; {shown}")
+
+
+def _distinct(seed: int) -> Figure:
+    """As many classes as jobs, which is beside the aim."""
+    queue = live_queue(DISTINCT, seed=seed, classes=DISTINCT)
+    state, _, _ = _taken_in(queue)
+    whole = median([_whole(queue, state, round_) for round_ in range(3)])
+    return Figure("live: all classes distinct", whole, "s", f"{DISTINCT:,} jobs of as many classes")

@@ -1,0 +1,59 @@
+"""What a marked job's turn finds of every pool, with the same judgement that the pass uses."""
+
+import numpy as np
+
+from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.compiled import bare_inner as inner
+from weir.scheduling.kernels.promises import kept_from, score_of
+from weir.scheduling.kernels.reasons import CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
+from weir.scheduling.kernels.room import room_for
+from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.stay import time_at
+
+
+@inner
+def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
+    """Write a row of `found` for every pool, as it is to one waiting job before its turn.
+
+    OUTSCORED stands for every pool with room. Room kept for the job that a pool is promised to is KEPT, however many
+    tasks would fit without it.
+    """
+    job_class = np.int64(slots[slot].need)
+    limit = slots[slot].limit
+    score_of(world, slots, slot)
+    score = world.score
+    tasks = world.classes.row[job_class].tasks
+    for place in range(len(world.pools)):
+        row = world.work.found[place]
+        row.pool = place
+        row.verdict = ELIGIBLE
+        row.idle = world.pools[place].idle
+        row.window = world.window[job_class]
+        row.until = 0
+        holder = world.promise[place].slot
+        row.holder = slots[holder].job if holder >= 0 else np.int64(-1)
+        if score[place] == NEVER:
+            continue
+        row.run, row.data, row.money, row.carbon, row.score = terms(
+            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
+        )
+        row.room = room_left(world, False, place, job_class)
+        end = now + time_at(rule, world, place, job_class, limit)
+        if world.pools[place].open == 0:
+            row.verdict = CLOSED
+        elif row.room < tasks:
+            row.verdict = FULL
+        elif (
+            kept_from(rule, slots, world, place, slot, end)
+            and room_left(world, True, place, job_class) < tasks
+        ):
+            row.verdict = KEPT
+            row.until = world.promise[place].start
+        else:
+            row.verdict = OUTSCORED
+
+
+@folded
+def room_left(world, both, place, job_class):  # type: ignore[no-untyped-def]
+    """`room_for` in the world's terms."""
+    return room_for(world.pools, world.classes, world.free, world.later, both, place, job_class)

@@ -1,0 +1,112 @@
+"""The last cycle run again, with one job marked: what every pool was found to be to it at its turn."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from weir.scheduling import layout
+from weir.scheduling.classes import ClassTable
+from weir.scheduling.compilation import kernel
+from weir.scheduling.inputs import QueuedJobs
+from weir.scheduling.queue import WaitingLine
+from weir.scheduling.state import Cycle, State
+from weir.scheduling.step import digest_of, run_pass, starts_of
+from weir.scheduling.tables import JUDGED, NOTHING, Int64s, Table
+
+
+class OtherPlanError(AssertionError):
+    """The last cycle, run again, gave another plan than it did. It cannot come from any input, only from a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a marked job's turn found: a row a pool."""
+
+    row: Table
+    """Rows of JUDGED."""
+    not_before_ms: Int64s
+    """By pool: before then not enough ends there, by the time limits of what runs after the cycle; NOTHING where it
+    never will, or where nothing need end."""
+
+
+def rerun(state: State, job: int) -> Found:
+    """Run the last cycle again on a copy of the state, with a job marked that waits after it.
+
+    Takes what a whole cycle takes from which nothing is known. Raises OtherPlanError when the plan's hash is not the
+    logged one.
+    """
+    again = copied(state)
+    last = again.last
+    if last is None:
+        raise ValueError("there was no cycle yet")
+    _undo(again, last)
+    slot = again.queue.find(job)
+    places = len(again.rows)
+    again.work = again.work._replace(found=np.zeros(places, JUDGED))
+    live = kernel("live")
+    again.signal[kernel("promises").MARKED] = slot
+    waiting = again.queued
+    started = run_pass(again, last.now_ms)
+    starts = starts_of(again, started, last.now_ms)
+    if digest_of(starts, again.reservations(), waiting) != last.digest:
+        raise OtherPlanError(f"the cycle at {last.now_ms}, run again, gave another plan than it did")
+    not_before_ms = np.full(places, NOTHING, np.int64)
+    live.outlook(again.world, int(again.queue.slots["need"][slot]), last.now_ms, not_before_ms)
+    return Found(again.work.found, not_before_ms)
+
+
+def _undo(state: State, last: Cycle) -> None:
+    """Make a state that has just made its cycle what it was before, so far as the plan depends on it."""
+    state.release(last.started["job"].tolist())
+    state.enqueue(_as_batches(state, last.started))
+    state.known.forget_findings()
+    state.queue.slots["promised"] = NOTHING
+    state.promise["slot"] = NOTHING
+    state.promise_all(state.reservations_of(last.promise, last.proven, last.holder))
+
+
+def _as_batches(state: State, started: Table) -> tuple[QueuedJobs, ...]:
+    found = []
+    for row in range(len(started)):
+        one = started[row : row + 1]
+        job_class = state.known.described[int(one["need"][0])]
+        assert job_class is not None
+        found.append(
+            QueuedJobs(
+                job_class,
+                job=one["job"].copy(),
+                priority=kernel("waiting").priority_of(one["key"]),
+                submitted_ms=one["submitted"].copy(),
+                time_limit_ms=one["limit"].copy(),
+                expected_ms=one["expected"].copy(),
+            )
+        )
+    return tuple(found)
+
+
+def copied(state: State) -> State:
+    """The same state in arrays of its own."""
+    found: State = _copied(state)
+    table = found.known.table
+    found.known.table = table._replace(eights=layout.eights_of(table.barred))
+    return found
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_copied, value))
+    if isinstance(value, dict | list):
+        return copy.copy(value)
+    if isinstance(value, State | ClassTable | WaitingLine):
+        other = copy.copy(value)
+        for name, held in vars(value).items():
+            setattr(other, name, _copied(held))
+        return other
+    return value
+
+
+__all__ = ["Found", "OtherPlanError", "copied", "rerun"]
