@@ -30,6 +30,8 @@ log = logging.getLogger("weir.agent")
 
 _NEWS_S = 0.1
 """The folder of news is looked at so often while something runs."""
+_SEND_AGAIN_S = 1.0
+"""What is held back is tried again so often."""
 _ROUGHLY_AFTER_S = 10.0
 _LONGEST_DESCRIPTION_S = 60.0
 
@@ -56,6 +58,7 @@ class SlurmDriver:
         self._capabilities: frozenset[str] = frozenset()
         self._working = threading.Lock()
         self._attached = False
+        self._send_again_s = 0.0
         self._read: tuple[float, list[NodeRow], list[JobRow]] | None = None
 
     @property
@@ -237,7 +240,9 @@ class SlurmDriver:
         try:
             if self._attached:
                 self._watch.work()
-                if self._roll.held_back and not self._watch.trouble:
+                now = time.monotonic()
+                if self._roll.held_back and not self._watch.trouble and now >= self._send_again_s:
+                    self._send_again_s = now + _SEND_AGAIN_S
                     self._send(frozenset())
         except EngineUnreachableError as error:
             self._watch.trouble = str(error)

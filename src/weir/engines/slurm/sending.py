@@ -133,6 +133,8 @@ class Sender:
                 folder.prepare(tracked.attempt, tracked.folder, user.uid, user.gid)
             launch = launch_of(orders, self._settings, pool, folder.stops, folder.news_folder)
             batch = folder.write_batch(first.batch, launch, user.uid, user.gid)
+        except FileNotFoundError as error:
+            raise RejectedError(f"the attempt's folder was removed before its start: {error}") from error
         except OSError as error:
             raise NotDeliveredError(f"the attempt's folder cannot be made ready: {error}") from error
         script = script_of(self._settings.python, folder.program, batch)
