@@ -65,6 +65,9 @@ def test_a_month_is_closed_listed_saved_and_verified(
     assert 3 * 4 + 2 == len(table.read_text("utf-8").splitlines())
     assert "as it was issued" in weir("statement", "verify")
     assert "nothing to settle" in weir("settlement", "close", "2025-Q2")
+    focus = tmp_path / "focus.csv"
+    assert f"{focus}: 2 rows, every rule holds" in weir("statement", "focus", "2025-06", "--to", str(focus))
+    assert "2025-06,,hefei,2,17345678" in weir("settlement", "cities", "2025-06")
 
     tenant = world.client(world.token("tenant-admin", organisation=TENANT))
     assert ["2025-06-T0000001"] == [one.id for one in tenant.statements()]
@@ -76,6 +79,8 @@ def test_a_month_is_closed_listed_saved_and_verified(
         lambda: tenant.statement_page("2025-06-T0000002"),
         lambda: operator.statement_page("2025-06-T0000001"),
         tenant.settlements,
+        lambda: tenant.city_flows_csv("2025-06"),
+        lambda: operator.focus_csv("2025-06"),
     ):
         with pytest.raises(ApiError) as caught:
             asked()

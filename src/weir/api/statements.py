@@ -10,7 +10,9 @@ from starlette.responses import Response
 from weir.access import Permission, scope_of
 from weir.api.caller import Asked
 from weir.api.problems import REFUSALS
+from weir.billing.focus_export import focus_csv
 from weir.billing.settlement import Settlement, settle_quarter, settlements_of
+from weir.billing.settlement_cities import city_flows_csv
 from weir.billing.statement import PartyKind, Statement
 from weir.billing.statement_close import close_month, statement_of, statements_of, verify_statements
 from weir.billing.statement_paper import statement_html, statements_csv
@@ -89,6 +91,26 @@ def close(caller: Asked, month: Month) -> Response:
 def verify(caller: Asked) -> Response:
     _everything(caller)
     return caller.answer(VerifiedView(caller.read(verify_statements)))
+
+
+@router.get("/statements/focus", summary="The charges of a closed month as FOCUS 1.2 rows, as CSV")
+def focus(caller: Asked, month: Month) -> Response:
+    kind, own = _own(caller)
+    if kind is PartyKind.CENTRE:
+        raise not_found("charges of", "tenants")
+    first = _first(month, "month", f"{month}-01")
+    text = caller.read(lambda connection: focus_csv(connection, first, own))
+    return Response(text, media_type="text/csv", headers=_attached(f"focus-{month}.csv"))
+
+
+@router.get(
+    "/settlements/cities", summary="What tenants of each city used in each city in a closed month, as CSV"
+)
+def cities(caller: Asked, month: Month) -> Response:
+    _everything(caller)
+    first = _first(month, "month", f"{month}-01")
+    text = caller.read(lambda connection: city_flows_csv(connection, first))
+    return Response(text, media_type="text/csv", headers=_attached(f"cities-{month}.csv"))
 
 
 @router.get("/settlements", response_model=SettlementsView, summary="What funders pay, newest quarter first")

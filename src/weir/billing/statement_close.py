@@ -158,6 +158,17 @@ def verify_statements(connection: Connection) -> tuple[str, ...]:
     return tuple(faults)
 
 
+def on_statements(connection: Connection, month: date) -> Any:
+    """The condition that a row of `charge` is on the statements of a closed month. Raises ProblemError (409)."""
+    closed = closed_month(connection, name_of(month))
+    if closed is None:
+        raise conflict(f"{name_of(month)} is open; close it first, so that what is exported stays as it is")
+    before = closed_month(connection, name_of(add_months(month, -1)))
+    window = _Window(closed.month, begin_of(month), begin_of(next_month(month)), closed.closes_ms, before)
+    mine = _covered(window)
+    return and_(mine, _charge.entry.not_in(closed.held_back)) if closed.held_back else mine
+
+
 def name_of(month: date) -> str:
     """A month's name: 2025-06."""
     return f"{month.year:04d}-{month.month:02d}"
@@ -313,6 +324,7 @@ __all__ = [
     "close_month",
     "closed_month",
     "name_of",
+    "on_statements",
     "statement_of",
     "statements_of",
     "verify_statements",

@@ -89,6 +89,29 @@ def verify() -> None:
     print("every statement is as it was issued")
 
 
+@statement.command()
+def focus(
+    month: str = typer.Argument(help="A closed month, such as 2025-06."),
+    to: Path = typer.Option(..., help="File to write."),
+) -> None:
+    """Write a closed month's charges as FOCUS 1.2 (CSV) and check every column's rules; exit code 1 on a fault."""
+    import csv
+    import io
+
+    from weir.billing.focus_rules import focus_faults
+
+    content = client().focus_csv(month)
+    to.write_bytes(content)
+    table = csv.DictReader(io.StringIO(content.decode()))
+    rows = list(table)
+    faults = list(focus_faults(table.fieldnames or (), rows))
+    for fault in faults[:20]:
+        print(fault)
+    if faults:
+        raise typer.Exit(1)
+    print(f"{to}: {len(rows)} rows, every rule holds")
+
+
 @settlement.command("list")
 def settlements(json_: bool = JSON) -> None:
     """List what funders pay, newest quarter first."""
@@ -103,6 +126,12 @@ def settlements(json_: bool = JSON) -> None:
 def settle(quarter: str = typer.Argument(help="Such as 2025-Q2.")) -> None:
     """Settle a quarter that has ended: each redeemed voucher once, shared out by the funders' parts (coordinator)."""
     _show(client().settle_quarter(quarter))
+
+
+@settlement.command()
+def cities(month: str = typer.Argument(help="A closed month, such as 2025-06.")) -> None:
+    """Print what tenants of each city used in their own and in other cities, as CSV."""
+    print(client().city_flows_csv(month).decode(), end="")
 
 
 def _show(found: tuple[SettlementView, ...]) -> None:

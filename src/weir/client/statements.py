@@ -29,6 +29,14 @@ class StatementCalls(Calls):
         """One statement as a page for print (HTML)."""
         return self._bytes(f"/statements/{quote(statement, safe='')}/page")
 
+    def focus_csv(self, month: str) -> bytes:
+        """The charges of a closed month as FOCUS 1.2 rows, as CSV."""
+        return self._bytes("/statements/focus" + query_of(month=month))
+
+    def city_flows_csv(self, month: str) -> bytes:
+        """What tenants of each city used in each city in a closed month, as CSV."""
+        return self._bytes("/settlements/cities" + query_of(month=month))
+
     def close_month(self, month: str) -> ClosedView:
         """Issue a month's statements; a month that is closed stays as it is."""
         return self._change("POST", "/statements/close" + query_of(month=month), ClosedView)

@@ -17,6 +17,7 @@ _STRICT = {"extra": "forbid"}
 VERSION = 1
 KIND = "invalid-catalogue"
 _DIVISION = re.compile(r"\d{6}")
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _INDUSTRY = re.compile(r"[A-T]\d{0,4}")
 
 
@@ -33,6 +34,8 @@ class FactForm(Enum):
     """six digits of GB/T 2260"""
     INDUSTRY = "industry"
     """a letter and up to four digits of GB/T 4754"""
+    ID = "id"
+    """small letters, digits and single dashes, as ids of the province file"""
     ORGANISATION = "organisation"
     """a unified social credit code"""
 
@@ -98,6 +101,8 @@ def fact_fault(name: str, value: str, catalogue: Mapping[str, FactKind]) -> str:
         return f"{name} is a division's six digits such as 340100"
     if kind.form is FactForm.INDUSTRY and not _INDUSTRY.fullmatch(value):
         return f"{name} is a letter from A to T and up to four digits such as I65"
+    if kind.form is FactForm.ID and not _ID.fullmatch(value):
+        return f"{name} is an id such as wuhu"
     if kind.form is FactForm.ORGANISATION:
         return credit_code_fault(value)
     return ""

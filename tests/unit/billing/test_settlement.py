@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from tests.unit.billing.granted import ACME, CHIEF, YUAN, scheme_text
+from tests.unit.billing.granted import ACME, CHIEF, OTHER, YUAN, scheme_text
 from tests.unit.billing.test_statements import Ledger
 from weir.billing import balances, verify
 from weir.billing.contracts import ContractDocument, DocumentKind, add_document
@@ -20,7 +20,9 @@ from weir.billing.settlement import (
     settlements_of,
     sign_check,
 )
+from weir.billing.settlement_cities import city_flows, city_flows_csv
 from weir.model.problem import ProblemError
+from weir.registry import import_facts, read_fact_file
 from weir.units import parse_time_ms
 
 Q2 = date(2025, 5, 1)
@@ -136,3 +138,22 @@ def test_what_is_disputed_is_carried_until_it_is_not(ledger: Ledger) -> None:
         ledger.write(lambda tx: dispute(tx, entry, one.line, "late", CHIEF, AFTER))
     with pytest.raises(ProblemError, match="no redemption"):
         ledger.write(lambda tx: dispute(tx, 5, 0, "?", CHIEF, AFTER))
+
+
+def test_what_a_citys_tenants_used_elsewhere_is_recorded(ledger: Ledger) -> None:
+    facts = f"organisation,fact,value,valid_from\n{ACME},home-city,hefei,2025-01-01\n"
+    ledger.write(lambda tx: import_facts(tx, read_fact_file(facts, "facts.csv"), CHIEF, 1))
+    ledger.charge("2025-06-03T10:00+08:00", 10 * YUAN, voucher=3 * YUAN)
+    ledger.charge("2025-06-03T10:00+08:00", 4 * YUAN, centre="small")
+    ledger.charge("2025-06-03T10:00+08:00", 1 * YUAN, who=OTHER)
+    with pytest.raises(ProblemError, match="2025-06 is open"):
+        ledger.store.read(lambda c: city_flows(c, date(2025, 6, 1)))
+    ledger.close(date(2025, 6, 1))
+    flows = ledger.store.read(lambda c: city_flows(c, date(2025, 6, 1)))
+    assert [("", "qingyang", YUAN), ("hefei", "hefei", 4 * YUAN), ("hefei", "qingyang", 10 * YUAN)] == [
+        (flow.from_city, flow.to_city, flow.amount) for flow in flows
+    ]
+    assert [False, True, False] == [flow.within for flow in flows]
+    assert "2025-06,hefei,qingyang,1,10000000" in ledger.store.read(
+        lambda c: city_flows_csv(c, date(2025, 6, 1))
+    )

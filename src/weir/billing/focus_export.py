@@ -1,0 +1,256 @@
+"""The charges of a closed month as FOCUS 1.2 rows: one a charge and unit, and one credit a voucher that paid of it.
+
+BilledCost and EffectiveCost of all rows of a tenant add up to what its statement comes to before rounding. Usage of an
+earlier month that is on this one's statements keeps its own charge period.
+"""
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+
+from weir.billing.calendar_days import begin_of, next_month
+from weir.billing.focus_rules import COLUMNS
+from weir.billing.hold_offers import card_of
+from weir.billing.hold_rows import SubmissionHold, submission_holds
+from weir.billing.price_versions import version_of
+from weir.billing.rate_card import Line, RateCard
+from weir.billing.statement import PartyKind
+from weir.billing.statement_close import VOUCHER, name_of, on_statements
+from weir.model.province import Centre, City, Organisation, Pool
+from weir.registry.rows import from_body
+from weir.store import schema as s
+from weir.store.listed import AnyRow
+from weir.units import format_time
+
+DIGITS = 18
+"""Significant digits of quantities and unit prices, whose products must be the costs."""
+_charge = s.charge.c
+_transfer = s.ledger_transfer.c
+_UNITS = {
+    "device_hour": ("Device-Hours", "Compute", "Other (Compute)"),
+    "core_hour": ("Core-Hours", "Compute", "Other (Compute)"),
+    "memory_gb_hour": ("GB-Hours", "Compute", "Other (Compute)"),
+    "qubit_second": ("Qubit-Seconds", "Compute", "Quantum Compute"),
+    "storage_tb_month": ("TB-Months", "Storage", "Other (Storage)"),
+    "transfer_gb": ("GB", "Networking", "Other (Networking)"),
+    "minimum": ("Minimum Charges", "Compute", "Other (Compute)"),
+}
+_OTHER = ("Units", "Other", "Other (Other)")
+
+
+def focus_csv(connection: Connection, month: date, organisation: str | None = None) -> str:
+    """The rows of a closed month as CSV, of one tenant or of all. Raises ProblemError (409) for an open month."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(focus_rows(connection, month, organisation))
+    return text.getvalue()
+
+
+def focus_rows(
+    connection: Connection, month: date, organisation: str | None = None
+) -> Iterator[dict[str, str]]:
+    """The rows of a closed month, in order of tenant and entry."""
+    month = month.replace(day=1)
+    about = _About(connection, month)
+    paid = and_(
+        _transfer.entry == _charge.entry,
+        or_(_transfer.debit.startswith(VOUCHER), _transfer.credit.startswith(VOUCHER)),
+        or_(_transfer.debit.startswith("payable:"), _transfer.credit.startswith("payable:")),
+    )
+    query = (
+        select(
+            s.charge,
+            s.job.c.submission,
+            _transfer.debit,
+            _transfer.credit,
+            _transfer.amount_micro_yuan.label("paid"),
+        )
+        .select_from(
+            s.charge.outerjoin(s.job, s.job.c.number == _charge.job).outerjoin(s.ledger_transfer, paid)
+        )
+        .where(on_statements(connection, month))
+        .order_by(_charge.organisation, _charge.entry, _transfer.line)
+    )
+    if organisation is not None:
+        query = query.where(_charge.organisation == organisation)
+    rows = connection.execute(query).all()
+    holds = submission_holds(connection, {row.submission for row in rows if row.submission is not None})
+    for _, group in itertools.groupby(rows, key=lambda row: row.entry):
+        yield from _of_entry(connection, about, list(group), holds)
+
+
+class _About:
+    """What all rows of a month share, and the names of what they are about."""
+
+    def __init__(self, connection: Connection, month: date) -> None:
+        self.begins_ms = begin_of(month)
+        self.period = {
+            "BillingCurrency": "CNY",
+            "BillingPeriodStart": _time(self.begins_ms),
+            "BillingPeriodEnd": _time(begin_of(next_month(month))),
+            "ProviderName": "Weir",
+            "InvoiceIssuerName": "Weir",
+        }
+        self.organisations = {
+            row.id: from_body(Organisation, row.body).name
+            for row in connection.execute(select(s.organisation))
+        }
+        self.centres = {
+            row.id: from_body(Centre, row.body)
+            for row in connection.execute(select(s.centre.c.id, s.centre.c.body))
+        }
+        self.cities = {row.id: from_body(City, row.body).name for row in connection.execute(select(s.city))}
+        self.devices = {
+            f"{row.centre}/{row.id}": from_body(Pool, row.body).device
+            for row in connection.execute(select(s.pool.c.centre, s.pool.c.id, s.pool.c.body))
+        }
+        statement = s.statement.c
+        query = select(statement.party, statement.id).where(
+            statement.kind == PartyKind.TENANT.value, statement.month == name_of(month)
+        )
+        self.invoices = {row.party: row.id for row in connection.execute(query)}
+
+
+def _of_entry(
+    connection: Connection, about: _About, rows: list[AnyRow], holds: Mapping[int, SubmissionHold]
+) -> Iterator[dict[str, str]]:
+    row = rows[0]
+    hold = holds.get(row.submission)
+    common = _common(about, row, hold)
+    card = None if hold is None else card_of(connection, hold, row.pool)
+    share = (
+        Fraction(1)
+        if hold is None
+        else version_of(connection, hold.price_version).book.share_of(hold.tenant_class)
+    )
+    times: dict[str, int] = json.loads(row.times)
+    parts: dict[str, int] = json.loads(row.parts)
+    for part, amount in parts.items():
+        yield common | _usage(part, amount, card if isinstance(card, RateCard) else None, times, share)
+    for one in rows:
+        if one.paid is not None:
+            given = one.debit.startswith(VOUCHER)
+            scheme = (one.debit if given else one.credit).removeprefix(VOUCHER).partition("/")[0]
+            yield common | _credit(scheme, -one.paid if given else one.paid)
+
+
+def _common(about: _About, row: AnyRow, hold: SubmissionHold | None) -> dict[str, str]:
+    centre = about.centres.get(row.centre)
+    city = "" if centre is None else centre.city
+    correction = row.from_ms < about.begins_ms
+    lasted_ms = max(1_000, -(-(row.to_ms - row.from_ms) // 1_000) * 1_000)
+    tags = {"weir/pool": row.pool, "weir/contract": row.contract, "weir/attempt": str(row.epoch)}
+    return dict.fromkeys((column.name for column in COLUMNS), "") | about.period | {
+        "BillingAccountId": row.organisation,
+        "BillingAccountName": about.organisations.get(row.organisation, ""),
+        "BillingAccountType": "Organisation",
+        "ChargeClass": "Correction" if correction else "",
+        "ChargePeriodStart": _time(row.from_ms),
+        "ChargePeriodEnd": _time(row.from_ms + lasted_ms),
+        "InvoiceId": about.invoices.get(row.organisation, ""),
+        "PublisherName": (centre.name if centre is not None else "") or row.centre,
+        "RegionId": city,
+        "RegionName": about.cities.get(city, city),
+        "ResourceId": str(row.job),
+        "ResourceType": "Job",
+        "SubAccountId": "" if hold is None else hold.project,
+        "SubAccountType": "" if hold is None else "Project",
+        "Tags": json.dumps(tags, ensure_ascii=False),
+    }  # fmt: skip
+
+
+def _usage(
+    part: str, amount: int, card: RateCard | None, times: Mapping[str, int], share: Fraction
+) -> dict[str, str]:
+    unit, _, band = part.partition("/")
+    said, category, sub = _UNITS.get(unit, _OTHER)
+    quantity, list_price = _priced(unit, band, amount, card, times, share)
+    price = list_price * share
+    cost, list_cost = _yuan(amount), _decimal(quantity * list_price / 1_000_000)
+    sku = f"{card.pool}/{unit}" if card is not None else unit
+    return {
+        "BilledCost": cost,
+        "EffectiveCost": cost,
+        "ContractedCost": cost,
+        "ListCost": list_cost,
+        "ChargeCategory": "Usage",
+        "ChargeFrequency": "Usage-Based",
+        "ChargeDescription": f"{said}, {band}" if band else said,
+        "ConsumedQuantity": _decimal(quantity),
+        "ConsumedUnit": said,
+        "PricingQuantity": _decimal(quantity),
+        "PricingUnit": said,
+        "ContractedUnitPrice": _decimal(price / 1_000_000),
+        "ListUnitPrice": _decimal(list_price / 1_000_000),
+        "PricingCategory": "Standard",
+        "ServiceCategory": category,
+        "ServiceSubcategory": sub,
+        "ServiceName": "Computing power",
+        "SkuId": sku,
+        "SkuMeter": said,
+        "SkuPriceId": f"{sku}/{band}" if band else sku,
+    }
+
+
+def _priced(
+    unit: str, band: str, amount: int, card: RateCard | None, times: Mapping[str, int], share: Fraction
+) -> tuple[Fraction, Fraction]:
+    """How much of the unit, and its list price in micro-yuan; what has no price of its own is one at its amount.
+
+    The quantity is of what was charged, whose rounding to the micro-yuan is therefore in it.
+    """
+    line = _line(card, unit, band)
+    if line is not None and line.price and times.get(band):
+        return Fraction(amount) / (line.price * share), Fraction(line.price)
+    if unit == "transfer_gb" and card is not None and card.transfer_price:
+        return Fraction(amount) / (card.transfer_price * share), Fraction(card.transfer_price)
+    return Fraction(1 if amount >= 0 else -1), abs(Fraction(amount)) / share
+
+
+def _line(card: RateCard | None, unit: str, band: str) -> Line | None:
+    lines: Iterable[Line] = () if card is None else card.lines
+    return next((line for line in lines if (line.unit, line.band) == (unit, band)), None)
+
+
+def _credit(scheme: str, amount: int) -> dict[str, Any]:
+    cost = _yuan(amount)
+    return {
+        "BilledCost": cost,
+        "EffectiveCost": cost,
+        "ContractedCost": "0",
+        "ListCost": "0",
+        "ChargeCategory": "Credit",
+        "ChargeFrequency": "One-Time",
+        "ChargeDescription": f"Voucher of {scheme}",
+        "ServiceCategory": "Compute",
+        "ServiceSubcategory": "Other (Compute)",
+        "ServiceName": "Computing power",
+    }
+
+
+def _yuan(micro_yuan: int) -> str:
+    return f"{Decimal(micro_yuan) / 1_000_000:f}"
+
+
+def _decimal(value: Fraction) -> str:
+    with localcontext() as context:
+        context.prec = DIGITS
+        number = Decimal(value.numerator) / Decimal(value.denominator)
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _time(at_ms: int) -> str:
+    return f"{format_time(at_ms)[:19]}Z"
+
+
+__all__ = ["focus_csv", "focus_rows"]

@@ -1,0 +1,153 @@
+"""FOCUS 1.2: every column's rules hold in what Weir exports, and each rule finds what breaks it."""
+
+import csv
+import io
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from tests.unit.billing.granted import scheme_text
+from tests.unit.billing.test_priced_work import HERE, HOUR_MS, placed, priced
+from tests.unit.control.world import COORDINATOR, TENANT, World, job
+from weir.billing.calendar_days import day_of
+from weir.billing.calendar_work import WorkingCalendar, WorkingYear
+from weir.billing.focus_export import focus_csv
+from weir.billing.focus_rules import COLUMNS, RULES, Column, focus_faults
+from weir.billing.scheme_change import apply_change
+from weir.billing.statement_close import close_month, statements_of
+from weir.model.problem import ProblemError
+from weir.model.state import Observed
+
+CALENDAR = WorkingCalendar((WorkingYear(2023, "made up", (), ()), WorkingYear(2024, "made up", (), ())))
+USAGE = {
+    **dict.fromkeys((column.name for column in COLUMNS), ""),
+    "BilledCost": "2", "EffectiveCost": "2", "ContractedCost": "2", "ListCost": "2",
+    "BillingAccountId": "a", "BillingCurrency": "CNY",
+    "BillingPeriodStart": "2025-05-31T16:00:00Z", "BillingPeriodEnd": "2025-06-30T16:00:00Z",
+    "ChargePeriodStart": "2025-06-01T00:00:00Z", "ChargePeriodEnd": "2025-06-01T01:00:00Z",
+    "ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "ChargeDescription": "d",
+    "ConsumedQuantity": "4", "ConsumedUnit": "Core-Hours", "PricingQuantity": "4", "PricingUnit": "Core-Hours",
+    "ContractedUnitPrice": "0.5", "ListUnitPrice": "0.5", "PricingCategory": "Standard",
+    "InvoiceIssuerName": "W", "ProviderName": "W", "PublisherName": "C",
+    "ServiceCategory": "Compute", "ServiceSubcategory": "Other (Compute)", "ServiceName": "Computing power",
+    "SkuId": "s", "SkuMeter": "m", "SkuPriceId": "p", "ResourceId": "1", "ResourceType": "Job",
+    "RegionId": "hefei", "RegionName": "Hefei", "SubAccountId": "p", "SubAccountType": "Project", "Tags": "{}",
+}  # fmt: skip
+HEADER = [column.name for column in COLUMNS]
+
+
+def faults(**changes: str) -> list[str]:
+    return list(focus_faults(HEADER, [USAGE | changes]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ChargeClass": "Correction", "ChargePeriodStart": "2025-05-01T00:00:00Z", "ConsumedQuantity": "",
+         "ConsumedUnit": "", "ContractedUnitPrice": "", "BilledCost": "-2"},
+        {"ChargeCategory": "Credit", "ConsumedQuantity": "", "ConsumedUnit": "", "PricingQuantity": "",
+         "PricingUnit": "", "BilledCost": "-1", "ContractedUnitPrice": "", "ListUnitPrice": ""},
+    ],
+)  # fmt: skip
+def test_good_rows_pass(changes: dict[str, str]) -> None:
+    assert [] == faults(**changes)
+
+
+BREAKS: dict[str, dict[str, str]] = {
+    "BillingPeriodStart is before BillingPeriodEnd": {"BillingPeriodStart": "2025-06-30T16:00:00Z"},
+    "ChargePeriodStart is before ChargePeriodEnd": {"ChargePeriodEnd": "2025-06-01T00:00:00Z"},
+    "no charge begins after its billing period": {"ChargePeriodStart": "2025-07-01T00:00:00Z"},
+    "a correction corrects an earlier billing period": {"ChargeClass": "Correction"},
+    "ConsumedQuantity is null for what is no usage, and is there for usage that is no correction": {
+        "ConsumedQuantity": "",
+        "ConsumedUnit": "",
+    },
+    "ConsumedUnit is null exactly where ConsumedQuantity is": {"ConsumedUnit": ""},
+    "PricingUnit is null exactly where PricingQuantity is": {"PricingUnit": ""},
+    "a purchase is not Usage-Based": {"ChargeCategory": "Purchase"},
+    "ContractedUnitPrice is there for usage": {"ContractedUnitPrice": ""},
+    "ListUnitPrice is there for usage": {"ListUnitPrice": ""},
+    "PricingCategory is there for usage": {"PricingCategory": ""},
+    "PricingQuantity is there for usage": {"PricingQuantity": "", "PricingUnit": ""},
+    "SkuId is there for usage": {"SkuId": ""},
+    "SkuPriceId is there for usage": {"SkuPriceId": ""},
+    "SkuMeter is null where SkuId is": {"SkuId": ""},
+    "SkuPriceDetails is null where SkuPriceId is": {"SkuPriceId": "", "SkuPriceDetails": "{}"},
+    "ContractedCost is ContractedUnitPrice times PricingQuantity": {"ContractedCost": "2.1"},
+    "ListCost is ListUnitPrice times PricingQuantity": {"ListUnitPrice": "0.6"},
+    "RegionName is null exactly where RegionId is": {"RegionName": ""},
+    "ResourceName is null where ResourceId is": {"ResourceId": "", "ResourceName": "x"},
+    "ResourceType is null exactly where ResourceId is": {"ResourceType": ""},
+    "SubAccountName is null where SubAccountId is": {"SubAccountId": "", "SubAccountName": "x"},
+    "SubAccountType is null exactly where SubAccountId is": {"SubAccountType": ""},
+    "ServiceSubcategory belongs to ServiceCategory": {"ServiceCategory": "Storage"},
+    "a credit is not above 0, unless it is a correction": {"ChargeCategory": "Credit"},
+}
+
+
+@pytest.mark.parametrize("rule", [said for said, _ in RULES])
+def test_each_rule_finds_what_breaks_it(rule: str) -> None:
+    assert f"row 1: {rule}" in faults(**BREAKS[rule])
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_each_column_finds_values_of_another_form(column: Column) -> None:
+    if not column.null:
+        assert f"row 1: {column.name} must not be null" in faults(**{column.name: ""})
+    bad = {"time": "2025-06-01", "decimal": "1,5", "price": "-1", "currency": "yuan", "json": "[1]"}
+    value = "Something" if column.allowed else bad.get(column.form, "")
+    expected = f"row 1: {column.name} " if value else "never"
+    assert bool(value) == any(fault.startswith(expected) for fault in faults(**{column.name: value or "x"}))
+
+
+def test_a_missing_double_or_unknown_column_is_found() -> None:
+    found = list(focus_faults([*HEADER[1:], HEADER[2], "Colour", "x_pool"], []))
+    assert 3 == len(found)
+    assert "column BilledCost is there 0 times, not once" in found
+    assert any("Colour" in fault for fault in found)
+
+
+def closed(*, voucher: bool) -> tuple[World, date]:
+    """A job that ran for half an hour, with a voucher or without, and its month closed."""
+    made = priced()
+    if voucher:
+        text = scheme_text(base="usage", rate="20%").replace("2025-01-01", "2023-01-01")
+        made.store.write(lambda tx: apply_change(tx, text, "city", COORDINATOR, made.now_ms))
+    agent, [attempt] = placed(made, job(cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE))
+    agent.report(agent.seen(attempt, Observed.RUNNING))
+    began_ms = made.now_ms
+    made.now_ms += HOUR_MS // 2 + 1_234
+    ended = agent.end(attempt)
+    assert ended.end is not None
+    agent.report(replace(ended, end=replace(ended.end, started_ms=began_ms)))
+    month = day_of(began_ms).replace(day=1)
+    later = made.now_ms + 60 * 24 * HOUR_MS
+    made.store.write(lambda tx: close_month(tx, month, COORDINATOR, later, calendar=CALENDAR))
+    return made, month
+
+
+@pytest.mark.parametrize("voucher", [False, True])
+def test_what_is_exported_keeps_every_rule_and_adds_up_to_the_statement(voucher: bool) -> None:
+    made, month = closed(voucher=voucher)
+    text = made.store.read(lambda connection: focus_csv(connection, month, TENANT))
+    table = csv.DictReader(io.StringIO(text))
+    rows = list(table)
+    assert [] == list(focus_faults(table.fieldnames or (), rows))
+    assert ({"Usage", "Credit"} if voucher else {"Usage"}) == {row["ChargeCategory"] for row in rows}
+    found = made.store.read(lambda connection: statements_of(connection, party=TENANT))
+    assert Decimal(found[0].net) / 1_000_000 == sum(Decimal(row["BilledCost"]) for row in rows)
+    assert {found[0].id} == {row["InvoiceId"] for row in rows}
+    [usage] = [row for row in rows if row["ChargeCategory"] == "Usage"]
+    assert ("Core-Hours", "1") == (usage["PricingUnit"], usage["ListUnitPrice"])
+    assert usage["PricingQuantity"].startswith("2.00")  # four cores for half an hour and a second
+    if voucher:
+        assert abs(found[0].voucher - found[0].gross / 5) <= 1
+
+
+def test_an_open_month_is_not_exported() -> None:
+    made = priced()
+    with pytest.raises(ProblemError, match="2023-10 is open; close it first"):
+        made.store.read(lambda connection: focus_csv(connection, date(2023, 10, 1)))
