@@ -1,6 +1,7 @@
 """Centres and pools as they are listed, told to agents and drained; declared against observed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from tests.unit.registry.conftest import place
 from weir.access import Actor, list_audit, server_itself
 from weir.model.agent import NodeGroup, PoolEntry, PoolObservation
 from weir.model.problem import ProblemError
-from weir.model.province import Pool, Province
+from weir.model.province import Engine, Pool, Province
 from weir.model.role import Role
 from weir.model.state import Observed
 from weir.registry import (
@@ -61,6 +62,18 @@ def test_an_agent_is_told_of_its_own_pools_alone(connection: Connection) -> None
         PoolEntry("cpus", 2, 0, 64_000, 256 * GIB, "intel-xeon-platinum-8358", False),
         PoolEntry("toys", 4, 8, 64_000, 512 * GIB, "toy", False),
     ) == entry.pools
+
+
+def test_kubernetes_is_told_what_the_device_plugins_call_a_device(
+    connection: Connection, tx: Transaction, small: Province
+) -> None:
+    centres = tuple(replace(centre, engine=Engine("kubernetes")) for centre in small.centres)
+    devices = tuple(replace(device, kubernetes_resource="example.org/toy") for device in small.devices)
+    apply_province(tx, replace(small, centres=centres, devices=devices), server_itself(), 2)
+    entry = centre_entry(connection, "hefei-ai", "incarnation-1")
+    assert {"cpus": "", "toys": "example.org/toy"} == {
+        pool.id: pool.kubernetes_resource for pool in entry.pools
+    }
 
 
 def test_an_agent_keeps_what_its_draining_pool_needs(
