@@ -126,6 +126,7 @@ def some_changes(queue: LiveQueue, seed: int, count: int = 100) -> Changes:
         priority=queue.priority[rows],
         submitted_ms=np.full(len(rows), queue.now_ms),
         limit_ms=queue.limit_ms[rows],
+        predicted_ms=queue.predicted_ms[rows],
     )
     return Changes(
         freed=tuple(queue.running[place].job for place in sorted(ended.tolist())),
@@ -273,6 +274,7 @@ def _batches(queue: LiveQueue, rows: Int64s) -> tuple[QueuedJobs, ...]:
             queue.priority[part],
             queue.submitted_ms[part],
             queue.limit_ms[part],
+            queue.predicted_ms[part],
         )
         for part in np.split(order, cuts)
         if len(part)

@@ -64,7 +64,7 @@ class WaitingLine:
         jobs = len(new.job)
         wanted, rows = self.waiting + jobs, len(self.slots)
         if wanted > rows:
-            self._make_rows(wanted + wanted // 32 - rows, counters)
+            self._make_rows(wanted + wanted // 64 - rows, counters)
         if 4 * (self.index_used + jobs) > 3 * len(self.index):
             size = 1 << (3 * wanted // 2 + _FIRST_ROWS).bit_length()
             self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
