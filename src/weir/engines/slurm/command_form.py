@@ -74,6 +74,8 @@ def submit_command(request: JobRequest) -> list[str]:
         ("licenses", request.licenses),
         ("reservation", request.reservation),
         ("uid", request.user),
+        # Else it would keep the group of whoever submits.
+        ("gid", request.group if request.user else ""),
     ]
     options = [f"--{name}={value}" for name, value in wanted if value != ""]
     return ["sbatch", "--parsable", "--requeue" if request.requeue else "--no-requeue", *options]

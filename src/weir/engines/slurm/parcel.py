@@ -113,7 +113,9 @@ def script_of(python: str, program: Path, batch: Path) -> str:
     )
 
 
-def request_of(orders: Sequence[AttemptOrder], pool: PoolSettings, user: str, script: str) -> JobRequest:
+def request_of(
+    orders: Sequence[AttemptOrder], pool: PoolSettings, user: str, script: str, group: int = 0
+) -> JobRequest:
     """What Slurm is asked for: an equal number of nodes, and for uneven tasks memory by the core."""
     order, work = orders[0], orders[0].work
     each = [share.tasks for share in order.nodes]
@@ -146,4 +148,5 @@ def request_of(orders: Sequence[AttemptOrder], pool: PoolSettings, user: str, sc
         constraint=pool.constraint,
         licenses=pool.licenses,
         reservation=pool.reservation,
+        group=group,
     )

@@ -67,6 +67,8 @@ class JobRequest:
     constraint: str = ""
     licenses: str = ""
     reservation: str = ""
+    group: int = 0
+    """The number of the user's own group; counts where `user` is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ class Sender:
             raise NotDeliveredError(f"the attempt's folder cannot be made ready: {error}") from error
         script = script_of(self._settings.python, folder.program, batch)
         name = "" if user == self._own else user.name
-        return self._cluster.submit(request_of(orders, pool, name, script))
+        return self._cluster.submit(request_of(orders, pool, name, script, user.gid))
 
     def _hold_back(self, parcel: list[Tracked], message: str) -> None:
         with self._roll.lock:

@@ -35,15 +35,18 @@ def by_comment(rows: list[JobRow]) -> dict[str, JobRow]:
 
 
 def test_a_job_becomes_named_options_of_sbatch_and_nothing_positional() -> None:
-    line = command_form.submit_command(replace(REQUEST, elements=10, account="weir", user="wang"))
+    line = command_form.submit_command(replace(REQUEST, elements=10, account="weir", user="wang", group=60))
     assert ["sbatch", "--parsable", "--no-requeue"] == line[:3]
     assert all(word.startswith("--") for word in line[1:])
     for word in (
         "--comment=weir:abc-1", "--nodes=2-2", "--ntasks=4", "--ntasks-per-node=2", "--cpus-per-task=8",
-        "--mem=2048M", "--gres=gpu:ascend910b:2", "--array=0-9", "--account=weir", "--uid=wang", "--time=3",
+        "--mem=2048M", "--gres=gpu:ascend910b:2", "--array=0-9", "--account=weir", "--uid=wang", "--gid=60", "--time=3",
     ):  # fmt: skip
         assert word in line, word
     assert not any(word.startswith(("--qos", "--mem-per-cpu", "--licenses")) for word in line)
+    assert not any(
+        word.startswith("--gid") for word in command_form.submit_command(replace(REQUEST, group=60))
+    )
     assert "--requeue" in command_form.submit_command(replace(REQUEST, requeue=True))
 
 
