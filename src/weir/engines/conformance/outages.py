@@ -75,6 +75,7 @@ def unreachable(stage: Stage) -> None:
 def reply_lost(stage: Stage) -> None:
     lose = stage.provocations.lose_reply
     assert lose
+    stage.run(stage.order("true"))  # so that the submission is all that it has to ask for
     order = stage.order("sh", "-c", "echo run >> runs; exit 4", fake=(20, 4))
     with lose():
         answered = _forgiving(lambda: stage.driver.submit([order], _now_ms()))

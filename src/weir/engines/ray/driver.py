@@ -307,10 +307,16 @@ class RayDriver:
     def _present_nodes(self) -> list[RayNode]:
         with self._lock:
             read_s, nodes = self._nodes
-        if time.monotonic() - read_s > _NODES_KEPT_S:
+        if time.monotonic() - read_s <= _NODES_KEPT_S:
+            return nodes
+        try:
             nodes = self._api.nodes()
-            with self._lock:
-                self._nodes = (time.monotonic(), nodes)
+        except EngineUnreachableError:
+            if not nodes:
+                raise
+            return nodes  # what fitted a while ago is kept, and given to Ray as soon as it answers
+        with self._lock:
+            self._nodes = (time.monotonic(), nodes)
         return nodes
 
     def _accept(self, order: AttemptOrder, nodes: list[RayNode]) -> SubmitOutcome:
