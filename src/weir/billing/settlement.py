@@ -3,7 +3,7 @@
 A redemption is a transfer from a voucher's account to a centre (or back: a refund). It belongs to the quarter in which
 it was posted, needs proof of delivery (its charge: metered usage) and what else its scheme asks for, and is carried to
 a later quarter while something is missing or it is disputed. Funders pay by their parts, by cumulative differences, so
-that the parts of all add up to the whole.
+that the parts of all add up to the whole. Vouchers that are paid back are redeemed here too (`settlement_reimburse`).
 """
 
 import hashlib
@@ -24,7 +24,8 @@ from weir.billing.calendar_days import add_months, begin_of, quarter_of
 from weir.billing.contracts import DocumentKind, documents_of
 from weir.billing.ledger import Entry, Transfer, post
 from weir.billing.scheme_store import scheme_version
-from weir.billing.voucher_cases import claims_of
+from weir.billing.settlement_reimburse import pay_back
+from weir.billing.voucher_cases import Claim, claims_of
 from weir.model.problem import conflict, not_found, refused
 from weir.model.scheme import Edition
 from weir.store import Transaction
@@ -87,9 +88,18 @@ def settle_quarter(tx: Transaction, quarter: date, actor: Actor, now_ms: int) ->
     found = redemptions(tx.connection, end_ms)
     ready = [one for one in found if not one.waits]
     waiting = tuple((one.entry, one.line, one.waits) for one in found if one.waits)
-    parts = _parts(tx.connection, ready)
+    paid_back = pay_back(
+        tx, name, end_ms, now_ms, lambda connection, claim: _lacking(connection, *_key(claim))
+    )
+    returned = [
+        Redeemed(
+            one.entry, 1, *_key(one.claim)[:2], one.claim.centre, one.claim.contract, now_ms, one.amount, ""
+        )
+        for one in paid_back
+    ]
+    parts = _parts(tx.connection, [*ready, *returned])
     made = tuple(
-        _settlement(tx.connection, funder, name, amounts, len(ready), waiting, now_ms)
+        _settlement(tx.connection, funder, name, amounts, len(ready) + len(returned), waiting, now_ms)
         for funder, amounts in sorted(parts.items())
     )
     for one in made:
@@ -229,6 +239,10 @@ def _lacking(connection: Connection, scheme: str, organisation: str, contract: s
         papers.add(document.kind.value if plain else document.reference.partition("/")[0])
     missing = [name for name in edition.redemption.evidence if name not in papers]
     return f"not recorded: {', '.join(missing)}" if missing else ""
+
+
+def _key(claim: Claim) -> tuple[str, str, str]:
+    return claim.scheme, claim.organisation, claim.contract
 
 
 def _claim_of(

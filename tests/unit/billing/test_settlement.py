@@ -157,3 +157,30 @@ def test_what_a_citys_tenants_used_elsewhere_is_recorded(ledger: Ledger) -> None
     assert "2025-06,hefei,qingyang,1,10000000" in ledger.store.read(
         lambda c: city_flows_csv(c, date(2025, 6, 1))
     )
+
+
+def test_what_is_reimbursed_is_paid_back_on_payment_as_far_as_it_was_used_and_claimed(ledger: Ledger) -> None:
+    text = scheme_text(mode="reimburse, evidence: [delivery, invoice, payment]")
+    at = parse_time_ms("2025-04-01T00:00+08:00")
+    ledger.write(lambda tx: apply_change(tx, text, "city.yaml", CHIEF, at))
+    ledger.contract("k1", 1_000, start="2025-04-01")
+    [claim] = ledger.write(lambda tx: grant(tx, ACME, "cluster", "k1", CHIEF, at))
+    assert 300 * YUAN == claim.amount_micro_yuan
+    ledger.charge("2025-04-03T10:00+08:00", 400 * YUAN, contract="k1")
+
+    def paper(kind: DocumentKind, reference: str, yuan: int) -> None:
+        document = ContractDocument("k1", kind, reference, at, yuan * YUAN)
+        ledger.write(lambda tx: add_document(tx, CHIEF, document, at))
+
+    assert () == settle(ledger)  # neither invoice nor payment
+    paper(DocumentKind.INVOICE, "No. 77", 400)
+    paper(DocumentKind.PAYMENT, "P1", 100)
+    [third] = settle(ledger, date(2025, 7, 1), parse_time_ms("2025-10-01T00:00+08:00"))
+    assert 30_00 == third.total_fen  # 30 % of the 100 that were paid
+    paper(DocumentKind.PAYMENT, "P2", 2_000)
+    ledger.charge("2025-10-03T10:00+08:00", 800 * YUAN, contract="k1")
+    [fourth] = settle(ledger, date(2025, 10, 1), parse_time_ms("2026-01-01T00:00+08:00"))
+    assert 270_00 == fourth.total_fen  # 30 % of 1,200 are 360, the claim is for 300, 30 were paid back
+    owed = ledger.store.read(balances)
+    assert (300 * YUAN, 300 * YUAN) == (owed["redeemed:city"], owed["funder:city"])
+    assert () == ledger.store.read(verify).faults
