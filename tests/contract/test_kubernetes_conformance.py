@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.engine_scale import engine_scale
 from weir.engines.conformance import CASES, FULL, QUICK, ConformanceReport, Provocations, run_conformance
 from weir.engines.conformance.stage import NARROW, WIDE
 from weir.engines.kubernetes.driver import KubernetesDriver
 from weir.engines.kubernetes.fake import FakeCluster, FakeNode
 from weir.engines.kubernetes.settings import POOL_LABEL
 
+pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
 NAMES = [case.name for case in CASES]
 FEW = replace(QUICK, array=40, many=30, kills=3, outage_s=1.0)
 GPU = "nvidia.com/gpu"
@@ -63,7 +65,7 @@ def report(fake_cluster: FakeCluster, tmp_path_factory: pytest.TempPathFactory) 
         "shared_root": str(root),
         "shared_host_path": str(root),
     }
-    scale = replace(FULL, patience_s=300.0) if os.environ.get("WEIR_CONFORMANCE_FULL") else FEW
+    scale = replace(FULL, patience_s=600.0) if engine_scale() is FULL else FEW
     return run_conformance(
         KubernetesDriver,
         root / "agent",
