@@ -6,7 +6,9 @@ import pytest
 
 from tests.unit.scheduling.provinces import GIB, pool, task
 from weir.scheduling import fits_ever, largest_that_fits
+from weir.scheduling.eligibility import DATA, PoolFacts, PoolKinds, failed_by_each, failed_constraints
 from weir.scheduling.inputs import LinkRow
+from weir.scheduling.moving import Roads, links_by_centres
 from weir.scheduling.plan import Verdict
 
 
@@ -103,3 +105,31 @@ def test_without_pools_nothing_fits() -> None:
 def test_a_pool_larger_than_can_be_counted_is_counted_as_far_as_that() -> None:
     huge = pool(nodes=2**40, memory_bytes_per_node=2**59, devices_per_node=2**30)
     assert Verdict.FITS is fits_ever([huge], [], task(devices_milli=1_024_000))[0].verdict
+
+
+def test_classes_judged_together_are_judged_as_each_alone() -> None:
+    pools = [
+        pool("hefei/a"),
+        pool("hefei/b", devices_per_node=0, stack="x86"),
+        pool("wuhu/a", city="wuhu", nodes=1),
+        pool("wuhu/b", city="wuhu", shares=True, domestic=True),
+        pool("far/a", nodes=2, cores_milli_per_node=1_000),
+    ]
+    links = links_by_centres([LinkRow("hefei", "wuhu", 10**9, 5)])
+    many = [
+        task(),
+        task(tasks=2, devices_milli=8_000),
+        task(devices_milli=500),
+        task(devices_milli=0, stack="x86"),
+        task(cities=("wuhu",)),
+        task(centres=("far", "wuhu")),
+        task(data=(("hefei", 1),)),
+        task(data=(("hefei", 1), ("wuhu", 1)), domestic=True),
+        task(cores_milli=2_000, memory_bytes=1),
+        task(variant_speeds=(("nowhere", 1_000),)),
+    ]
+    kinds = PoolKinds(pools)
+    together = failed_by_each(kinds, Roads(links, kinds.centres), many)
+    alone = [failed_constraints(PoolFacts.of(pools), links, each) for each in many]
+    assert [row.tolist() for row in alone] == together.tolist()
+    assert [0, 0, DATA] == together[6, [0, 2, 4]].tolist()
