@@ -25,7 +25,7 @@ from weir.twin.outcome import Outcome
 from weir.twin.run import run
 
 Int64s = NDArray[np.int64]
-JOBS, LOAD, INSTANTS, FUTURES, LOOKED_AT = 6_000, 0.95, 60, 32, 200
+JOBS, LOAD, INSTANTS, FUTURES, LOOKED_AT = 3_000, 0.95, 30, 16, 200
 _SECOND_MS, _DAY_MS, _RECENT_DAYS = 1_000, 86_400_000, 15
 
 
