@@ -85,7 +85,7 @@ def _rows(tenants: int) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]
                 "epoch": 1,
                 "organisation": organisation,
                 "centre": centre,
-                "pool": f"{centre}/a",
+                "pool": "a",
                 "contract": f"standing/{organisation}/{centre}",
                 "kind": "charge",
                 "at_ms": at_ms,

@@ -33,7 +33,7 @@ def _charge(tx: Transaction, who: str, amount: int) -> None:
     [done] = post(tx, [Entry(who, f"job/{who}", "charge", USED_MS, steps)])
     row = {
         "entry": done.number, "line": 0, "job": 1, "epoch": 1, "organisation": who, "centre": "hefei-ai",
-        "pool": "hefei-ai/cpu", "contract": f"standing/{who}/hefei-ai", "kind": "charge", "at_ms": USED_MS,
+        "pool": "cpu", "contract": f"standing/{who}/hefei-ai", "kind": "charge", "at_ms": USED_MS,
         "from_ms": USED_MS, "to_ms": USED_MS + 1, "times": "{}", "parts": f'{{"core_hour/": {amount}}}',
         "amount_micro_yuan": amount,
     }  # fmt: skip
@@ -67,6 +67,15 @@ def test_a_month_is_closed_listed_saved_and_verified(
     assert "nothing to settle" in weir("settlement", "close", "2025-Q2")
     focus = tmp_path / "focus.csv"
     assert f"{focus}: 2 rows, every rule holds" in weir("statement", "focus", "2025-06", "--to", str(focus))
+    assert "nothing waits" in weir("settlement", "waiting")
+    for bad, why in (
+        (("dispute", "5", "0", "--why", "x"), "no redemption '5/0'"),
+        (("sign", "9", "audit"), "no claim '9'"),
+    ):
+        with pytest.raises(SystemExit) as refused:
+            main(("settlement", *bad))
+        assert 2 == refused.value.code
+        assert why in capsys.readouterr().err
     assert "2025-06,,hefei,2,17345678" in weir("settlement", "cities", "2025-06")
 
     tenant = world.client(world.token("tenant-admin", organisation=TENANT))

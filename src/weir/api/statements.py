@@ -8,10 +8,18 @@ from sqlalchemy import Connection, select
 from starlette.responses import Response
 
 from weir.access import Permission, scope_of
+from weir.api.bodies import JsonBody, object_of
 from weir.api.caller import Asked
 from weir.api.problems import REFUSALS
 from weir.billing.focus_export import focus_csv
-from weir.billing.settlement import Settlement, settle_quarter, settlements_of
+from weir.billing.settlement import (
+    Settlement,
+    dispute,
+    redemptions,
+    settle_quarter,
+    settlements_of,
+    sign_check,
+)
 from weir.billing.settlement_cities import city_flows_csv
 from weir.billing.statement import PartyKind, Statement
 from weir.billing.statement_close import close_month, statement_of, statements_of, verify_statements
@@ -21,6 +29,8 @@ from weir.model.province import Centre, Organisation
 from weir.model.role import Role
 from weir.model.statement import (
     ClosedView,
+    RedemptionsView,
+    RedemptionView,
     SettlementsView,
     SettlementView,
     StatementsView,
@@ -130,6 +140,35 @@ def settle(
     first = _first(quarter, "quarter", f"{year}-{int(number) * 3 - 2:02d}-01" if good else "")
     made = caller.write(lambda tx: settle_quarter(tx, first, caller.actor, caller.now_ms))
     return caller.answer(SettlementsView(tuple(_settlement(one) for one in made)))
+
+
+@router.get(
+    "/redemptions",
+    response_model=RedemptionsView,
+    summary="What vouchers paid and is not settled, and why it waits",
+)
+def unsettled(caller: Asked) -> Response:
+    _everything(caller)
+    found = caller.read(lambda connection: redemptions(connection, caller.now_ms))
+    return caller.answer(RedemptionsView(tuple(RedemptionView(*one) for one in found)))
+
+
+@router.post("/redemptions/dispute", summary="Hold a redemption out of settlements, or let it in again")
+def disputed(caller: Asked, body: JsonBody) -> Response:
+    caller.require(Permission.SET_MONEY)
+    given = object_of(body, {"entry": int, "line": int, "why": str})
+    entry, line = given.get("entry", 0), given.get("line", 0)
+    caller.write(lambda tx: dispute(tx, entry, line, given.get("why", ""), caller.actor, caller.now_ms))
+    return caller.answer(VerifiedView(()))
+
+
+@router.post("/vouchers/check", summary="Sign a step of a claim's re-check trail")
+def checked(caller: Asked, body: JsonBody) -> Response:
+    caller.require(Permission.SET_MONEY)
+    given = object_of(body, {"claim": int, "step": str, "said": str})
+    claim, step = given.get("claim", 0), given.get("step", "")
+    caller.write(lambda tx: sign_check(tx, claim, step, given.get("said", ""), caller.actor, caller.now_ms))
+    return caller.answer(VerifiedView(()))
 
 
 def _found(caller: Asked, party: str, month: str, limit: int) -> tuple[Statement, ...]:

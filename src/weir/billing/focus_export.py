@@ -24,7 +24,7 @@ from weir.billing.price_versions import version_of
 from weir.billing.rate_card import Line, RateCard
 from weir.billing.statement import PartyKind
 from weir.billing.statement_close import VOUCHER, name_of, on_statements
-from weir.model.province import Centre, City, Organisation, Pool
+from weir.model.province import Centre, City, Organisation
 from weir.registry.rows import from_body
 from weir.store import schema as s
 from weir.store.listed import AnyRow
@@ -109,10 +109,6 @@ class _About:
             for row in connection.execute(select(s.centre.c.id, s.centre.c.body))
         }
         self.cities = {row.id: from_body(City, row.body).name for row in connection.execute(select(s.city))}
-        self.devices = {
-            f"{row.centre}/{row.id}": from_body(Pool, row.body).device
-            for row in connection.execute(select(s.pool.c.centre, s.pool.c.id, s.pool.c.body))
-        }
         statement = s.statement.c
         query = select(statement.party, statement.id).where(
             statement.kind == PartyKind.TENANT.value, statement.month == name_of(month)
@@ -126,7 +122,7 @@ def _of_entry(
     row = rows[0]
     hold = holds.get(row.submission)
     common = _common(about, row, hold)
-    card = None if hold is None else card_of(connection, hold, row.pool)
+    card = None if hold is None else card_of(connection, hold, f"{row.centre}/{row.pool}")
     share = (
         Fraction(1)
         if hold is None
@@ -148,7 +144,11 @@ def _common(about: _About, row: AnyRow, hold: SubmissionHold | None) -> dict[str
     city = "" if centre is None else centre.city
     correction = row.from_ms < about.begins_ms
     lasted_ms = max(1_000, -(-(row.to_ms - row.from_ms) // 1_000) * 1_000)
-    tags = {"weir/pool": row.pool, "weir/contract": row.contract, "weir/attempt": str(row.epoch)}
+    tags = {
+        "weir/pool": f"{row.centre}/{row.pool}",
+        "weir/contract": row.contract,
+        "weir/attempt": str(row.epoch),
+    }
     return dict.fromkeys((column.name for column in COLUMNS), "") | about.period | {
         "BillingAccountId": row.organisation,
         "BillingAccountName": about.organisations.get(row.organisation, ""),

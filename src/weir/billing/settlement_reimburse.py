@@ -81,7 +81,7 @@ def due_for(connection: Connection, claim: Claim, edition: Edition, before_ms: i
     facts = situation_of(connection, claim.organisation, claim.centre, known_ms=claim.decided_ms)
     origins = _origins(connection)
     charge = s.charge.c
-    query = select(charge.pool, charge.parts).where(
+    query = select(charge.centre, charge.pool, charge.parts).where(
         charge.organisation == claim.organisation,
         charge.contract == claim.contract,
         charge.at_ms < before_ms,
@@ -89,7 +89,7 @@ def due_for(connection: Connection, claim: Claim, edition: Edition, before_ms: i
     amounts: dict[tuple[str, str], int] = {}
     for row in connection.execute(query):
         for part, amount in json.loads(row.parts).items():
-            key = _KINDS.get(part.partition("/")[0], "compute"), origins.get(row.pool, "")
+            key = _KINDS.get(part.partition("/")[0], "compute"), origins.get(f"{row.centre}/{row.pool}", "")
             amounts[key] = amounts.get(key, 0) + amount
     share = 0
     for (kind, origin), amount in amounts.items():

@@ -129,6 +129,51 @@ def settle(quarter: str = typer.Argument(help="Such as 2025-Q2.")) -> None:
 
 
 @settlement.command()
+def waiting(json_: bool = JSON) -> None:
+    """List what vouchers paid and is not settled, and what it waits for: papers, signatures, a dispute, the quarter."""
+    found = client().redemptions()
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        (
+            str(one.entry),
+            str(one.line),
+            one.scheme,
+            one.organisation,
+            one.contract,
+            format_yuan(one.amount_micro_yuan),
+            one.waits or "the quarter",
+        )
+        for one in found
+    ]
+    headings = ("ENTRY", "LINE", "SCHEME", "HOLDER", "CONTRACT", "AMOUNT", "WAITS FOR")
+    show_table(headings, rows, empty="nothing waits")
+
+
+@settlement.command()
+def dispute(
+    entry: int = typer.Argument(help="The ledger's entry, from `weir settlement waiting`."),
+    line: int = typer.Argument(help="Its line."),
+    why: str = typer.Option("", help="The reason; without one, the dispute is over."),
+) -> None:
+    """Hold a redemption out of settlements, or let it in again (coordinator)."""
+    client().dispute_redemption(entry, line, why)
+    print(f"{entry}/{line} is {'carried: ' + why if why else 'settled with its quarter'}")
+
+
+@settlement.command()
+def sign(
+    claim: int = typer.Argument(help="A voucher's number, from `weir voucher list`."),
+    step: str = typer.Argument(help="A step of the scheme's re-check trail (`checks`)."),
+    said: str = typer.Option("", help="Number of the paper, or a remark."),
+) -> None:
+    """Sign a step of a claim's re-check trail, without which its redemptions are not settled (coordinator)."""
+    client().sign_check(claim, step, said)
+    print(f"{step} of voucher {claim} is signed")
+
+
+@settlement.command()
 def cities(month: str = typer.Argument(help="A closed month, such as 2025-06.")) -> None:
     """Print what tenants of each city used in their own and in other cities, as CSV."""
     print(client().city_flows_csv(month).decode(), end="")

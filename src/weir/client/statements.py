@@ -5,6 +5,8 @@ from urllib.parse import quote
 from weir.client.calls import Calls, query_of
 from weir.model.statement import (
     ClosedView,
+    RedemptionsView,
+    RedemptionView,
     SettlementsView,
     SettlementView,
     StatementsView,
@@ -53,6 +55,19 @@ class StatementCalls(Calls):
         """Settle a quarter such as 2025-Q2; one that is settled stays as it is."""
         target = "/settlements/close" + query_of(quarter=quarter)
         return self._change("POST", target, SettlementsView).settlements
+
+    def redemptions(self) -> tuple[RedemptionView, ...]:
+        """What vouchers paid and is not settled, with what each waits for."""
+        return self._get("/redemptions", RedemptionsView).redemptions
+
+    def dispute_redemption(self, entry: int, line: int, why: str) -> None:
+        """Hold a redemption out of settlements; with an empty reason let it in again."""
+        body = {"entry": entry, "line": line, "why": why}
+        self._change("POST", "/redemptions/dispute", VerifiedView, body)
+
+    def sign_check(self, claim: int, step: str, said: str = "") -> None:
+        """Sign a step of a claim's re-check trail."""
+        self._change("POST", "/vouchers/check", VerifiedView, {"claim": claim, "step": step, "said": said})
 
 
 __all__ = ["StatementCalls"]

@@ -69,8 +69,32 @@ class SettlementsView:
     settlements: tuple[SettlementView, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RedemptionView:
+    """What a voucher paid of one charge (below 0: a refund) and is not settled; `waits` says why it could not be."""
+
+    entry: int
+    line: int
+    scheme: str
+    organisation: str
+    centre: str
+    contract: str
+    at_ms: int
+    amount_micro_yuan: int
+    waits: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionsView:
+    """Redemptions, in the ledger's order."""
+
+    redemptions: tuple[RedemptionView, ...]
+
+
 __all__ = [
     "ClosedView",
+    "RedemptionView",
+    "RedemptionsView",
     "SettlementView",
     "SettlementsView",
     "StatementView",

@@ -83,7 +83,7 @@ class Ledger(Granted):
             row = {
                 "entry": done.number, "line": 0, "job": job or number, "epoch": 1, "organisation": who,
                 "centre": centre,
-                "pool": f"{centre}/ours", "contract": contract or f"standing/{who}/{centre}", "kind": "charge",
+                "pool": "ours", "contract": contract or f"standing/{who}/{centre}", "kind": "charge",
                 "at_ms": posted_ms, "from_ms": used_ms, "to_ms": used_ms + 1, "times": "{}",
                 "parts": f'{{"device_hour/": {amount}}}', "amount_micro_yuan": amount,
             }  # fmt: skip
