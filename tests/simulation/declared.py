@@ -4,6 +4,11 @@ import functools
 from random import Random
 
 from weir.access.actor import server_itself
+from weir.billing.budget import Budget
+from weir.billing.budget_orders import set_budget
+from weir.billing.budget_periods import Period
+from weir.billing.price_book import read_price_book
+from weir.billing.price_versions import apply_price_book
 from weir.model.agent import CentreEntry
 from weir.model.province import (
     Centre,
@@ -19,7 +24,8 @@ from weir.model.province import (
     Province,
 )
 from weir.registry import apply_province, centre_entry
-from weir.store import MemoryImage, image_of, memory_image, memory_store
+from weir.store import MemoryImage, Transaction, image_of, memory_image, memory_store
+from weir.units import MICRO_YUAN_PER_YUAN
 
 SHAPES = 12
 GIB = 1 << 30
@@ -32,6 +38,18 @@ _DEVICES = (
 )
 
 
+_PRICES = """
+version: 1
+price_book: simulated
+tax: {{name: VAT, rate: "0.06"}}
+bands: {{day: [{{from: "08:00", to: "20:00"}}]}}
+prices:
+  - {{pool: "*", core_hour: "0.137", memory_gb_hour: "0.0113", device_hour: {{gpu-a: "9.99", npu-b: "3.33"}},
+     minimum_charge: "0.0007", preempted: {preempted}, bands: {{day: {{core_hour: "0.271"}}}}}}
+  - {{pool: "c1/*", core_hour: "0.071"}}
+"""
+
+
 @functools.cache
 def declared_image(shape: int) -> tuple[MemoryImage, tuple[CentreEntry, ...]]:
     """A store in which province number `shape` is declared, and what its agents must know."""
@@ -39,6 +57,8 @@ def declared_image(shape: int) -> tuple[MemoryImage, tuple[CentreEntry, ...]]:
     store = memory_store(memory_image(random.getrandbits))
     province = _province(random, 2 + shape % 3)
     store.write(lambda tx: apply_province(tx, province, server_itself(), 0, catalogue={}))
+    if shape % 2:
+        store.write(lambda tx: _price(tx, preempted="charged" if shape % 4 == 3 else "free"))
     centres = store.read(
         lambda connection: tuple(
             centre_entry(connection, centre.id, store.incarnation) for centre in province.centres
@@ -47,6 +67,14 @@ def declared_image(shape: int) -> tuple[MemoryImage, tuple[CentreEntry, ...]]:
     image = image_of(store)
     store.close()
     return image, centres
+
+
+def _price(tx: Transaction, preempted: str) -> None:
+    """From the beginning work is priced, and there is money enough."""
+    book = read_price_book(_PRICES.format(preempted=preempted), "prices")
+    apply_price_book(tx, server_itself(), book, 0)
+    budget = Budget("all", ORGANISATION, period=Period.ONCE, limit=10**9 * MICRO_YUAN_PER_YUAN)
+    set_budget(tx, server_itself(), budget, 0)
 
 
 def _province(random: Random, centres: int) -> Province:

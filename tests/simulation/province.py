@@ -15,6 +15,8 @@ from tests.simulation.server import SETTINGS, Server
 from tests.simulation.watch import Watch
 from tests.simulation.whole import check_store
 from tests.simulation.world import World
+from weir.billing import verify
+from weir.billing.charge_check import check_money
 from weir.control.cycle import Control
 from weir.control.names import job_name
 from weir.model.agent import InputFile, Pull, PullAnswer, Report, ReportAnswer
@@ -123,6 +125,9 @@ class SimulatedProvince:
         """Everything in the store is as it must be."""
         self._checked_at = self.world.steps
         check_store(self._store, self.watch.states, self.world.wrong)
+        faults = [*self._store.read(check_money), *self._store.read(verify).faults]
+        if faults:
+            raise self.world.wrong(f"money: {'; '.join(faults[:5])}")
 
     def check_scheduler(self, control: Control) -> None:
         """What a scheduler knows is what the store holds; looked at now and then, when it has just read everything."""

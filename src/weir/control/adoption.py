@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
-from weir.control import moves
+from weir.control import money, moves
 from weir.control.desired import raise_revisions, want
 from weir.control.listed import among, number_list
 from weir.control.names import AttemptKey
@@ -94,6 +94,7 @@ def adopt(tx: Transaction, centre: str, brought: Sequence[Brought], now_ms: int)
     tx.connection.execute(
         _SET_EPOCH, [{"of_job": job, "new_epoch": one.key.epoch} for job, one in wanted.items()]
     )
+    money.taken_back(tx, {job: f"{centre}/{one.observation.pool}" for job, one in wanted.items()}, now_ms)
     moves.settle(tx, list(wanted), now_ms)
     return {one.key for one in wanted.values()}
 

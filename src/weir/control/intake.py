@@ -301,7 +301,7 @@ def _hold(
 ) -> list[SubmittedView]:
     """Set money aside where work is priced; the answers with what their owners should know of it."""
     entries = [(one.entry, not one.failed) for one in referring]
-    notices = money.hold(tx, entries, declared_pools(tx.connection), now_ms)
+    notices = money.hold(tx, entries, now_ms)
     return [
         replace(answer, notices=(*answer.notices, *notices.get(one.entry.number, ())))
         for one, answer in zip(referring, answers, strict=True)

@@ -4,7 +4,7 @@ Each function works within the transaction that makes the change, and does nothi
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -19,7 +19,7 @@ from weir.billing.price_rows import PREFIX
 from weir.billing.price_versions import in_force
 from weir.billing.rate_card import Needs
 from weir.billing.voucher_offers import granting_offers
-from weir.control.pools import Pools
+from weir.control.pools import Pools, declared_pools
 from weir.control.references import Entry
 from weir.control.shapes import class_of
 from weir.model.agent import End
@@ -45,9 +45,7 @@ class Moved(Protocol):
     def state(self) -> JobState: ...
 
 
-def hold(
-    tx: Transaction, entries: Sequence[tuple[Entry, bool]], pools: Pools, now_ms: int
-) -> dict[int, tuple[str, ...]]:
+def hold(tx: Transaction, entries: Sequence[tuple[Entry, bool]], now_ms: int) -> dict[int, tuple[str, ...]]:
     """Set money aside for new submissions (each with whether its jobs may still run); notices by their number.
 
     Raises ProblemError of kind `money`.
@@ -57,6 +55,7 @@ def hold(
     )
     if in_force(tx.connection, now_ms) is None and not asked:
         return {}
+    pools = declared_pools(tx.connection)
     requests = [
         HoldRequest(
             submission=entry.number,
@@ -80,6 +79,14 @@ def hold(
 def start(tx: Transaction, starts: Iterable[Start], now_ms: int) -> set[int]:
     """Size the holds of what is placed now, each at its pool; the jobs that there is no money for at theirs."""
     return set(holds.start(tx, {one.job: one.pool for one in starts}, now_ms, offers(tx)))
+
+
+def taken_back(tx: Transaction, places: Mapping[int, str], now_ms: int) -> None:
+    """Jobs are placed because agents hold them already: each at this pool, whether or not there is money for it.
+
+    What lacks is taken when it is charged, and is an exception where there is none then.
+    """
+    holds.start(tx, places, now_ms, offers(tx))
 
 
 def settled(tx: Transaction, moves: Sequence[Moved], now_ms: int) -> None:
@@ -216,6 +223,7 @@ __all__ = [
     "seen",
     "settled",
     "start",
+    "taken_back",
     "tick",
     "waiting",
 ]

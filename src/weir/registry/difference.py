@@ -107,9 +107,11 @@ def load_use(connection: Connection) -> Use:
         select(s.token.c.organisation, s.token.c.project).where(s.token.c.revoked_ms.is_(None)).distinct()
     ).all()
     users = [*submitters, *holders]
+    # Budgets and contracts stay with their organisation, also where it has submitted nothing yet.
+    payers = connection.execute(select(s.budget.c.organisation).union(select(s.contract.c.organisation)))
     return Use(
         running_by_pool(connection),
-        frozenset(row.organisation for row in users),
+        frozenset({*(row.organisation for row in users), *payers.scalars()}),
         frozenset(row.project for row in users),
     )
 

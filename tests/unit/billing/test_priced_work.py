@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from tests.unit.control.world import COORDINATOR, OTHER, TENANT, World, job, runs, world
+from tests.unit.control.world import COORDINATOR, OTHER, PROVINCE, TENANT, World, job, runs, world
 from weir.billing import balances, counters, verify
 from weir.billing.budget import Budget, BudgetKind, budget_key
 from weir.billing.budget_orders import pay_out, set_budget, top_up
@@ -22,6 +22,7 @@ from weir.model.job import Constraints, DataNeed, JobSpecification
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
 from weir.model.view import ExplanationView
+from weir.registry import apply_province
 from weir.units import MICRO_YUAN_PER_YUAN as YUAN
 
 HOUR_MS = 3_600_000
@@ -66,7 +67,7 @@ def explained(of: World) -> ExplanationView:
 
     def work(connection: Connection) -> ExplanationView:
         found = find(connection, of.tenant, submission.id)
-        return explain(connection, found, of.control.stand(found.first, of.now_ms), of.now_ms)
+        return explain(connection, found, of.control.stand(found.first), of.now_ms)
 
     return of.store.read(work)
 
@@ -406,3 +407,10 @@ def test_a_threshold_that_is_reached_is_told_with_the_submission() -> None:
     [second] = made.submit(job(cores=4_000, time_limit=HOUR_MS, constraints=HERE))
     assert first.notices == ()
     assert second.notices == ("¥8.000002 of ¥10.00 of budget lab are spent or held in 2023-11",)
+
+
+def test_an_organisation_with_a_budget_is_kept_when_the_province_leaves_it_out() -> None:
+    made = priced()
+    without = replace(PROVINCE, organisations=PROVINCE.organisations[1:], projects=PROVINCE.projects[1:])
+    made.store.write(lambda tx: apply_province(tx, without, COORDINATOR, made.now_ms, catalogue={}))
+    assert TENANT in {row.id for row in made.rows("organisation")}
