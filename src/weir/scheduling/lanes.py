@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weir.scheduling.supply import Supply, supply_of
 from weir.scheduling.tables import NOTHING, Classes, Int32s, Int64s, Nodes, Pass, Table
 
 HALF_LIFE_MS = 7 * 86_400_000
@@ -69,6 +70,10 @@ the start that was promised first. cause: why it is later than that, see kernels
 of 2**62 keeps the pool's promise for a job that has not waited long enough to be given it, and binds nobody."""
 
 
+CONSTANT = supply_of(())
+"""Nothing that changes with time."""
+_NONE = np.zeros(1, np.int64)
+
 WAITING = np.dtype([("job_class", np.int64), ("jobs", np.int64)], align=True)
 
 
@@ -107,6 +112,13 @@ class World(NamedTuple):
     touched: Int64s
     backlog: Any
     """[pool, (sum of expected ends x amounts, amounts, work that waits, all that it has)], where jobs are bound."""
+    features: tuple[int, ...] = ()
+    """Empty where nothing of what follows is asked for; its length is part of the type, for which code is compiled."""
+    supply: Supply = CONSTANT
+    now: Int64s = _NONE
+    """When the pass is made."""
+    deadline: Int64s = _NONE
+    """Of each job."""
 
 
 class ProvinceTrace(NamedTuple):

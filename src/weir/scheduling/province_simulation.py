@@ -1,6 +1,7 @@
 """The core in simulated time over many pools."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policy import Placement, Policy
 from weir.scheduling.simulated import CHANGING, Expected, PoolChange, Simulated, SimulatedJobs, rates_of
 from weir.scheduling.state import State
+from weir.scheduling.supply import changes_with_time, supply_of
 from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter
 
 _EVENTS_BETWEEN_NEWS = 1 << 15
@@ -67,6 +69,7 @@ class ProvinceRun:
                 _FIXED.get(policy.placement, 0),
                 fair,
                 0,
+                1,
             ],
             np.int64,
         )
@@ -89,7 +92,7 @@ class ProvinceRun:
             tenant=np.ascontiguousarray(jobs.tenant),
             **dict(zip(("used", "share"), lanes.shares_of(jobs.tenant), strict=True)),
         )
-        self._clock, self._started = np.zeros(5, np.int64), np.empty(count + 1, np.int64)
+        self._clock, self._started = np.zeros(7, np.int64), np.empty(count + 1, np.int64)
         places = len(pools)
         capacity = state.pools["nodes"] * np.where(
             state.pools["devices_per_node"] > 0,
@@ -125,6 +128,7 @@ class ProvinceRun:
             run_of=np.full(count, NOTHING, np.int32),
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,
+            **_features(state.rows, jobs),
         )
 
     def go_on(self, until_ms: int, progress: Callable[[int, int], None]) -> None:
@@ -186,6 +190,7 @@ def simulate_province(
 ) -> Simulated:
     """`simulate`, over any pools."""
     run = ProvinceRun(pools, links, jobs, policy, expected, pass_per_event)
+    run.go_on(-1, progress)  # nothing happens before 0, but its code is then ready
     begun = clock()
     for change in sorted(changes, key=lambda change: (change.at_ms, change.pool)):
         run.go_on(change.at_ms, progress)
@@ -201,6 +206,15 @@ def check_province(policy: Policy) -> None:
             f"policy {policy.name} is for one pool whose jobs take whole nodes; for others choose one that promises at "
             "most one start a pool, backfills in its own order and does not reorder jobs while they wait"
         )
+
+
+def _features(rows: Sequence[PoolRow], jobs: SimulatedJobs) -> dict[str, Any]:
+    """What the world has where supply changes with time or jobs have deadlines; nothing where neither is so."""
+    if not changes_with_time(rows) and jobs.deadline_ms is None:
+        return {}
+    never = np.full(len(jobs.run_ms), _FAR, np.int64)
+    deadline = never if jobs.deadline_ms is None else np.ascontiguousarray(jobs.deadline_ms)
+    return {"features": (1,), "supply": supply_of(rows), "now": np.zeros(1, np.int64), "deadline": deadline}
 
 
 _FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}

@@ -40,6 +40,8 @@ class SimulatedJobs:
     user: Int64s
     group: Int64s
     priority: Int64s
+    deadline_ms: Int64s | None = None
+    """When each is to have ended; 2**62 for one that has no deadline. None where none has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def simulate(
     The same input gives the same result on any machine. Raises ValueError for columns that contradict the above.
     """
     _check(jobs)
-    nodes = None if changes else _counted(pools, jobs)
+    nodes = None if changes or jobs.deadline_ms is not None else _counted(pools, jobs)
     if nodes is None:
         check_province(policy)
         return simulate_province(
@@ -145,7 +145,7 @@ def _check(jobs: SimulatedJobs) -> None:
 
 def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
     """How many nodes the only pool has, if every job that fits it takes nodes whole, at nominal speed; else None."""
-    if len(pools) != 1 or pools[0].closed_because:
+    if len(pools) != 1 or pools[0].closed_because or pools[0].windows or any(c.data for c in jobs.classes):
         return None
     pool = pools[0]
     shape = {(c.devices_milli, c.cores_milli, c.memory_bytes) for c in jobs.classes}

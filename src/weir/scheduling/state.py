@@ -104,7 +104,7 @@ class State:
         state.policy = policy
         state.rates = np.array([policy.time_micro_yuan_per_hour, policy.carbon_micro_yuan_per_kg], np.int64)
         state.rates_of_order = rates_of(policy, policy.order, 1)
-        state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1], np.int64)
+        state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1, 0], np.int64)
         state.signal = np.array([0, 0, 0, NOTHING, NOTHING], np.int64)
         state.links = {}
         state.known = ClassTable()

@@ -3,12 +3,13 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from weir.scheduling.inputs import Curve, PoolRow, Window
-from weir.scheduling.tables import NOTHING, Table
+from weir.scheduling.tables import NOTHING, Int64s, Table
 
 LARGEST_VALUE = 2**31 - 1
 """Of a curve, in micro-yuan or mg an hour: more than 2,000 yuan for an hour of one device."""
@@ -40,6 +41,8 @@ class Supply(NamedTuple):
     window: Table
     curve: Table
     step: Table
+    cycle: Int64s
+    """When the last window or step comes that does not come again; and after how long all have twice come again."""
 
 
 def supply_of(rows: Sequence[PoolRow]) -> Supply:
@@ -74,9 +77,12 @@ def supply_of(rows: Sequence[PoolRow]) -> Supply:
         pool["device"][place] = added(row.device_hour_over_time, 1)
         pool["core"][place] = added(row.core_hour_over_time, 1)
         pool["carbon"][place] = added(row.carbon_over_time, row.device_power_watts)
-    return Supply(
-        pool, np.array(windows, WINDOW), np.array(curves, CURVE), np.array(steps, STEP)
-    )  # fmt: skip
+    once = [each.until_ms for row in rows for each in row.windows if not each.every_ms]
+    again = [every for _, _, every in windows if every]
+    once += [at for first, end, every, _ in curves if not every for at, _, _ in steps[first:end]]
+    again += [every for _, _, every, _ in curves if every]
+    cycle = np.array([max(once, default=0), 2 * max(again, default=0)], np.int64)
+    return Supply(pool, np.array(windows, WINDOW), np.array(curves, CURVE), np.array(steps, STEP), cycle)
 
 
 def changes_with_time(rows: Sequence[PoolRow]) -> bool:
@@ -139,6 +145,30 @@ def _check_curve(key: str, curve: Curve) -> None:
         raise ValueError(f"pool {key}: a curve's values are between 0 and {LARGEST_VALUE}")
 
 
+def since(row: PoolRow, origin_ms: int) -> PoolRow:
+    """The pool with its windows and curves in times that count from `origin_ms`, a whole minute where it has any."""
+
+    def moved(curve: Curve | None) -> Curve | None:
+        if curve is None:
+            return None
+        every = curve.every_ms
+        steps = ((at - origin_ms, value) for at, value in curve.steps)
+        return Curve(tuple(sorted((at % every if every else at, value) for at, value in steps)), every)
+
+    if not changes_with_time([row]):
+        return row
+    return replace(
+        row,
+        windows=tuple(
+            replace(each, from_ms=each.from_ms - origin_ms, until_ms=each.until_ms - origin_ms)
+            for each in row.windows
+        ),
+        device_hour_over_time=moved(row.device_hour_over_time),
+        core_hour_over_time=moved(row.core_hour_over_time),
+        carbon_over_time=moved(row.carbon_over_time),
+    )
+
+
 def value_over(curve: Curve, start_ms: int, end_ms: int) -> int:
     """The sum of value times milliseconds over [start, end): what the compiled code's means are rounded from."""
     total, at = 0, start_ms
@@ -170,6 +200,7 @@ __all__ = [
     "changes_with_time",
     "check_times",
     "longest_between",
+    "since",
     "step_of",
     "supply_of",
     "value_over",

@@ -5,6 +5,7 @@
     price all|CENTRE|CENTRE/POOL|kind KIND|model MODEL device-hour|core-hour YUAN|+N%|-N%
     lose centre|pool NAME at TIME [back at TIME]
     drain centre|pool NAME at TIME [back at TIME]
+    window all|centre NAME|pool NAME at TIME for DURATION [every DURATION]
     remove centre|pool NAME
 
 OPTIONS of a new pool are devices N, cores N, memory SIZE (each of a node), device-hour YUAN, core-hour YUAN,
@@ -24,7 +25,7 @@ from weir.units import format_duration, parse_bytes, parse_duration_ms, parse_yu
 from weir.units.marker import parse_milli_cores
 from weir.units.rate import parse_operations_per_second
 
-FORMS = "add, price, lose, drain or remove; for example: lose centre wuhu-ai-1 at 2d back at 3d"
+FORMS = "add, price, lose, drain, window or remove; for example: lose centre wuhu-ai-1 at 2d back at 3d"
 KINDS = ("edge", "general", "intelligent", "quantum", "supercomputing")
 MOST_NODES = 1_000_000
 MOST_DEVICES = 1_024
@@ -107,7 +108,20 @@ class Remove:
     name: str
 
 
-Change = AddPool | AddPower | SetPrice | Close | Remove
+@dataclass(frozen=True, slots=True)
+class AddWindow:
+    """A time in which a centre or pool is out of service, known beforehand: nothing starts that might not end first."""
+
+    what: str
+    """all, centre or pool"""
+    name: str
+    at_ms: int
+    lasts_ms: int
+    every_ms: int
+    """0: once."""
+
+
+Change = AddPool | AddPower | SetPrice | Close | AddWindow | Remove
 
 
 def parse_change(text: str) -> Change:
@@ -120,6 +134,8 @@ def parse_change(text: str) -> Change:
         change = _price(words)
     elif verb in ("lose", "drain"):
         change = _close(words, lost=verb == "lose")
+    elif verb == "window":
+        change = _window(words)
     elif verb == "remove":
         change = Remove(
             words.one_of("what", ("centre", "pool")), words.take("name", "name a centre or CENTRE/POOL")
@@ -196,6 +212,13 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 def _moment(text: str) -> int:
     return 0 if text == "start" else parse_duration_ms(text)
+
+
+def _minutes(text: str) -> int:
+    length = parse_duration_ms(text)
+    if length < 60_000 or length % 60_000:
+        raise ValueError(text)
+    return length
 
 
 def _paid(text: str) -> int:
@@ -338,10 +361,31 @@ def _close(words: _Words, *, lost: bool) -> Close:
     return Close(what, name, at_ms, back_ms, lost)
 
 
+def _window(words: _Words) -> AddWindow:
+    what = words.one_of("what", ("all", "centre", "pool"))
+    name = "all" if what == "all" else words.take("name", "name a centre, or CENTRE/POOL")
+    words.need("at", f"say when: at TIME; {_TIME}")
+    at_ms = words.read("at", _moment, _TIME)
+    accepted = "give how long, in whole minutes, such as 4h"
+    words.need("for", "say how long it is out of service: for DURATION")
+    lasts_ms = words.read("for", _minutes, accepted)
+    every_ms = 0
+    if words.then("every"):
+        every_ms = words.read("every", _minutes, "give after how long it comes again, such as 7d")
+        if every_ms <= lasts_ms:
+            raise refused(
+                "change.every",
+                format_duration(every_ms),
+                f"it lasts {format_duration(lasts_ms)}; give a longer time",
+            )
+    return AddWindow(what, name, at_ms, lasts_ms, every_ms)
+
+
 __all__ = [
     "MOST_NODES",
     "AddPool",
     "AddPower",
+    "AddWindow",
     "Change",
     "Close",
     "NewPool",

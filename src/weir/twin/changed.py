@@ -4,13 +4,15 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
 from weir.model.problem import refused
 from weir.model.province import DeviceModel
 from weir.registry.catalogue import device_catalogue
 from weir.registry.pool_rows import CAPABILITIES
-from weir.scheduling.inputs import LinkRow, PoolRow
-from weir.twin.change import MOST_NODES, AddPool, AddPower, Change, Close, Remove, SetPrice
+from weir.scheduling.inputs import Curve, LinkRow, PoolRow, Window
+from weir.scheduling.supply import check_times
+from weir.twin.change import MOST_NODES, AddPool, AddPower, AddWindow, Change, Close, Remove, SetPrice
 from weir.units import format_duration, format_yuan
 
 PETA = 10**15
@@ -46,8 +48,11 @@ def apply_changes(
     links: Sequence[LinkRow],
     changes: Iterable[Change],
     catalogue: Mapping[str, DeviceModel] | None = None,
+    origin_ms: int = 0,
 ) -> Changed:
     """The province with these changes made in order; `catalogue` is Weir's own unless given.
+
+    origin_ms: the Unix time from which the run counts, since windows are kept in such times.
 
     Raises ProblemError naming the part, what was given and what is accepted; nothing is then changed.
     """
@@ -62,6 +67,8 @@ def apply_changes(
             made = _with_price(made, change)
         elif isinstance(change, Close):
             made = _with_closing(made, change)
+        elif isinstance(change, AddWindow):
+            made = _with_window(made, change, origin_ms)
         else:
             made = _without(made, change)
     return replace(made, events=tuple(sorted(made.events, key=lambda event: (event.at_ms, event.pool))))
@@ -239,9 +246,10 @@ def _with_price(made: Changed, change: SetPrice) -> Changed:
     def priced(pool: PoolRow) -> PoolRow:
         if not meant(pool) or (change.of == "device-hour" and not pool.devices_per_node):
             return pool
-        if change.of == "device-hour":
-            return replace(pool, device_hour_micro_yuan=_new_price(pool.device_hour_micro_yuan, change))
-        return replace(pool, core_hour_micro_yuan=_new_price(pool.core_hour_micro_yuan, change))
+        over_time = attribute.replace("micro_yuan", "over_time")
+        after = _new_price(getattr(pool, attribute), change)
+        changed: dict[str, Any] = {attribute: after, over_time: _new_prices(getattr(pool, over_time), change)}
+        return replace(pool, **changed)
 
     after = tuple(priced(pool) for pool in made.pools)
     notes = [
@@ -259,6 +267,13 @@ def _new_price(before: int, change: SetPrice) -> int:
     return int((before * (100 + change.percent) / 100).to_integral_value())
 
 
+def _new_prices(curve: Curve | None, change: SetPrice) -> Curve | None:
+    """A price that is said holds at all times; a change in percent is one of every band."""
+    if curve is None or change.percent is None:
+        return None
+    return Curve(tuple((at, _new_price(value, change)) for at, value in curve.steps), curve.every_ms)
+
+
 def _with_closing(made: Changed, change: Close) -> Changed:
     keys = _keys(made, change.what, change.name)
     until = "" if change.back_ms is None else f" until {format_duration(change.back_ms)}"
@@ -271,6 +286,28 @@ def _with_closing(made: Changed, change: Close) -> Changed:
     what = "lost" if change.lost else "drained"
     note = f"{change.name}: {what} at {format_duration(change.at_ms)}{until}, {_pools(len(keys))}"
     return replace(made, events=(*made.events, *events), notes=(*made.notes, note))
+
+
+def _with_window(made: Changed, change: AddWindow, origin_ms: int) -> Changed:
+    keys = [pool.key for pool in made.pools]
+    if change.what != "all":
+        keys = _keys(made, change.what, change.name)
+    begin = origin_ms + change.at_ms
+    window = Window(begin, begin + change.lasts_ms, change.every_ms)
+    pools = tuple(
+        replace(pool, windows=(*pool.windows, window)) if pool.key in keys else pool for pool in made.pools
+    )
+    for pool in pools:
+        try:
+            check_times(pool)
+        except ValueError as error:
+            raise refused("change.every", format_duration(change.every_ms), str(error)) from None
+    again = f", every {format_duration(change.every_ms)}" if change.every_ms else ""
+    note = (
+        f"{change.name}: out of service at {format_duration(change.at_ms)} for "
+        f"{format_duration(change.lasts_ms)}{again}, {_pools(len(keys))}"
+    )
+    return replace(made, pools=pools, notes=(*made.notes, note))
 
 
 def _without(made: Changed, change: Remove) -> Changed:

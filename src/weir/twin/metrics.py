@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from weir.scheduling.inputs import PoolRow
 from weir.twin.results import Results
-from weir.twin.workload import Int64s
+from weir.twin.workload import NO_DEADLINE, Int64s
 
 Float64s = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -75,6 +75,10 @@ class Measures:
     utilisation: float | None
     utilisation_of: str
     """device or core."""
+    deadlines: int
+    """How many jobs had one."""
+    late: int
+    """How many of those ended after it, or never."""
     makespan_s: float | None
     """Last end - first submit."""
     jain_fairness: float | None
@@ -136,6 +140,8 @@ def measure(results: Results) -> Measures:
         max_bounded_slowdown=float(slowdown.max()) if some else None,
         utilisation=_utilisation(results, started, unit, span_ms),
         utilisation_of=unit,
+        deadlines=_with_deadline(results),
+        late=_late(results, started),
         makespan_s=span_ms / 1_000 if some else None,
         jain_fairness=jain(tenants.mean_bounded_slowdown) if some else None,
         worst_tenant=_worst(results, tenants) if some else None,
@@ -270,6 +276,17 @@ def pool_unit(results: Results, index: int) -> str:
 def capacity_milli(pool: PoolRow, unit: str) -> int:
     """What a pool has, in thousandths of a device or core."""
     return pool.nodes * (1_000 * pool.devices_per_node if unit == "device" else pool.cores_milli_per_node)
+
+
+def _with_deadline(results: Results) -> int:
+    return 0 if results.deadline_ms is None else int(np.count_nonzero(results.deadline_ms < NO_DEADLINE))
+
+
+def _late(results: Results, started: Booleans) -> int:
+    if results.deadline_ms is None:
+        return 0
+    missed = (results.end_ms > results.deadline_ms) | ~started
+    return int(np.count_nonzero(missed & (results.deadline_ms < NO_DEADLINE)))
 
 
 def _utilisation(results: Results, which: Booleans, unit: str, span_ms: int) -> float | None:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from weir.model.problem import ProblemError, refused
 from weir.scheduling.inputs import Curve, PoolRow, Window
+from weir.scheduling.supply import changes_with_time
 from weir.twin.footprint import carbon_mg, cost_micro_yuan, energy_joules
 from weir.twin.outcome import NEVER, Outcome
-from weir.twin.workload import Int64s
+from weir.twin.workload import NO_DEADLINE, Int64s
 
 JOBS, SUMMARY = "jobs.parquet", "summary.json"
 FORMAT: Final = "weir-twin-results-1"
@@ -71,6 +72,8 @@ class Results:
     dropped: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
     """What was changed about the province, in words."""
+    deadline_ms: Int64s | None = None
+    """When each was to have ended, NO_DEADLINE for one without; None where no job had one."""
 
     def __len__(self) -> int:
         return len(self.job)
@@ -113,6 +116,7 @@ def results_of(
         run_ms = held_ms.sum(axis=1)
         stays = [(held_ms[:, place], np.full_like(run_ms, place)) for place in range(held_ms.shape[1])]
     pools = outcome.pools
+    begin_ms = outcome.start_ms + 1_000 * work.origin_s if changes_with_time(pools) else None
     return Results(
         trace=work.name,
         policy=outcome.policy,
@@ -132,9 +136,11 @@ def results_of(
         cores_milli=cores,
         pool=outcome.pool,
         tenant=work.user,
-        cost_micro_yuan=_total(cost_micro_yuan(run, devices, cores, pool, pools) for run, pool in stays),
+        cost_micro_yuan=_total(
+            cost_micro_yuan(run, devices, cores, pool, pools, begin_ms) for run, pool in stays
+        ),
         energy_joules=_total(energy_joules(run, devices, pool, pools) for run, pool in stays),
-        carbon_mg=_total(carbon_mg(run, devices, pool, pools) for run, pool in stays),
+        carbon_mg=_total(carbon_mg(run, devices, pool, pools, begin_ms) for run, pool in stays),
         simulated_s=outcome.simulated_s,
         read_s=outcome.read_s,
         peak_rss_bytes=peak_rss_bytes,
@@ -142,6 +148,7 @@ def results_of(
         has_estimates=work.has_estimates,
         dropped=work.dropped,
         notes=notes,
+        deadline_ms=work.deadline_ms,
     )
 
 
@@ -214,6 +221,9 @@ def table(results: Results) -> pl.DataFrame:
         "energy_joules": pl.Series(results.energy_joules),
         "carbon_mg": pl.Series(results.carbon_mg),
     }
+    if results.deadline_ms is not None:
+        none = pl.Series(results.deadline_ms == NO_DEADLINE)
+        columns["deadline"] = pl.Series(results.deadline_ms / SECOND_MS).set(none, None)
     return pl.DataFrame(columns)
 
 
@@ -317,7 +327,15 @@ def _results(about: Mapping[str, Any], rows: pl.DataFrame) -> Results:
         has_estimates=bool(about["has_estimates"]),
         dropped=tuple((str(rule), int(count)) for rule, count in about["dropped"]),
         notes=tuple(about["changes"]),
+        deadline_ms=_deadlines(rows),
     )
+
+
+def _deadlines(rows: pl.DataFrame) -> Int64s | None:
+    if "deadline" not in rows.columns:
+        return None
+    column = rows["deadline"]
+    return np.where(column.is_null().to_numpy(), NO_DEADLINE, _milliseconds(column.fill_null(0)))
 
 
 def _pool_row(row: Mapping[str, Any]) -> PoolRow:

@@ -11,14 +11,15 @@ from weir.scheduling.policies import NAMED
 from weir.scheduling.province_simulation import check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
 from weir.scheduling.simulation import LATEST_MS, MOST_JOBS, simulate
+from weir.scheduling.supply import changes_with_time, since
 from weir.twin.changed import PoolEvent
 from weir.twin.outcome import NEVER, Outcome
-from weir.twin.workload import Int64s, Workload
+from weir.twin.workload import NO_DEADLINE, Int64s, Workload
 
 ESTIMATES = ("user", "exact", "predicted")
 TENANTS = ("none", "user")
 PASSES = ("second", "event")
-SECOND_MS = 1_000
+SECOND_MS, MINUTE_MS = 1_000, 60_000
 
 
 def run(
@@ -56,6 +57,9 @@ def run(
         submitted = -(-submitted // SECOND_MS) * SECOND_MS
     # Logs may count from 1970; the core from the first submission, so that times stay small.
     origin_ms = int(submitted[0]) if len(submitted) else 0
+    if changes_with_time(pools):
+        # Prices change at whole minutes, in the core's time as well.
+        origin_ms -= (1_000 * workload.origin_s + origin_ms) % MINUTE_MS
     if len(workload) > MOST_JOBS:
         raise refused(
             "jobs", len(workload), f"a run takes at most {MOST_JOBS:,} jobs; take fewer with --jobs"
@@ -77,9 +81,14 @@ def run(
         user=workload.user,
         group=workload.group,
         priority=workload.priority,
+        deadline_ms=None
+        if workload.deadline_ms is None
+        else np.where(
+            workload.deadline_ms == NO_DEADLINE, NO_DEADLINE, np.maximum(0, workload.deadline_ms - origin_ms)
+        ),
     )
     simulated = simulate(
-        pools,
+        [since(row, 1_000 * workload.origin_s + origin_ms) for row in pools],
         links,
         jobs,
         NAMED[policy],

@@ -14,6 +14,7 @@ from weir.scheduling import warm_up
 from weir.scheduling.compilation import cache_folder
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policies import ABOUT
+from weir.scheduling.supply import changes_with_time
 from weir.twin.change import parse_change
 from weir.twin.changed import PoolEvent, apply_changes
 from weir.twin.metrics import capacity_milli
@@ -99,7 +100,7 @@ def prepare(
     else:
         scene = _generated(trial) if source.log is None else _resampled(_read(trial, clock, on_bad), source)
     if changes:
-        made = apply_changes(scene.pools, scene.links, changes)
+        made = apply_changes(scene.pools, scene.links, changes, origin_ms=1_000 * scene.workload.origin_s)
         scene = replace(scene, pools=made.pools, links=made.links, events=made.events, notes=made.notes)
     return scene if trial.start is None else _begun(scene, trial)
 
@@ -108,6 +109,10 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
     """Run it. `progress` is told how many of how many jobs have ended. Raises ProblemError."""
     if scene.told is not None and trial.policy in (*RL_RUNS, *ROUNDS_RUNS):
         raise refused("--start", trial.policy, "such a policy begins with nothing that runs; leave it out")
+    if changes_with_time(scene.pools) and trial.policy in (*RL_RUNS, *ROUNDS_RUNS):
+        raise refused(
+            "--policy", trial.policy, "such a policy knows no windows or bands; choose one of Weir's own"
+        )
     if trial.policy in RL_RUNS:
         return _performed_as_rlscheduler(trial, scene)
     if trial.policy in ROUNDS_RUNS:

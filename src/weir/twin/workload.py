@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from weir.scheduling.inputs import JobClass
 
 Int64s = NDArray[np.int64]
+NO_DEADLINE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Workload:
     origin_s: int = 0
     """Unix time of submit_ms 0; 0 where the trace does not say."""
     has_estimates: bool = True
+    deadline_ms: Int64s | None = None
+    """When each is to have ended; NO_DEADLINE where it has none. None where no job has one."""
     dropped: tuple[tuple[str, int], ...] = ()
     """What cleaning left out or cut, as (rule, number of jobs)."""
 
@@ -65,4 +68,4 @@ def processors(count: int) -> JobClass:
     return JobClass(tasks=count, devices_milli=0, cores_milli=1_000, memory_bytes=0)
 
 
-__all__ = ["Int64s", "Workload", "processors"]
+__all__ = ["NO_DEADLINE", "Int64s", "Workload", "processors"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numba
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.scheduling.provinces import pool
@@ -33,8 +33,8 @@ def in_service_until(supply: Any, now: int) -> Any:
 
 
 @numba.njit
-def next_times(supply: Any, now: int) -> Any:
-    return kernels.next_opening(supply, now), kernels.next_step(supply, now)
+def next_change(supply: Any, now: int) -> Any:
+    return kernels.next_change(supply, now)
 
 
 @st.composite
@@ -111,15 +111,18 @@ def test_until_when_a_pool_is_in_service(all_windows: tuple[Window, ...], now: i
         assert (NEVER if out is None else out * MINUTE) == until
 
 
-@given(all_windows=windows(), curve=curves(), now=st.integers(0, 400 * MINUTE))
+@given(all_windows=windows(), curve=curves(), minute=st.integers(0, 400))
 def test_nothing_changes_before_the_next_time(
-    all_windows: tuple[Window, ...], curve: Curve, now: int
+    all_windows: tuple[Window, ...], curve: Curve, minute: int
 ) -> None:
-    opening, step = next_times(of(windows=all_windows, carbon_over_time=curve), now)
-    assert now < min(opening, step)
-    assume(step < NEVER)
-    constant = of(device_hour_over_time=curve)
-    assert average(constant, now, 1) == average(constant, step - 1, 1)
+    until = next_change(of(windows=all_windows, carbon_over_time=curve), minute * MINUTE)
+    assert minute * MINUTE < until
+
+    def held(at: int) -> tuple[bool, int]:
+        return is_out(all_windows, at), value_over(curve, at * MINUTE, at * MINUTE + 1)
+
+    for at in range(minute, min(until // MINUTE, minute + 1_600)):
+        assert held(minute) == held(at)
 
 
 def test_the_longest_time_between_windows_that_come_again() -> None:

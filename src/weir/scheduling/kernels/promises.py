@@ -11,7 +11,8 @@ from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
-from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.stay import score_then, stays
+from weir.scheduling.kernels.supply import opens_for
 from weir.scheduling.kernels.turn import ahead
 from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
 
@@ -39,7 +40,7 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 claim(rule, slots, world, slot, place, now)
         return
     if world.best[job_class] < 0:
-        world.best[job_class] = best_open(world, score_of(world, slots, slot))
+        world.best[job_class] = best_open(world, score_of(rule, world, slots, slot))
     best = world.best[job_class]
     if best >= 0:
         if slots[slot].promised >= 0 and slots[slot].promised != best:
@@ -163,6 +164,13 @@ def prove(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
     start = foresee(world, place, job_class, now)
     if start < 0:
         return False
+    if len(world.features) != 0:
+        length = stays(rule, world, place, job_class, slots[slot].limit)
+        opens = opens_for(world.supply, place, start, length)
+        if opens == NEVER:
+            return False
+        wait_for_ends(world, place, start, opens)
+        start = opens
     used = choose_later(world.pools, world.classes, world.free, world.later, world.work, place, job_class)
     withhold(world.pools, world.classes, world.later, world.work, place, job_class, used)
     first_node = world.pools[place].first_node
@@ -224,14 +232,28 @@ def foresee(world, place, job_class, now):  # type: ignore[no-untyped-def]
 
 
 @inner
-def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
+def wait_for_ends(world, place, start, then):  # type: ignore[no-untyped-def]
+    """After `foresee` said `start`: let `later` have what will have ended by a later instant, too."""
+    pool = world.pools[place]
+    run = pool.running
+    while run >= 0 and world.runs[run].end <= then:
+        if world.runs[run].end > start:
+            held = world.classes.row[world.runs[run].job_class]
+            record = world.runs[run].record
+            while record >= 0:
+                give_back(pool, world.later, held, world.records[record], 1)
+                record = world.records[record].next
+        run = world.runs[run].next
+
+
+@inner
+def score_of(rule, world, slots, slot):  # type: ignore[no-untyped-def]
     """What every pool scores for a job, into `score`, NEVER where it cannot go; where it can, into `candidate`.
 
     Returns how many pools that are.
     """
     score = world.score
     job_class = slots[slot].need
-    expected = slots[slot].expected
     barred = world.classes.barred
     count = 0
     for place in range(len(world.pools)):
@@ -243,9 +265,7 @@ def score_of(world, slots, slot):  # type: ignore[no-untyped-def]
         if segments & 1 != 0:
             for place in range(first, min(first + width, len(world.pools))):
                 if barred[job_class, place] & FAILS == 0:
-                    score[place] = terms(world.pools, world.classes, world.rates, place, job_class, expected)[
-                        4
-                    ]
+                    score[place] = score_then(rule, world, slots, slot, place)
                     world.candidate[count] = place
                     count += 1
         segments >>= 1

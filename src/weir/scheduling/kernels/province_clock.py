@@ -9,12 +9,12 @@ from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import insert, remove
 from weir.scheduling.kernels.prediction import began, learn, left, predict
-from weir.scheduling.kernels.priority import key_of
+from weir.scheduling.kernels.priority import KIND, PATIENCE, SUBMITTED, key_of
 from weir.scheduling.kernels.promises import ALWAYS, REOPENED, WAITING, WANTED, withdraw
 from weir.scheduling.kernels.room import choose
-from weir.scheduling.kernels.score import terms
 from weir.scheduling.kernels.shares import charge, put_off
-from weir.scheduling.kernels.stay import speed_at
+from weir.scheduling.kernels.stay import move_to, speed_at, terms_at
+from weir.scheduling.kernels.supply import next_change
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
     arrive,
@@ -26,7 +26,8 @@ from weir.scheduling.kernels.world import (
 )
 from weir.scheduling.tables import FAILS
 
-NOW, DONE, PENDING = 2, 3, 4
+NOW, DONE, PENDING, CHANGE, ACTIVE = 2, 3, 4, 5, 6
+"""CHANGE: when the supply changes next. ACTIVE: when anything else happened last."""
 OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
 SCORE, EARLIEST, CHEAPEST, NEAREST = 0, 1, 2, 3
 DEPTH, RACES, SCALES, PREDICTS, PLACEMENT, FAIR, REASONS = 0, 1, 2, 3, 4, 5, 6
@@ -34,21 +35,24 @@ NEVER = 2**62
 
 
 @inner
-def expect(rule, rates, slots, history, trace, slot, now):  # type: ignore[no-untyped-def]
+def expect(rule, rates, slots, world, history, trace, slot, now):  # type: ignore[no-untyped-def]
     """What is expected of a job's run, at nominal speed, and so its place in the order."""
     if rule[PREDICTS] != 0:
         slots[slot].expected = predict(
             history, trace.user[slot], trace.group[slot], trace.size[slot], slots[slot].limit, now
         )
-    slots[slot].key = place_in_order(rule, rates, slots, trace, slot, slots[slot].expected, now)
+    slots[slot].key = place_in_order(rule, rates, slots, world, trace, slot, slots[slot].expected, now)
 
 
 @inner
-def place_in_order(rule, rates, slots, trace, slot, expected, now):  # type: ignore[no-untyped-def]
+def place_in_order(rule, rates, slots, world, trace, slot, expected, now):  # type: ignore[no-untyped-def]
     """The key that a job has by what is expected of it and by its tenant's share."""
     key = key_of(rates, slots[slot].submitted, expected, trace.size[slot], now)
     if rule[FAIR] != 0:
         key += put_off(trace, trace.tenant[slot])
+    if len(world.features) != 0 and rates[KIND] in (SUBMITTED, PATIENCE):
+        # These keys are times, so a job goes ahead in time for its deadline; never of those that were there before.
+        key = min(key, max(slots[slot].submitted, world.deadline[slot] - 2 * expected))
     return key
 
 
@@ -66,7 +70,7 @@ def expect_again(rule, rates, slots, order, lines, world, history, trace, user, 
             expected = predict(history, user, trace.group[slot], trace.size[slot], slots[slot].limit, now)
         if rule[FAIR] != 0 or abs(expected - before) * 8 >= before:
             slots[slot].expected = expected
-            key = place_in_order(rule, rates, slots, trace, slot, expected, now)
+            key = place_in_order(rule, rates, slots, world, trace, slot, expected, now)
             if key != slots[slot].key:
                 remove(order, lines, ONLY, slot)
                 slots[slot].key = key
@@ -98,9 +102,7 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
         job_class = base + place
         if world.classes.barred[job_class, place] & FAILS != 0 or world.pools[place].open == 0:
             continue
-        _, move, money, _, _ = terms(
-            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
-        )
+        _, move, money, _, _ = terms_at(world, place, job_class, slots[slot].expected, now)
         backlog = np.int64(0)
         # Those that were given to it at this very instant wait too, though none is promised anything yet.
         waits = world.promise[place].slot >= 0 or world.backlog[place, 2] > 0
@@ -166,24 +168,25 @@ def amount(world, job_class, place):  # type: ignore[no-untyped-def]
 
 @inner
 def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore[no-untyped-def]
-    """A job has started: its end is to come."""
+    """A job has its place: it starts once its data are there, and its end is to come."""
     run = world.run_of[slot]
     place = np.int64(world.runs[run].pool)
     job_class = slots[slot].need
     speed = speed_at(world, place, job_class)
     lasts = (trace.run[slot] * 1_000_000 + speed - 1) // speed
-    lasts = min(lasts, world.runs[run].end - now)
-    trace.start[slot] = now
-    trace.end[slot] = now + lasts
+    start = now + move_to(rule, world, place, job_class)
+    lasts = min(lasts, world.runs[run].end - start)
+    trace.start[slot] = start
+    trace.end[slot] = start + lasts
     trace.pool[slot] = place
-    push(trace.heap, clock[ENDS], now + lasts, slot)
+    push(trace.heap, clock[ENDS], start + lasts, slot)
     clock[ENDS] += 1
     if rule[PREDICTS] != 0 or rule[FAIR] != 0:
         leave(trace, slot)
     if rule[FAIR] != 0:
-        charge(trace, trace.tenant[slot], slots[slot].limit // 1_000 * slots[slot].size, now)
+        charge(trace, trace.tenant[slot], slots[slot].limit // 1_000 * slots[slot].size, start)
     if rule[PREDICTS] != 0:
-        began(history, trace.user[slot], trace.size[slot], slots[slot].limit, now)
+        began(history, trace.user[slot], trace.size[slot], slots[slot].limit, start)
     if rule[PLACEMENT] != SCORE:
         held = amount(world, job_class, place)
         world.backlog[place, 2] -= trace.due[slot]
@@ -234,13 +237,21 @@ def run(  # type: ignore[no-untyped-def]
         arrival = slots[clock[NEXT]].submitted if clock[NEXT] < jobs else FAR
         ending = time_of(trace.heap[0]) if clock[ENDS] > 0 else FAR
         now = min(arrival, ending)
+        changed = False
+        if len(world.features) != 0:
+            changed = is_changing(world, lines, clock, now, until)
+            if changed:
+                now = min(now, clock[CHANGE])
         if clock[PENDING] != 0:
             now = clock[NOW]
         elif now >= until:
             return OVER
-        freed = clock[PENDING] != 0
+        freed = clock[PENDING] != 0 or changed
         if clock[PENDING] == 0:
             clock[NOW] = now
+            if changed:
+                look_again(slots, world)
+                events += 1
             while clock[ENDS] > 0 and time_of(trace.heap[0]) == now:
                 slot = slot_of(trace.heap[0])
                 pop(trace.heap, clock[ENDS])
@@ -255,7 +266,7 @@ def run(  # type: ignore[no-untyped-def]
                 only = single or clock[NEXT] + 1 == jobs or slots[clock[NEXT] + 1].submitted > now
                 while clock[NEXT] < jobs and slots[clock[NEXT]].submitted == now:
                     slot = clock[NEXT]
-                    expect(rule, rates, slots, history, trace, slot, now)
+                    expect(rule, rates, slots, world, history, trace, slot, now)
                     if rule[PLACEMENT] != SCORE:
                         fix(rule, slots, world, trace, slot, now)
                     if only and not freed and not is_short_of_rows(world, slots[slot].need):
@@ -273,15 +284,46 @@ def run(  # type: ignore[no-untyped-def]
                     if single:
                         break
         clock[PENDING] = 0
+        if len(world.features) != 0 and (ending == now or arrival == now):
+            clock[ACTIVE] = now
         if lines[ONLY].waiting == 0 or (not freed and world.signal[REOPENED] == 0):
             continue
         starts = go_over(rule, slots, order, lines, world, started, now)
         for i in range(starts):
             begin(rule, slots, world, history, trace, clock, started[i], now)
+        if starts > 0:
+            clock[ACTIVE] = now
         if world.signal[WANTED] != 0:
             clock[PENDING] = 1
             return MORE_ROOM
     return MORE_TIME
+
+
+@inner
+def is_changing(world, lines, clock, now, until):  # type: ignore[no-untyped-def]
+    """Whether the supply changes, at `clock[CHANGE]`, before or with what happens at `now`, and it concerns anybody.
+
+    Where nothing else is to come, jobs that have not started by the time when all changes have come again never will.
+    """
+    if lines[ONLY].waiting == 0 or clock[PENDING] != 0:
+        return False
+    if clock[CHANGE] <= clock[NOW]:
+        clock[CHANGE] = next_change(world.supply, clock[NOW])
+    if clock[CHANGE] > now or clock[CHANGE] >= until:
+        return False
+    return now < FAR or clock[CHANGE] <= max(clock[ACTIVE], world.supply.cycle[0]) + world.supply.cycle[1]
+
+
+@inner
+def look_again(slots, world):  # type: ignore[no-untyped-def]
+    """The supply is another from now on: all that wait are to be looked at. Promises stand, as do their pools."""
+    for i in range(world.signal[WAITING]):
+        job_class = world.waiting[i].job_class
+        world.window[job_class] = ALWAYS
+        first = world.first[job_class]
+        if first >= 0 and slots[first].promised < 0:
+            world.best[job_class] = -1
+    world.signal[REOPENED] = 1
 
 
 @bare

@@ -52,6 +52,15 @@ def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-un
     rates: what an hour and what a kilogram of CO2 is worth, in micro-yuan.
     """
     pool = pools[place]
+    run = run_there(pools, classes, place, job_class, limit)
+    move = move_there(pools, classes, place, job_class)
+    return priced(classes, rates, job_class, run, move, pool.device_hour, pool.core_hour, pool.carbon)
+
+
+@folded
+def run_there(pools, classes, place, job_class, limit):  # type: ignore[no-untyped-def]
+    """How long in a pool a class runs that runs so long at nominal speed."""
+    pool = pools[place]
     job = classes.row[job_class]
     speed = pool.speed
     if job.variant >= 0:
@@ -59,16 +68,29 @@ def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-un
     else:
         speed *= 1_000
     speed = max(speed, 1)
-    run = min(LONGEST_RUN, (limit * 1_000_000 + speed - 1) // speed)
+    return min(LONGEST_RUN, (limit * 1_000_000 + speed - 1) // speed)
+
+
+@folded
+def move_there(pools, classes, place, job_class):  # type: ignore[no-untyped-def]
+    """How long the data of a class take to a pool."""
+    job = classes.row[job_class]
     move = np.int64(0)
     for i in range(job.data, job.data + job.moves):
-        move += time_to_move(classes, classes.move[i], pool.centre)
+        move += time_to_move(classes, classes.move[i], pools[place].centre)
         if move > LONGEST_MOVE:
             move = np.int64(LONGEST_MOVE)
-    rate = scaled(pool.device_hour, job.all_devices, 1_000, LARGEST_RATE)
-    rate += scaled(pool.core_hour, job.all_cores, 1_000, LARGEST_RATE)
+    return move
+
+
+@folded
+def priced(classes, rates, job_class, run, move, device_hour, core_hour, carbon_hour):  # type: ignore[no-untyped-def]
+    """`terms` of a run of that length: its prices for an hour of a device and of a core, mg of CO2 an hour of one."""
+    job = classes.row[job_class]
+    rate = scaled(device_hour, job.all_devices, 1_000, LARGEST_RATE)
+    rate += scaled(core_hour, job.all_cores, 1_000, LARGEST_RATE)
     money = scaled(rate, run, HOUR_MS, LARGEST_TERM)
-    carbon = scaled(scaled(pool.carbon, job.all_devices, 1_000, LARGEST_RATE), run, HOUR_MS, LARGEST_TERM)
+    carbon = scaled(scaled(carbon_hour, job.all_devices, 1_000, LARGEST_RATE), run, HOUR_MS, LARGEST_TERM)
     time_worth = scaled(rates[0], run + move, HOUR_MS, LARGEST_TERM)
     carbon_worth = scaled(carbon, rates[1], 1_000_000, LARGEST_TERM)
     score = (

@@ -1,9 +1,20 @@
-"""How long a job stays in a pool."""
+"""How long a job stays in a pool, its data's way there included, and what it scores there from an instant on.
+
+What changes with time, and what is asked of single jobs, is only looked at where `world.features` says so: its length
+is known when this is compiled, so that without them nothing of it is left.
+"""
+
+import numpy as np
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
+from weir.scheduling.kernels.score import HOUR_MS, LARGEST_TERM, move_there, priced, run_there, scaled
+from weir.scheduling.kernels.supply import average, in_service_until, opens_for
 
-SCALES = 2
+SCALES, MOVES = 2, 7
 NOMINAL = 1_000_000
+NEVER = 2**62
+LATE = 2**58
+"""What missing a deadline adds to a score: more than all else together, and less than not being able to run."""
 
 
 @folded
@@ -23,3 +34,96 @@ def time_at(rule, world, place, job_class, time):  # type: ignore[no-untyped-def
         return time
     speed = speed_at(world, place, job_class)
     return (time * NOMINAL + speed - 1) // speed
+
+
+@folded
+def move_to(rule, world, place, job_class):  # type: ignore[no-untyped-def]
+    """How long a job of a class waits in a pool for its data."""
+    if rule[MOVES] == 0:
+        return np.int64(0)
+    return move_there(world.pools, world.classes, place, job_class)
+
+
+@folded
+def stays(rule, world, place, job_class, limit):  # type: ignore[no-untyped-def]
+    """How long a job may hold its place in a pool: until its data are there, and then as long as its limit is."""
+    return move_to(rule, world, place, job_class) + time_at(rule, world, place, job_class, limit)
+
+
+@folded
+def limit_within(rule, world, place, job_class, time):  # type: ignore[no-untyped-def]
+    """The longest limit with which a job of a class stays no longer than that in a pool."""
+    left = time - move_to(rule, world, place, job_class)
+    if rule[SCALES] != 0:
+        return np.int64(left * speed_at(world, place, job_class) // NOMINAL)
+    return left
+
+
+@folded
+def terms_at(world, place, job_class, expected, start):  # type: ignore[no-untyped-def]
+    """As `terms`: what a run that begins at an instant costs and emits there."""
+    pool = world.pools[place]
+    run = run_there(world.pools, world.classes, place, job_class, expected)
+    move = move_there(world.pools, world.classes, place, job_class)
+    device_hour = pool.device_hour
+    core_hour = pool.core_hour
+    carbon = pool.carbon
+    if len(world.features) != 0:
+        times = world.supply.pool[place]
+        length = max(1, run)
+        if times.device >= 0:
+            device_hour = average(world.supply, times.device, start + move, length)
+        if times.core >= 0:
+            core_hour = average(world.supply, times.core, start + move, length)
+        if times.carbon >= 0:
+            carbon = average(world.supply, times.carbon, start + move, length)
+    return priced(world.classes, world.rates, job_class, run, move, device_hour, core_hour, carbon)
+
+
+@folded
+def is_in_service(rule, world, place, job_class, limit, now):  # type: ignore[no-untyped-def]
+    """Whether a job that starts there now would end by its limit before the pool is out of service."""
+    if len(world.features) == 0:
+        return True
+    return now + stays(rule, world, place, job_class, limit) <= in_service_until(world.supply, place, now)
+
+
+@folded
+def score_now(world, slots, slot, place):  # type: ignore[no-untyped-def]
+    """What a pool scores for a job that would start there in this pass."""
+    job_class = slots[slot].need
+    run, move, _, _, score = terms_at(world, place, job_class, slots[slot].expected, world.now[0])
+    if len(world.features) != 0:
+        score += lateness(world, slot, world.now[0] + move + run)
+    return score
+
+
+@folded
+def score_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
+    """What a pool scores for a job that waits for it: it starts once the pool is in service for long enough."""
+    job_class = slots[slot].need
+    now = world.now[0]
+    if len(world.features) == 0:
+        return terms_at(world, place, job_class, slots[slot].expected, now)[4]
+    start = opens_for(world.supply, place, now, stays(rule, world, place, job_class, slots[slot].limit))
+    if start == NEVER:
+        return np.int64(NEVER)
+    run, move, _, _, score = terms_at(world, place, job_class, slots[slot].expected, start)
+    score += worth_of(world, job_class, start - now)
+    return score + lateness(world, slot, start + move + run)
+
+
+@folded
+def worth_of(world, job_class, time):  # type: ignore[no-untyped-def]
+    """What it costs a job in its score to wait so long."""
+    return (
+        world.classes.row[job_class].weight_time
+        * scaled(world.rates[0], time, HOUR_MS, LARGEST_TERM)
+        // 1_000
+    )
+
+
+@folded
+def lateness(world, slot, end):  # type: ignore[no-untyped-def]
+    """What ending then adds to a job's score."""
+    return np.int64(LATE) if end > world.deadline[slot] else np.int64(0)

@@ -65,20 +65,15 @@ def opens_for(supply, place, start, length):  # type: ignore[no-untyped-def]
 
 
 @inner
-def next_opening(supply, now):  # type: ignore[no-untyped-def]
-    """The first instant after `now` at which a window of any pool ends; NEVER if there is none."""
+def next_change(supply, now):  # type: ignore[no-untyped-def]
+    """The first instant after `now` at which a window begins or ends or a curve takes another step, or NEVER."""
     first = np.int64(NEVER)
     for at in range(len(supply.window)):
         start = begins(supply, at, now)
-        if start < NEVER:
+        if start > now:
+            first = min(first, start)
+        else:
             first = min(first, start + supply.window[at].length)
-    return first
-
-
-@inner
-def next_step(supply, now):  # type: ignore[no-untyped-def]
-    """The first instant after `now` at which any curve takes another step; NEVER if there is none."""
-    first = np.int64(NEVER)
     for curve in range(len(supply.curve)):
         every = supply.curve[curve].every
         base = (now // every) * every if every > 0 else np.int64(0)

@@ -8,7 +8,7 @@ from weir.scheduling.kernels.promises import kept_from, score_of
 from weir.scheduling.kernels.reasons import CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
 from weir.scheduling.kernels.room import room_for
 from weir.scheduling.kernels.score import terms
-from weir.scheduling.kernels.stay import time_at
+from weir.scheduling.kernels.stay import stays
 
 
 @inner
@@ -20,7 +20,7 @@ def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     """
     job_class = np.int64(slots[slot].need)
     limit = slots[slot].limit
-    score_of(world, slots, slot)
+    score_of(rule, world, slots, slot)
     score = world.score
     tasks = world.classes.row[job_class].tasks
     for place in range(len(world.pools)):
@@ -38,7 +38,7 @@ def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
         )
         row.room = room_left(world, False, place, job_class)
-        end = now + time_at(rule, world, place, job_class, limit)
+        end = now + stays(rule, world, place, job_class, limit)
         if world.pools[place].open == 0:
             row.verdict = CLOSED
         elif row.room < tasks:

@@ -30,8 +30,8 @@ from weir.scheduling.kernels.promises import (
 from weir.scheduling.kernels.reasons import GROUPS, group_of
 from weir.scheduling.kernels.room import FREE_RECORDS, choose, fitting, may_fit, take
 from weir.scheduling.kernels.running import FREE_RUNS, new_run, release
-from weir.scheduling.kernels.score import terms
-from weir.scheduling.kernels.stay import NOMINAL, SCALES, speed_at, time_at
+from weir.scheduling.kernels.stay import is_in_service, limit_within, score_now, stays
+from weir.scheduling.kernels.supply import in_service_until
 from weir.scheduling.kernels.turn import ONLY, ahead
 from weir.scheduling.kernels.verdicts import judge
 from weir.scheduling.tables import BLOCKED, FAILS
@@ -86,10 +86,9 @@ def know_nothing(world, job_class):  # type: ignore[no-untyped-def]
 
 
 @inner
-def score_with_room(world, slots, slot):  # type: ignore[no-untyped-def]
+def score_with_room(rule, world, slots, slot):  # type: ignore[no-untyped-def]
     """Of a job: the open pools where its class may have room, into `candidate` and `score`; returns how many."""
     job_class = slots[slot].need
-    expected = slots[slot].expected
     barred = world.classes.barred
     eights = world.classes.eights
     count = 0
@@ -108,9 +107,7 @@ def score_with_room(world, slots, slot):  # type: ignore[no-untyped-def]
                         if not may_fit(world.pools[place], world.classes.row[job_class]):
                             barred[job_class, place] = BLOCKED
                             continue
-                        world.score[place] = terms(
-                            world.pools, world.classes, world.rates, place, job_class, expected
-                        )[4]
+                        world.score[place] = score_now(world, slots, slot, place)
                         world.candidate[count] = place
                         count += 1
         segments >>= 1
@@ -126,6 +123,8 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
     it goes on from there.
     """
     starts = 0
+    if len(world.features) != 0:
+        world.now[0] = now
     marked = np.int64(world.signal[MARKED])
     at = np.int64(world.signal[RESUMED])
     if at < 0:
@@ -184,6 +183,8 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
 
     True if it starts; it is then not in the line.
     """
+    if len(world.features) != 0:
+        world.now[0] = now
     open_gates(rule, slots, world, now)
     know_nothing(world, slots[slot].need)
     if examine(rule, slots, world, slot, now):
@@ -197,7 +198,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     """Start a job where it can start best, or see to its promise. True if it starts."""
     job_class = slots[slot].need
     limit = slots[slot].limit
-    candidates = score_with_room(world, slots, slot)
+    candidates = score_with_room(rule, world, slots, slot)
     score = world.score
     candidate = world.candidate
     barred = world.classes.barred
@@ -212,6 +213,10 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         if best < 0:
             break
         score[best] = NEVER
+        if not is_in_service(rule, world, best, job_class, limit, now):
+            left = in_service_until(world.supply, best, now) - now
+            window = max(window, limit_within(rule, world, best, job_class, left))
+            continue
         holder = world.promise[best].slot
         if (
             holder >= 0
@@ -228,7 +233,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 barred[job_class, best] = BLOCKED
                 continue
             renew(rule, slots, world, best, now)
-        both = kept_from(rule, slots, world, best, slot, now + time_at(rule, world, best, job_class, limit))
+        both = kept_from(rule, slots, world, best, slot, now + stays(rule, world, best, job_class, limit))
         nodes = choose(world.pools, world.classes, world.free, world.later, both, world.work, best, job_class)
         if nodes > 0:
             begin(rule, slots, world, slot, best, nodes, both, now)
@@ -241,9 +246,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             barred[job_class, best] = BLOCKED
         else:
             left = world.promise[best].start - now
-            if rule[SCALES] != 0:
-                left = np.int64(left * speed_at(world, best, job_class) // NOMINAL)
-            window = max(window, left)
+            window = max(window, limit_within(rule, world, best, job_class, left))
     if rule[DEPTH] > 0:
         first = world.first[job_class]
         if first < 0 or (first != slot and ahead(slots, slot, first)):
@@ -259,9 +262,9 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
 def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no-untyped-def]
     """A job starts on the chosen nodes; a promise that it held is free again, one that it breaks is made anew."""
     job_class = np.int64(slots[slot].need)
-    end = now + time_at(rule, world, place, job_class, slots[slot].limit)
+    end = now + stays(rule, world, place, job_class, slots[slot].limit)
     if rule[REASONS] != 0:
-        slots[slot].second = group_of(slots, world, score_of(world, slots, slot), slot, place)
+        slots[slot].second = group_of(slots, world, score_of(rule, world, slots, slot), slot, place)
     run = new_run(world.pools, world.runs, world.counters, slots[slot].job, job_class, place, end)
     world.runs[run].record = take(
         world.pools, world.classes, world.free, world.later, both, world.records, world.counters, world.work,

@@ -11,7 +11,7 @@ import numpy as np
 
 from weir.model.problem import refused
 from weir.twin.generators.people import Floats
-from weir.twin.workload import Int64s, Workload
+from weir.twin.workload import NO_DEADLINE, Int64s, Workload
 
 WEEK_MS = 7 * 86_400_000
 MOST_JOBS = 50_000_000
@@ -215,12 +215,21 @@ def _made(source: Workload, drawn: _Drawn, wanted: _Wanted, name: str) -> Worklo
         name=name,
         job=np.arange(1, len(rows) + 1),
         submit_ms=drawn.submit_ms[order],
+        deadline_ms=_deadlines(chosen, drawn.submit_ms[order]),
         job_class=job_class.astype(np.int64),
         classes=tuple(source.classes[place] for place in used.tolist()),
         user=user.astype(np.int64),
         users=tuple(_called(source, code) for code in people.tolist()),
         machine_size=wanted.machine_size,
     )
+
+
+def _deadlines(chosen: Workload, submit_ms: Int64s) -> Int64s | None:
+    """As long after submission as before."""
+    deadline = chosen.deadline_ms
+    if deadline is None:
+        return None
+    return np.where(deadline == NO_DEADLINE, NO_DEADLINE, deadline + submit_ms - chosen.submit_ms)
 
 
 def _called(source: Workload, code: int) -> str:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from weir.scheduling.inputs import JobClass
-from weir.twin.workload import Int64s, Workload
+from weir.twin.workload import NO_DEADLINE, Int64s, Workload
 
 T = TypeVar("T")
 
@@ -44,6 +44,8 @@ class Columns:
     origin_s: int = 0
     bad: int = 0
     """Lines that were skipped."""
+    deadline_ms: Int64s | None = None
+    """0 for a job without; None where no job has one."""
     sizeless: bool = False
     """Whether jobs of size 0 are meant: they need cores or memory alone."""
 
@@ -101,8 +103,18 @@ def assembled(name: str, columns: Columns, *, processors: int | None, limit: int
         machine_size=columns.machine_size,
         origin_s=columns.origin_s + moved_s if columns.origin_s else 0,
         has_estimates=has_estimates,
+        deadline_ms=_deadlines(columns, kept, moved_s),
         dropped=dropped,
     )
+
+
+def _deadlines(columns: Columns, kept: Int64s, moved_s: int) -> Int64s | None:
+    if columns.deadline_ms is None:
+        return None
+    deadline = columns.deadline_ms[kept]
+    if not deadline.any():
+        return None
+    return np.where(deadline == 0, NO_DEADLINE, deadline - moved_s * 1_000)
 
 
 def distinct(values: Int64s) -> tuple[Int64s, Int64s]:

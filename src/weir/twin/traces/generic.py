@@ -55,6 +55,7 @@ def _read(rows: Rows, *, skip_bad: bool, on_bad: Callable[[int, str], None]) -> 
         group=group,
         groups=groups,
         priority=rows.whole("priority", 0),
+        deadline_ms=rows.whole("deadline_ms", 0, _LARGEST) if rows.has("deadline_ms") else None,
         machine_size=_said(rows, "machine_size"),
         origin_s=origin_s or _said(rows, "origin_s"),
         sizeless=True,

@@ -62,6 +62,10 @@ COLUMNS = (
     Column("weight_carbon", pl.Int64, 0, "what carbon is worth to it"),
     Column("capabilities", pl.String, "", "what the engine must claim to be able to do"),
 )
+OPTIONAL = (
+    Column("deadline_ms", pl.Int64, 0, "when it is to have ended, since `origin_s`; 0: no matter when"),
+)
+"""What a table may say besides; a history does not."""
 HAPPENED = (
     Column("start_ms", pl.Int64, -1, "when it started, since `origin_s`; -1: never"),
     Column("end_ms", pl.Int64, -1, "when it ended"),

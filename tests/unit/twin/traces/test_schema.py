@@ -20,7 +20,7 @@ DOCUMENT = Path(__file__).parents[4] / "docs/reference/traces.md"
 
 def test_every_column_is_documented() -> None:
     text = DOCUMENT.read_text()
-    for column in (*schema.COLUMNS, *schema.HAPPENED):
+    for column in (*schema.COLUMNS, *schema.OPTIONAL, *schema.HAPPENED):
         assert f"| `{column.name}` | {column.dtype} |" in text
     for names in schema.SECONDS.values():
         assert all(f"`{name}`" in text for name in names)
@@ -28,7 +28,7 @@ def test_every_column_is_documented() -> None:
 
 def test_the_schema_holds_all_that_a_class_of_jobs_has() -> None:
     assert {each.name for each in fields(JobClass)} == set(schema.SHAPE)
-    names = [each.name for each in (*schema.COLUMNS, *schema.HAPPENED)]
+    names = [each.name for each in (*schema.COLUMNS, *schema.OPTIONAL, *schema.HAPPENED)]
     assert len(set(names)) == len(names)
 
 
