@@ -25,6 +25,9 @@ def run(
         None, help="File with the one-time code; else asked for, or read from stdin."
     ),
     ca_file: Path | None = typer.Option(None, help="Certificates to trust instead of the system's."),
+    work_root: Path | None = typer.Option(
+        None, help="Where the attempts' folders lie, on a file system that the engine's nodes share."
+    ),
     private_root: Path | None = typer.Option(
         None, help="Hide this folder from the tasks, but for their own in it."
     ),
@@ -40,7 +43,14 @@ def run(
         raise typer.Exit(1)
 
     raise typer.Exit(
-        run_agent(folder, url=url, code_file=code_file, ca_file=ca_file, private_root=private_root)
+        run_agent(
+            folder,
+            url=url,
+            code_file=code_file,
+            ca_file=ca_file,
+            work_root=work_root,
+            private_root=private_root,
+        )
     )
 
 

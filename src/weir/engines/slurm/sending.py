@@ -1,5 +1,6 @@
 """Handing attempts over to Slurm: the intention on disk first, then the job, then its number."""
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,7 @@ class Sender:
             for place, tracked in enumerate(parcel):
                 tracked.batch = name
                 tracked.element = place if len(parcel) > 1 else None
+                tracked.sent_s = math.inf  # under way: no reading says anything about it
                 self._roll.move(tracked, Phase.SENDING)
         self._roll.save()
         return parcels

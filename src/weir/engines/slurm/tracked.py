@@ -46,7 +46,8 @@ class Tracked:
     submitted_s: int = 0
     """When Slurm says that it was submitted: a number is given out again when a controller has lost its state."""
     sent_s: float = 0.0
-    """Monotonic: when it was handed over, so that only readings begun later say anything about it."""
+    """Monotonic: when it was handed over, so that only readings begun later say anything about it;
+    infinite while it is under way."""
     again: bool = False
     """It was ordered once more while nobody knew whether Slurm has it: it may be sent a second time."""
     stopping: bool = False

@@ -212,6 +212,25 @@ def test_what_never_arrived_is_sent_when_slurm_answers_again(tmp_path: Path, clu
     assert 1 == len(cluster.requests)
 
 
+def test_a_reading_during_a_submission_gives_nothing_up(
+    tmp_path: Path, cluster: Spoken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = attached(tmp_path)
+    one = order(tmp_path, 1)
+    submit = cluster.submit
+
+    def slowly(request: JobRequest) -> int:
+        driver._watch.read()
+        return submit(request)
+
+    monkeypatch.setattr(cluster, "submit", slowly)
+    assert driver.submit([one], 0)[0].accepted
+    assert (Observed.QUEUED, "handed to Slurm as job 1") == (
+        driver.observe([one.attempt])[0].observed,
+        driver.observe([one.attempt])[0].message,
+    )
+
+
 def test_a_refusal_is_final_and_nothing_is_kept_of_it(tmp_path: Path, cluster: Spoken) -> None:
     driver = attached(tmp_path)
     cluster.trouble = RejectedError("Invalid partition name specified")
