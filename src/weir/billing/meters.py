@@ -20,7 +20,7 @@ from weir.billing.accounts import account
 from weir.billing.contracts import Contract, contract_among, contracts_between
 from weir.billing.exceptions import ExceptionKind, NewException
 from weir.billing.hold_legs import charged
-from weir.billing.hold_offers import Cards, card_of
+from weir.billing.hold_offers import Cards
 from weir.billing.hold_rows import JobHold, PricedJob, job_entry, priced_jobs, touch, write_job_holds
 from weir.billing.ledger import Entry, post, shortage_for
 from weir.billing.price_bands import Bands, time_in_bands, union
@@ -177,28 +177,6 @@ def meters_of(connection: Connection, jobs: Iterable[int]) -> dict[tuple[int, in
     return {(row.job, row.epoch): _meter_of(row) for row in rows}
 
 
-def retry_charge(tx: Transaction, job: int, epoch: int, now_ms: int) -> int:
-    """Post what a meter's intervals cost and could not be posted for want of money; the micro-yuan that are charged.
-
-    The queue's entry stays open until somebody resolves it. Raises OverLimitError while there is still too little.
-    """
-    found = priced_jobs(tx.connection, [job])
-    before = meters_of(tx.connection, found).get((job, epoch))
-    if before is None:
-        return 0
-    card = card_of(tx.connection, found[job].of, f"{before.centre}/{before.pool}")
-    if isinstance(card, Unpriced):
-        return 0
-    after = replace(before, parts=card.parts(before.intervals))
-    if after.parts == before.parts:
-        return 0
-    parts = difference(before.parts or {}, after.parts or {})
-    step = _Step(found[job], _touched(tx, found)[job], before, after, "usage", card.bands, parts)
-    own, entry = _entry(step, now_ms)
-    _write(tx, [(step, own, post(tx, [entry])[0].number)], now_ms)
-    return step.amount
-
-
 def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
     """The meter after what was seen, and how many milliseconds the centre's clock goes too far (less than 0: back)."""
     exceeded = 0
@@ -240,8 +218,9 @@ def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewExc
                 _write(tx, [(step, own, numbers[0].number)], now_ms)
             else:
                 trouble.append(_no_money(step, short.key, short.short))
-                # The time counts, so that the charge can be posted once there is money; it costs nothing so far.
-                quiet.append((replace(step.after, parts=step.before.parts), step.before.postings))
+                # As before: what still runs is tried again with its next interval, and all of it then.
+                kept = replace(step.after, intervals=step.before.intervals, parts=step.before.parts)
+                quiet.append((kept, step.before.postings))
     elif posting:
         numbers = post(tx, [entry for _, _, entry in posting])
         _write(
@@ -458,4 +437,4 @@ def _meter_of(row: AnyRow) -> Meter:
     )
 
 
-__all__ = ["Meter", "Seen", "close_intervals", "give_back", "meters_of", "observe", "retry_charge"]
+__all__ = ["Meter", "Seen", "close_intervals", "give_back", "meters_of", "observe"]

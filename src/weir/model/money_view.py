@@ -229,49 +229,13 @@ class ExceptionsView:
     exceptions: tuple[ExceptionView, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentView:
-    """An invoice, payment or piece of evidence of a contract."""
-
-    kind: str
-    reference: str
-    at_ms: int
-    amount: int
-    digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ContractView:
-    """A contract, with what is recorded for it."""
-
-    id: str
-    organisation: str
-    centre: str
-    signed: str
-    starts: str
-    ends: str
-    amount: int
-    lines: tuple[str, ...] = ()
-    documents: tuple[DocumentView, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ContractsView:
-    """Contracts by id. A tenant and a centre without one have a standing contract, which is not listed."""
-
-    contracts: tuple[ContractView, ...]
-
-
 __all__ = [
     "BalancesView",
     "BillView",
     "BudgetView",
     "BudgetsView",
     "ChargeView",
-    "ContractView",
-    "ContractsView",
     "CounterView",
-    "DocumentView",
     "ExceptionView",
     "ExceptionsView",
     "LedgerEntryView",
