@@ -37,6 +37,7 @@ class RayCluster:
         # Sockets lie below it, whose names must stay short.
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._ports = _free_ports(6)
+        self._sessions: set[int] = set()
         self._dashboard: subprocess.Popen[bytes] | None = None
         try:
             self.up()
@@ -67,7 +68,7 @@ class RayCluster:
     def _start(self) -> str:
         """Start it once; what it says where that failed."""
         dashboard, gcs, client, agent, agent_grpc, metrics = map(str, self._ports)
-        answer = subprocess.run(
+        with subprocess.Popen(
             [
                 *(self._ray, "start", "--head", "--node-ip-address", "127.0.0.1", "--port", gcs),
                 *("--dashboard-host", "127.0.0.1", "--dashboard-port", dashboard),
@@ -79,12 +80,14 @@ class RayCluster:
             ],
             env={**os.environ, _MARK: self._mark},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=200,
-            check=False,
-        )
-        return f"{answer.stdout} {answer.stderr}" if answer.returncode else ""
+            start_new_session=True,
+        ) as starter:
+            self._sessions.add(starter.pid)
+            said, _ = starter.communicate(timeout=200)
+        return said if starter.returncode else ""
 
     def down(self) -> None:
         """Kill everything of it."""
@@ -93,6 +96,7 @@ class RayCluster:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
+        self._sessions.clear()
         if self._dashboard is not None:
             self._dashboard.wait()
             self._dashboard = None
@@ -122,6 +126,7 @@ class RayCluster:
                 stderr=log,
                 start_new_session=True,
             )
+        self._sessions.add(self._dashboard.pid)
         self.until_answering()
 
     def until_answering(self) -> None:
@@ -176,12 +181,17 @@ class RayCluster:
             time.sleep(0.1)
 
     def _processes(self) -> Iterator[int]:
+        """Those of its sessions, and those with its mark: some overwrite their environment, others leave."""
         mark = f"{_MARK}={self._mark}".encode()
         for name in (path.name for path in Path("/proc").iterdir()):
-            if name.isdigit() and int(name) != os.getpid():
-                with contextlib.suppress(OSError):
-                    if mark in _read(f"/proc/{name}/environ").split(b"\0"):
-                        yield int(name)
+            if not name.isdigit() or int(name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                state, _, _, session = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()[:4]
+                if state == b"Z":
+                    continue
+                if int(session) in self._sessions or mark in _read(f"/proc/{name}/environ").split(b"\0"):
+                    yield int(name)
 
 
 def _read(path: str) -> bytes:
