@@ -29,6 +29,7 @@ _KERNELS = (
     "live",
     "clock",
     "prediction",
+    "preemption",
     "province_clock",
 )
 

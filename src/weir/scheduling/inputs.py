@@ -109,6 +109,14 @@ class JobClass:
     weight_carbon: int = 0
     capabilities: tuple[str, ...] = ()
     """What the pool's engine must claim to be able to do."""
+    preemptible: bool = False
+    """Whether it may have to give way to a job of a higher priority class."""
+    checkpoint_every_ms: int = 0
+    """After so much work at nominal speed it saves it; 0: it never does, and all is lost where it gives way."""
+    checkpoint_save_ms: int = 0
+    """How long saving takes, beyond its time limit."""
+    checkpoint_restore_ms: int = 0
+    """How long it takes to begin again from what was saved, beyond its time limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weir.scheduling.supply import Supply, supply_of
-from weir.scheduling.tables import NOTHING, Classes, Int32s, Int64s, Nodes, Pass, Table
+from weir.scheduling.tables import NODE, NOTHING, Classes, Int32s, Int64s, Nodes, Pass, Table
 
 HALF_LIFE_MS = 7 * 86_400_000
 """Of what a tenant has used."""
@@ -70,6 +70,51 @@ the start that was promised first. cause: why it is later than that, see kernels
 of 2**62 keeps the pool's promise for a job that has not waited long enough to be given it, and binds nobody."""
 
 
+KEEP = np.dtype([(name, np.int64) for name in ("preemptible", "every", "save", "restore")], align=True)
+"""Of a class: whether its jobs may have to give way, and how they save their work."""
+GIVEN_UP = np.dtype([(name, np.int64) for name in ("job", "pool", "start", "end", "kept")], align=True)
+"""An attempt that gave way. kept: how much of its time is not lost."""
+
+
+class Lives(NamedTuple):
+    """Priority classes, and what becomes of jobs that give way."""
+
+    rule: Int64s
+    """See kernels/preemption.py."""
+    rank: Int64s
+    """Of each job, its priority class: 0 the highest."""
+    times: Int64s
+    """How often it gave way."""
+    done: Int64s
+    """What it has saved, in milliseconds at nominal speed."""
+    keep: Table
+    given_up: Table
+    run: Int64s
+    cost: Int64s
+    path: Int64s
+    chosen: Int64s
+    victim: Int64s
+    room: Nodes
+    """As `free`, for trying out who gives way."""
+
+
+def lives_of(
+    rank: Int64s, keep: Table, most: int, least_run_ms: int, free: Nodes, *, preemptible: int = 0
+) -> Lives:
+    """Nobody has given way yet. preemptible: how many jobs may."""
+    jobs = len(rank)
+    rule = np.array([most, least_run_ms, rank.max(initial=0), 0, 0], np.int64)
+    run, cost, path, chosen, victim = (np.zeros(preemptible + 1, np.int64) for _ in range(5))
+    none = np.zeros(jobs, np.int64)
+    given_up = np.zeros(most * preemptible, GIVEN_UP)
+    room = Nodes(*(column.copy() for column in free))
+    done = none.copy()
+    return Lives(rule, rank, none, done, keep, given_up, run, cost, path, chosen, victim, room)
+
+
+_NOBODY = lives_of(
+    np.zeros(0, np.int64), np.zeros(0, KEEP), 0, 0, Nodes(np.zeros(0, NODE), np.zeros(0, np.int64))
+)
 CONSTANT = supply_of(())
 """Nothing that changes with time."""
 _NONE = np.zeros(1, np.int64)
@@ -119,6 +164,7 @@ class World(NamedTuple):
     """When the pass is made."""
     deadline: Int64s = _NONE
     """Of each job."""
+    lives: Lives = _NOBODY
 
 
 class ProvinceTrace(NamedTuple):

@@ -82,6 +82,10 @@ class Policy:
     """How many waiting jobs of a pool are promised a start: 0 none, 1 is EASY, ALL is conservative backfilling."""
     blocking: bool = False
     """Nothing starts before the first in order."""
+    most_preemptions: int = 3
+    """So often at most a job whose class allows it gives way to jobs of a higher priority class."""
+    least_run_ms_preempted: int = 600_000
+    """And not before it has run so long."""
     committed: bool = False
     """Once it is the first in order a job stays the first, whoever comes."""
     placement: Placement = Placement.SCORE
@@ -96,6 +100,8 @@ class Policy:
             ("least_run_ms", LONGEST_MS),
             ("gate_ms", LONGEST_MS),
             ("gate_power", 16),
+            ("most_preemptions", 1_000),
+            ("least_run_ms_preempted", LONGEST_MS),
             ("depth", ALL),
         ):
             value = getattr(self, name)

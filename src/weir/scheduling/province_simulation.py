@@ -12,10 +12,11 @@ from weir.scheduling.policy import Placement, Policy
 from weir.scheduling.simulated import CHANGING, Expected, PoolChange, Simulated, SimulatedJobs, rates_of
 from weir.scheduling.state import State
 from weir.scheduling.supply import changes_with_time, supply_of
-from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter
+from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter, Int64s
 
 _EVENTS_BETWEEN_NEWS = 1 << 15
 _FAR = 2**62
+_MOST_PRIORITIES = 2**9
 
 
 class ProvinceRun:
@@ -77,7 +78,7 @@ class ProvinceRun:
         self._rates = rates_of(policy, policy.order, int(wholes.max(initial=1)))
         column = np.full(count, NOTHING, np.int64)
         self._trace = lanes.ProvinceTrace(
-            run=np.ascontiguousarray(jobs.run_ms),
+            run=jobs.run_ms.copy(),
             start=column,
             end=column.copy(),
             due=column.copy(),
@@ -128,7 +129,7 @@ class ProvinceRun:
             run_of=np.full(count, NOTHING, np.int32),
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,
-            **_features(state.rows, jobs),
+            **self._features(classes, numbers),
         )
 
     def go_on(self, until_ms: int, progress: Callable[[int, int], None]) -> None:
@@ -166,7 +167,56 @@ class ProvinceRun:
 
     def outcome(self, elapsed_s: float) -> Simulated:
         """What has become of the jobs so far."""
-        return Simulated(self._trace.start, self._trace.end, self._given[self._trace.pool], elapsed_s)
+        lives = self._world.lives
+        given_up = lives.given_up[: lives.rule[kernel("preemption").GIVEN_UP]].copy()
+        given_up["pool"] = self._given[given_up["pool"]]
+        return Simulated(
+            self._trace.start,
+            self._trace.end,
+            self._given[self._trace.pool],
+            elapsed_s,
+            given_up if len(given_up) else None,
+        )
+
+    def _features(self, classes: Classes, numbers: Int64s) -> dict[str, Any]:
+        """What the world has where supply changes with time, or jobs have deadlines or several priority classes."""
+        jobs, state = self._jobs, self._state
+        priorities, rank = np.unique(-jobs.priority, return_inverse=True)
+        saves = any(wish.checkpoint_every_ms for wish in jobs.classes)
+        if (
+            len(priorities) < 2
+            and jobs.deadline_ms is None
+            and not saves
+            and not changes_with_time(state.rows)
+        ):
+            return {}
+        if len(priorities) > _MOST_PRIORITIES:
+            raise ValueError(
+                f"priority: {len(priorities)} classes; a simulation takes {_MOST_PRIORITIES} at most"
+            )
+        keep = np.zeros(len(classes.row), lanes.KEEP)
+        each = len(classes.row) // len(state.known.table.row)
+        for number, wish in zip(numbers.tolist(), jobs.classes, strict=True):
+            save, restore = wish.checkpoint_save_ms, wish.checkpoint_restore_ms
+            taken = (save, restore) if wish.checkpoint_every_ms else (0, 0)
+            keep[number * each : (number + 1) * each] = (wish.preemptible, wish.checkpoint_every_ms, *taken)
+        may = np.array([wish.preemptible for wish in jobs.classes], np.bool_)[jobs.job_class]
+        policy, never = self._policy, np.full(len(jobs.run_ms), _FAR, np.int64)
+        lives = lanes.lives_of(
+            rank.astype(np.int64),
+            keep,
+            policy.most_preemptions,
+            policy.least_run_ms_preempted,
+            state.free,
+            preemptible=int(np.count_nonzero(may)),
+        )
+        return {
+            "features": (1,),
+            "supply": supply_of(state.rows),
+            "now": np.zeros(1, np.int64),
+            "deadline": never if jobs.deadline_ms is None else np.ascontiguousarray(jobs.deadline_ms),
+            "lives": lives,
+        }
 
     def _enlarge(self, records: int) -> None:
         state = self._state
@@ -206,15 +256,6 @@ def check_province(policy: Policy) -> None:
             f"policy {policy.name} is for one pool whose jobs take whole nodes; for others choose one that promises at "
             "most one start a pool, backfills in its own order and does not reorder jobs while they wait"
         )
-
-
-def _features(rows: Sequence[PoolRow], jobs: SimulatedJobs) -> dict[str, Any]:
-    """What the world has where supply changes with time or jobs have deadlines; nothing where neither is so."""
-    if not changes_with_time(rows) and jobs.deadline_ms is None:
-        return {}
-    never = np.full(len(jobs.run_ms), _FAR, np.int64)
-    deadline = never if jobs.deadline_ms is None else np.ascontiguousarray(jobs.deadline_ms)
-    return {"features": (1,), "supply": supply_of(rows), "now": np.zeros(1, np.int64), "deadline": deadline}
 
 
 _FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}

@@ -7,6 +7,7 @@ import numpy as np
 
 from weir.scheduling.inputs import Int64s, JobClass
 from weir.scheduling.policy import Order, Policy
+from weir.scheduling.tables import Table
 
 NEVER = -1
 CHANGING = (Order.WFP3, Order.UNICEF)
@@ -64,6 +65,8 @@ class Simulated:
     end_ms: Int64s
     pool: Int64s
     elapsed_s: float
+    given_up: Table | None = None
+    """Attempts that gave way to others, rows of lanes.GIVEN_UP with `pool` as above; None where none did."""
 
 
 def rates_of(policy: Policy, order: Order, whole: int) -> Int64s:

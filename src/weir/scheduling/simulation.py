@@ -48,7 +48,7 @@ def simulate(
     The same input gives the same result on any machine. Raises ValueError for columns that contradict the above.
     """
     _check(jobs)
-    nodes = None if changes or jobs.deadline_ms is not None else _counted(pools, jobs)
+    nodes = None if changes else whole_nodes(pools, jobs)
     if nodes is None:
         check_province(policy)
         return simulate_province(
@@ -143,9 +143,13 @@ def _check(jobs: SimulatedJobs) -> None:
         raise ValueError("run_ms: every run is between 1 ms and its limit")
 
 
-def _counted(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
-    """How many nodes the only pool has, if every job that fits it takes nodes whole, at nominal speed; else None."""
-    if len(pools) != 1 or pools[0].closed_because or pools[0].windows or any(c.data for c in jobs.classes):
+def whole_nodes(pools: Sequence[PoolRow], jobs: SimulatedJobs) -> int | None:
+    """How many nodes the only pool has, if every job that fits it takes nodes whole, at nominal speed, and nothing else
+    is asked for than the lane of whole nodes does; else None."""
+    if len(pools) != 1 or pools[0].closed_because or pools[0].windows or jobs.deadline_ms is not None:
+        return None
+    more = any(c.data or c.checkpoint_every_ms for c in jobs.classes)
+    if more or len(np.unique(jobs.priority)) > 1:
         return None
     pool = pools[0]
     shape = {(c.devices_milli, c.cores_milli, c.memory_bytes) for c in jobs.classes}
@@ -167,4 +171,13 @@ def _one_task(job_class: JobClass) -> JobClass:
     return replace(job_class, tasks=1, data=())
 
 
-__all__ = ["LATEST_MS", "MOST_JOBS", "NEVER", "Expected", "Simulated", "SimulatedJobs", "simulate"]
+__all__ = [
+    "LATEST_MS",
+    "MOST_JOBS",
+    "NEVER",
+    "Expected",
+    "Simulated",
+    "SimulatedJobs",
+    "simulate",
+    "whole_nodes",
+]

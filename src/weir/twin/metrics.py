@@ -79,6 +79,8 @@ class Measures:
     """How many jobs had one."""
     late: int
     """How many of those ended after it, or never."""
+    preemptions: int
+    """How often a job gave way to one of a higher priority class."""
     makespan_s: float | None
     """Last end - first submit."""
     jain_fairness: float | None
@@ -142,6 +144,7 @@ def measure(results: Results) -> Measures:
         utilisation_of=unit,
         deadlines=_with_deadline(results),
         late=_late(results, started),
+        preemptions=0 if results.given_way is None else int(results.given_way.sum()),
         makespan_s=span_ms / 1_000 if some else None,
         jain_fairness=jain(tenants.mean_bounded_slowdown) if some else None,
         worst_tenant=_worst(results, tenants) if some else None,

@@ -11,6 +11,20 @@ NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """An attempt that gave way to a job of a higher priority class."""
+
+    row: int
+    """Of the workload."""
+    pool: int
+    """Index into the pools."""
+    start_ms: int
+    end_ms: int
+    kept_ms: int
+    """How much of its time is not lost: up to the last time that it saved its work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one simulated run; columns are parallel to the workload's jobs.
 
@@ -33,6 +47,8 @@ class Outcome:
     """Index into `pools`."""
     simulated_s: float
     """Wall time of the simulation alone, compiled code warm."""
+    given_up: tuple["GivenUp", ...] = ()
+    """Attempts that gave way to others; the times above are those of the last one."""
     read_s: float = 0.0
     """Wall time of reading the trace."""
 
@@ -41,4 +57,4 @@ class Outcome:
         return int(np.count_nonzero(self.start_ms == NEVER))
 
 
-__all__ = ["NEVER", "Outcome"]
+__all__ = ["NEVER", "GivenUp", "Outcome"]

@@ -74,6 +74,8 @@ class Results:
     """What was changed about the province, in words."""
     deadline_ms: Int64s | None = None
     """When each was to have ended, NO_DEADLINE for one without; None where no job had one."""
+    given_way: Int64s | None = None
+    """How often each gave way to a job of a higher class; None where none did."""
 
     def __len__(self) -> int:
         return len(self.job)
@@ -117,6 +119,8 @@ def results_of(
         stays = [(held_ms[:, place], np.full_like(run_ms, place)) for place in range(held_ms.shape[1])]
     pools = outcome.pools
     begin_ms = outcome.start_ms + 1_000 * work.origin_s if changes_with_time(pools) else None
+    given_way = _given_way(outcome)
+    kept_ms, cost, energy, carbon = _earlier_attempts(outcome, devices, cores)
     return Results(
         trace=work.name,
         policy=outcome.policy,
@@ -129,18 +133,17 @@ def results_of(
         submit_ms=work.submit_ms,
         start_ms=outcome.start_ms,
         end_ms=outcome.end_ms,
-        run_ms=run_ms,
+        run_ms=run_ms + kept_ms,
         limit_ms=work.limit_ms,
         size=work.size,
         devices_milli=devices,
         cores_milli=cores,
         pool=outcome.pool,
         tenant=work.user,
-        cost_micro_yuan=_total(
-            cost_micro_yuan(run, devices, cores, pool, pools, begin_ms) for run, pool in stays
-        ),
-        energy_joules=_total(energy_joules(run, devices, pool, pools) for run, pool in stays),
-        carbon_mg=_total(carbon_mg(run, devices, pool, pools, begin_ms) for run, pool in stays),
+        cost_micro_yuan=cost
+        + _total(cost_micro_yuan(run, devices, cores, pool, pools, begin_ms) for run, pool in stays),
+        energy_joules=energy + _total(energy_joules(run, devices, pool, pools) for run, pool in stays),
+        carbon_mg=carbon + _total(carbon_mg(run, devices, pool, pools, begin_ms) for run, pool in stays),
         simulated_s=outcome.simulated_s,
         read_s=outcome.read_s,
         peak_rss_bytes=peak_rss_bytes,
@@ -149,6 +152,7 @@ def results_of(
         dropped=work.dropped,
         notes=notes,
         deadline_ms=work.deadline_ms,
+        given_way=given_way,
     )
 
 
@@ -221,6 +225,8 @@ def table(results: Results) -> pl.DataFrame:
         "energy_joules": pl.Series(results.energy_joules),
         "carbon_mg": pl.Series(results.carbon_mg),
     }
+    if results.given_way is not None:
+        columns["given_way"] = pl.Series(results.given_way)
     if results.deadline_ms is not None:
         none = pl.Series(results.deadline_ms == NO_DEADLINE)
         columns["deadline"] = pl.Series(results.deadline_ms / SECOND_MS).set(none, None)
@@ -328,7 +334,37 @@ def _results(about: Mapping[str, Any], rows: pl.DataFrame) -> Results:
         dropped=tuple((str(rule), int(count)) for rule, count in about["dropped"]),
         notes=tuple(about["changes"]),
         deadline_ms=_deadlines(rows),
+        given_way=_integers(rows["given_way"]) if "given_way" in rows.columns else None,
     )
+
+
+def _given_way(outcome: Outcome) -> Int64s | None:
+    if not outcome.given_up:
+        return None
+    rows = np.array([attempt.row for attempt in outcome.given_up], np.int64)
+    return np.bincount(rows, minlength=len(outcome.workload)).astype(np.int64)
+
+
+def _earlier_attempts(
+    outcome: Outcome, devices: Int64s, cores: Int64s
+) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Of the attempts that gave way: how long each job's work was kept, what that cost, and what all of it drew."""
+    kept, cost, energy, carbon = np.zeros((4, len(outcome.workload)), np.int64)
+    if outcome.given_up:
+        given = outcome.given_up
+        rows = np.array([each.row for each in given], np.int64)
+        pool = np.array([each.pool for each in given], np.int64)
+        start = np.array([each.start_ms for each in given], np.int64)
+        until = np.array([each.end_ms for each in given], np.int64)
+        kept_ms = np.array([each.kept_ms for each in given], np.int64)
+        begin, pools = start + 1_000 * outcome.workload.origin_s, outcome.pools
+        devices, cores = devices[rows], cores[rows]
+        np.add.at(kept, rows, kept_ms)
+        # What is lost is not charged for.
+        np.add.at(cost, rows, cost_micro_yuan(kept_ms, devices, cores, pool, pools, begin))
+        np.add.at(energy, rows, energy_joules(until - start, devices, pool, pools))
+        np.add.at(carbon, rows, carbon_mg(until - start, devices, pool, pools, begin))
+    return kept, cost, energy, carbon
 
 
 def _deadlines(rows: pl.DataFrame) -> Int64s | None:

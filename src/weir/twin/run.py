@@ -10,10 +10,11 @@ from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policies import NAMED
 from weir.scheduling.province_simulation import check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
-from weir.scheduling.simulation import LATEST_MS, MOST_JOBS, simulate
+from weir.scheduling.simulation import LATEST_MS, MOST_JOBS, simulate, whole_nodes
 from weir.scheduling.supply import changes_with_time, since
+from weir.scheduling.tables import Table
 from weir.twin.changed import PoolEvent
-from weir.twin.outcome import NEVER, Outcome
+from weir.twin.outcome import NEVER, GivenUp, Outcome
 from weir.twin.workload import NO_DEADLINE, Int64s, Workload
 
 ESTIMATES = ("user", "exact", "predicted")
@@ -47,11 +48,6 @@ def run(
     _check("estimates", estimates, ESTIMATES)
     _check("tenants", tenants, TENANTS)
     _check("passes", passes, PASSES)
-    if len(pools) > 1 or events:
-        try:
-            check_province(NAMED[policy])
-        except ValueError as error:
-            raise refused("policy", policy, str(error)) from None
     submitted = workload.submit_ms
     if passes == "second":
         submitted = -(-submitted // SECOND_MS) * SECOND_MS
@@ -87,6 +83,11 @@ def run(
             workload.deadline_ms == NO_DEADLINE, NO_DEADLINE, np.maximum(0, workload.deadline_ms - origin_ms)
         ),
     )
+    if events or whole_nodes(pools, jobs) is None:
+        try:
+            check_province(NAMED[policy])
+        except ValueError as error:
+            raise refused("policy", policy, str(error)) from None
     simulated = simulate(
         [since(row, 1_000 * workload.origin_s + origin_ms) for row in pools],
         links,
@@ -112,6 +113,16 @@ def run(
         end_ms=_counted_from(origin_ms, simulated.end_ms),
         pool=simulated.pool,
         simulated_s=simulated.elapsed_s,
+        given_up=_given_up(origin_ms, simulated.given_up),
+    )
+
+
+def _given_up(origin_ms: int, attempts: Table | None) -> tuple[GivenUp, ...]:
+    if attempts is None:
+        return ()
+    return tuple(
+        GivenUp(job, pool, origin_ms + start, origin_ms + end, kept)
+        for job, pool, start, end, kept in attempts.tolist()
     )
 
 

@@ -82,6 +82,8 @@ def figure_rows(results: Results, measures: Measures) -> list[tuple[str, str]]:
         ("makespan", format_value(measures.makespan_s, "s")),
         ("fairness (Jain)", format_value(measures.jain_fairness)),
     ]
+    if measures.preemptions:
+        rows.append(("gave way", f"{measures.preemptions:,} times"))
     if measures.deadlines:
         rows.append(("late", f"{measures.late:,} of {measures.deadlines:,} jobs with a deadline"))
     if worst is not None and len(results.tenants) > 1:

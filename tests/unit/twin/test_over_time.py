@@ -12,6 +12,7 @@ from weir.scheduling.supply import since, value_over
 from weir.twin.change import AddWindow, parse_change
 from weir.twin.changed import apply_changes
 from weir.twin.metrics import measure, summarise
+from weir.twin.outcome import GivenUp
 from weir.twin.results import read_results, results_of, write_results
 from weir.twin.run import run
 from weir.twin.traces import read_trace
@@ -117,6 +118,34 @@ def test_pools_with_windows_and_curves_are_read_again_as_they_were(tmp_path: Pat
     found = results_of(outcome(workload([(0, 10, 4)]), [0], pools=[row]))
     write_results(found, summarise(found, measure(found)), tmp_path)
     assert (row,) == read_results(tmp_path).pools
+
+
+def test_what_gave_way_is_charged_for_what_was_kept_and_draws_what_it_ran(tmp_path: Path) -> None:
+    row = pool(core_hour_micro_yuan=3_600_000)
+    attempts = (GivenUp(0, 0, 0, 40 * SECOND, 33 * SECOND),)
+    found = results_of(outcome(workload([(0, 10, 1), (0, 10, 1)]), [50, 0], pools=[row], given_up=attempts))
+    assert [43_000, 10_000] == found.cost_micro_yuan.tolist()
+    assert [43 * SECOND, 10 * SECOND] == found.run_ms.tolist()
+    assert [17 * SECOND, 0] == found.wait_ms.tolist()
+    write_results(found, summarise(found, measure(found)), tmp_path)
+    again = read_results(tmp_path)
+    assert again.given_way is not None
+    assert ([1, 0], 1) == (again.given_way.tolist(), measure(again).preemptions)
+
+
+@pytest.mark.timeout(600)  # it may have to wait for the compiler
+def test_a_trace_says_who_may_have_to_give_way(tmp_path: Path) -> None:
+    log = tmp_path / "jobs.csv"
+    log.write_text(
+        "submit,run,tasks,cores_milli,priority,preemptible,checkpoint_every_ms\n"
+        "0,2000,4,1000,0,1,300000\n900,60,4,1000,1,0,0\n",
+        encoding="utf-8",
+    )
+    found = run(read_trace(log), [pool()], policy="weir")
+    assert [GivenUp(0, 0, 0, 900 * SECOND, 900 * SECOND)] == list(found.given_up)
+    assert [960 * SECOND, 900 * SECOND] == found.start_ms.tolist()
+    with pytest.raises(ProblemError, match="policy fcfs is for one pool"):
+        run(read_trace(log), [pool()], policy="fcfs")
 
 
 def test_a_table_may_have_deadlines(tmp_path: Path) -> None:

@@ -57,3 +57,26 @@ def pop(heap, size):  # type: ignore[no-untyped-def]
         heap[at] = heap[above]
         at = above
     heap[at] = end
+
+
+@folded
+def discard(heap, size, time, slot):  # type: ignore[no-untyped-def]
+    """Take one of the coming ends away, wherever it is; `size` is how many there were."""
+    at = 0
+    while heap[at] != (time << SLOT_BITS) | slot:
+        at += 1
+    last = size - 1
+    end = heap[last]
+    while at > 0 and heap[(at - 1) >> 1] > end:
+        heap[at] = heap[(at - 1) >> 1]
+        at = (at - 1) >> 1
+    child = 2 * at + 1
+    while child < last:
+        if child + 1 < last and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] > end:
+            break
+        heap[at] = heap[child]
+        at = child
+        child = 2 * at + 1
+    heap[at] = end

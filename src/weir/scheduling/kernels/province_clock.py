@@ -3,17 +3,26 @@
 import numpy as np
 
 from weir.scheduling.kernels.clock import ASKED_EVERY_MS, ENDS, FAR, NEXT, join, leave
-from weir.scheduling.kernels.coming import pop, push, slot_of, time_of
+from weir.scheduling.kernels.coming import discard, pop, push, slot_of, time_of
 from weir.scheduling.kernels.compiled import bare
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
-from weir.scheduling.kernels.line import insert, remove
+from weir.scheduling.kernels.line import BLOCK, insert, remove
 from weir.scheduling.kernels.prediction import began, learn, left, predict
+from weir.scheduling.kernels.preemption import (
+    GIVEN_UP,
+    LEAST_RUN,
+    LOWEST,
+    RUNNING,
+    displace,
+    saved_wall,
+    saves_in,
+)
 from weir.scheduling.kernels.priority import KIND, PATIENCE, SUBMITTED, key_of
 from weir.scheduling.kernels.promises import ALWAYS, REOPENED, WAITING, WANTED, withdraw
 from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.shares import charge, put_off
-from weir.scheduling.kernels.stay import move_to, speed_at, terms_at
+from weir.scheduling.kernels.stay import move_to, saving, speed_at, terms_at
 from weir.scheduling.kernels.supply import next_change
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.world import (
@@ -26,6 +35,9 @@ from weir.scheduling.kernels.world import (
 )
 from weir.scheduling.tables import FAILS
 
+KEY_BITS = 53
+KEY_MASK = 2**KEY_BITS - 1
+"""As in kernels/waiting.py: below its priority class, a key is the order's own."""
 NOW, DONE, PENDING, CHANGE, ACTIVE = 2, 3, 4, 5, 6
 """CHANGE: when the supply changes next. ACTIVE: when anything else happened last."""
 OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
@@ -53,6 +65,8 @@ def place_in_order(rule, rates, slots, world, trace, slot, expected, now):  # ty
     if len(world.features) != 0 and rates[KIND] in (SUBMITTED, PATIENCE):
         # These keys are times, so a job goes ahead in time for its deadline; never of those that were there before.
         key = min(key, max(slots[slot].submitted, world.deadline[slot] - 2 * expected))
+    if len(world.features) != 0 and world.lives.rule[LOWEST] > 0:
+        key = (world.lives.rank[slot] << KEY_BITS) + min(KEY_MASK, max(0, key))
     return key
 
 
@@ -175,6 +189,11 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
     speed = speed_at(world, place, job_class)
     lasts = (trace.run[slot] * 1_000_000 + speed - 1) // speed
     start = now + move_to(rule, world, place, job_class)
+    if len(world.features) != 0:
+        lasts += saving(world, job_class, trace.run[slot])
+        if world.lives.done[slot] > 0:
+            lasts += world.lives.keep[job_class].restore
+        world.lives.rule[RUNNING] += world.lives.keep[job_class].preemptible
     lasts = min(lasts, world.runs[run].end - start)
     trace.start[slot] = start
     trace.end[slot] = start + lasts
@@ -209,6 +228,8 @@ def finish(rule, rates, slots, order, lines, world, history, trace, slot, now): 
     """A job has ended."""
     if rule[PLACEMENT] != SCORE:
         count_no_more(world, slots, trace, slot)
+    if len(world.features) != 0:
+        world.lives.rule[RUNNING] -= world.lives.keep[slots[slot].need].preemptible
     end(rule, slots, world, slot)
     if rule[PREDICTS] != 0:
         learn(
@@ -239,9 +260,9 @@ def run(  # type: ignore[no-untyped-def]
         now = min(arrival, ending)
         changed = False
         if len(world.features) != 0:
-            changed = is_changing(world, lines, clock, now, until)
-            if changed:
-                now = min(now, clock[CHANGE])
+            look = next_look(order, lines, world, trace, clock, now, until)
+            changed = look <= now and look < FAR
+            now = min(now, look)
         if clock[PENDING] != 0:
             now = clock[NOW]
         elif now >= until:
@@ -269,7 +290,8 @@ def run(  # type: ignore[no-untyped-def]
                     expect(rule, rates, slots, world, history, trace, slot, now)
                     if rule[PLACEMENT] != SCORE:
                         fix(rule, slots, world, trace, slot, now)
-                    if only and not freed and not is_short_of_rows(world, slots[slot].need):
+                    alone = only and not freed and not may_displace(world)
+                    if alone and not is_short_of_rows(world, slots[slot].need):
                         world.signal[REOPENED] = 0
                         if arrive(rule, slots, order, lines, world, slot, now):
                             begin(rule, slots, world, history, trace, clock, slot, now)
@@ -291,8 +313,23 @@ def run(  # type: ignore[no-untyped-def]
         starts = go_over(rule, slots, order, lines, world, started, now)
         for i in range(starts):
             begin(rule, slots, world, history, trace, clock, started[i], now)
-        if starts > 0:
-            clock[ACTIVE] = now
+        if len(world.features) != 0:
+            if starts > 0:
+                clock[ACTIVE] = now
+            victims = 0
+            if world.signal[WANTED] == 0:
+                victims = displace(rule, slots, order, lines, world, trace, now)
+            while victims > 0:
+                for i in range(victims):
+                    run_given_up = world.lives.victim[i]
+                    give_up(rule, slots, order, lines, world, history, trace, clock, run_given_up, now)
+                world.signal[REOPENED] = 1
+                starts = go_over(rule, slots, order, lines, world, started, now)
+                for i in range(starts):
+                    begin(rule, slots, world, history, trace, clock, started[i], now)
+                victims = 0
+                if starts > 0 and world.signal[WANTED] == 0:
+                    victims = displace(rule, slots, order, lines, world, trace, now)
         if world.signal[WANTED] != 0:
             clock[PENDING] = 1
             return MORE_ROOM
@@ -300,18 +337,89 @@ def run(  # type: ignore[no-untyped-def]
 
 
 @inner
-def is_changing(world, lines, clock, now, until):  # type: ignore[no-untyped-def]
-    """Whether the supply changes, at `clock[CHANGE]`, before or with what happens at `now`, and it concerns anybody.
+def next_look(order, lines, world, trace, clock, now, until):  # type: ignore[no-untyped-def]
+    """When those that wait are to be looked at before or with what happens at `now`, though nobody comes or goes; FAR
+    if they are not: a window begins or ends, a price changes, or somebody has run long enough to give way.
 
     Where nothing else is to come, jobs that have not started by the time when all changes have come again never will.
     """
     if lines[ONLY].waiting == 0 or clock[PENDING] != 0:
-        return False
+        return FAR
     if clock[CHANGE] <= clock[NOW]:
         clock[CHANGE] = next_change(world.supply, clock[NOW])
-    if clock[CHANGE] > now or clock[CHANGE] >= until:
+    look = clock[CHANGE]
+    if now == FAR and look > max(clock[ACTIVE], world.supply.cycle[0]) + world.supply.cycle[1]:
+        look = FAR
+    look = min(look, next_ripe(order, lines, world, trace, clock[NOW]))
+    return look if look <= now and look < until else FAR
+
+
+@inner
+def next_ripe(order, lines, world, trace, before):  # type: ignore[no-untyped-def]
+    """The first instant after `before` at which a job has run long enough to give way, if anybody waits for that."""
+    ripe = FAR
+    first = order.entry[lines[ONLY].head * BLOCK + order.block[lines[ONLY].head].first].slot
+    if world.lives.rule[RUNNING] == 0 or world.lives.rank[first] == world.lives.rule[LOWEST]:
+        return ripe
+    for place in range(len(world.pools)):
+        run = world.pools[place].running
+        while run >= 0:
+            if world.lives.keep[world.runs[run].job_class].preemptible != 0:
+                then = trace.start[world.runs[run].job] + world.lives.rule[LEAST_RUN]
+                if then > before:
+                    ripe = min(ripe, then)
+            run = world.runs[run].next
+    return ripe
+
+
+@folded
+def may_displace(world):  # type: ignore[no-untyped-def]
+    """Whether somebody runs who may have to give way."""
+    if len(world.features) == 0:
         return False
-    return now < FAR or clock[CHANGE] <= max(clock[ACTIVE], world.supply.cycle[0]) + world.supply.cycle[1]
+    return world.lives.rule[RUNNING] > 0
+
+
+@inner
+def give_up(rule, slots, order, lines, world, history, trace, clock, run, now):  # type: ignore[no-untyped-def]
+    """A job gives way: what it has not saved is lost, and it waits again, as old as it is."""
+    slot = np.int64(world.runs[run].job)
+    place = np.int64(world.runs[run].pool)
+    job_class = np.int64(slots[slot].need)
+    lives = world.lives
+    wall = saved_wall(world, trace, place, job_class, slot, now)
+    saved = saves_in(world, trace, place, job_class, slot, now) * lives.keep[job_class].every
+    saved = min(saved, trace.run[slot] - 1)
+    row = lives.given_up[lives.rule[GIVEN_UP]]
+    row.job = slot
+    row.pool = place
+    row.start = trace.start[slot]
+    row.end = now
+    row.kept = wall
+    lives.rule[GIVEN_UP] += 1
+    lives.rule[RUNNING] -= 1
+    lives.times[slot] += 1
+    lives.done[slot] += saved
+    discard(trace.heap, clock[ENDS], trace.end[slot], slot)
+    clock[ENDS] -= 1
+    if rule[FAIR] != 0:
+        unused = (slots[slot].limit // 1_000 - saved // 1_000) * slots[slot].size
+        charge(trace, trace.tenant[slot], -unused, trace.start[slot])
+    if rule[PREDICTS] != 0:
+        left(history, trace.user[slot], trace.size[slot], slots[slot].limit, trace.start[slot])
+    if rule[PLACEMENT] != SCORE:
+        count_no_more(world, slots, trace, slot)
+    end(rule, slots, world, slot)
+    trace.run[slot] -= saved
+    slots[slot].limit -= saved
+    slots[slot].expected = max(1, min(slots[slot].limit, slots[slot].expected - saved))
+    if rule[PLACEMENT] != SCORE:
+        queue_up(world, trace, slots, slot, place)
+    trace.start[slot] = -1
+    trace.end[slot] = -1
+    trace.pool[slot] = -1
+    know_nothing(world, slots[slot].need)
+    come_to_wait(rule, slots, order, lines, world, trace, slot)
 
 
 @inner
@@ -361,6 +469,8 @@ def lose(rule, slots, order, lines, world, history, trace, lost, place):  # type
         if rule[PLACEMENT] != SCORE:
             count_no_more(world, slots, trace, slot)
             queue_up(world, trace, slots, slot, place)
+        if len(world.features) != 0:
+            world.lives.rule[RUNNING] -= world.lives.keep[slots[slot].need].preemptible
         end(rule, slots, world, slot)
         trace.start[slot] = -1
         trace.end[slot] = -1

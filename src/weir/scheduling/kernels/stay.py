@@ -47,7 +47,19 @@ def move_to(rule, world, place, job_class):  # type: ignore[no-untyped-def]
 @folded
 def stays(rule, world, place, job_class, limit):  # type: ignore[no-untyped-def]
     """How long a job may hold its place in a pool: until its data are there, and then as long as its limit is."""
-    return move_to(rule, world, place, job_class) + time_at(rule, world, place, job_class, limit)
+    time = move_to(rule, world, place, job_class) + time_at(rule, world, place, job_class, limit)
+    if len(world.features) != 0:
+        time += saving(world, job_class, limit) + world.lives.keep[job_class].restore
+    return time
+
+
+@folded
+def saving(world, job_class, run):  # type: ignore[no-untyped-def]
+    """How long a job that runs so long at nominal speed spends on saving its work: as often as some is left to do."""
+    keep = world.lives.keep[job_class]
+    if keep.every == 0:
+        return np.int64(0)
+    return keep.save * ((run - 1) // keep.every)
 
 
 @folded

@@ -61,6 +61,10 @@ COLUMNS = (
     Column("weight_money", pl.Int64, 1_000, "what money is worth to it"),
     Column("weight_carbon", pl.Int64, 0, "what carbon is worth to it"),
     Column("capabilities", pl.String, "", "what the engine must claim to be able to do"),
+    Column("preemptible", pl.Int64, 0, "1 where it may have to give way to a job of a higher priority class"),
+    Column("checkpoint_every_ms", pl.Int64, 0, "after so much work it saves it; 0: it never does"),
+    Column("checkpoint_save_ms", pl.Int64, 0, "how long saving takes, beyond its time limit"),
+    Column("checkpoint_restore_ms", pl.Int64, 0, "how long beginning again takes, beyond its time limit"),
 )
 OPTIONAL = (
     Column("deadline_ms", pl.Int64, 0, "when it is to have ended, since `origin_s`; 0: no matter when"),
@@ -127,7 +131,7 @@ def job_class(cells: dict[str, int | str]) -> JobClass:
             return tuple(_pair(each) for each in str(cell).split("|") if each)
         if name in ("models", "centres", "cities", "kinds", "capabilities"):
             return tuple(each for each in str(cell).split("|") if each)
-        return bool(cell) if name == "domestic" else cell
+        return bool(cell) if name in ("domestic", "preemptible") else cell
 
     values: dict[str, Any] = {name: value(name) for name in SHAPE}
     return JobClass(**values)
