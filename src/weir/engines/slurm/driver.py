@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from weir.engines.driver import STREAMS, AttemptOrder, EngineState, EngineUnreachableError, SubmitOutcome
+from weir.engines.others_files import read_part, size_of
 from weir.engines.slurm.command import CommandCluster
 from weir.engines.slurm.description import pool_observation
-from weir.engines.slurm.folder import read_part, size_of
 from weir.engines.slurm.parcel import never
 from weir.engines.slurm.port import Cluster, ClusterFacts, JobRow, NodeRow
 from weir.engines.slurm.record import SlurmRecord

@@ -1,7 +1,6 @@
 """What lies beside the attempts' folders for the compute nodes, and what they leave there."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -14,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from weir.engines.others_files import read_part
 from weir.engines.slurm.states import RecordedRun, read_record
 
 __all__ = ["SharedFolder", "packed_program"]
@@ -140,43 +140,6 @@ class SharedFolder:
         for attempt, folder in attempts:
             shutil.rmtree(folder, ignore_errors=True)
             (self.stops / attempt).unlink(missing_ok=True)
-
-
-def open_checked(path: Path, uid: int) -> int:
-    """A descriptor of a plain file that belongs to this user. Raises OSError for anything else.
-
-    Its folder is the user's to write, and the agent may be root: a link in the place of the file is not followed.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
-        os.close(descriptor)
-        raise PermissionError(errno.EPERM, "not a plain file of the attempt's own user", str(path))
-    return descriptor
-
-
-def read_part(path: Path, uid: int, offset: int, limit: int) -> bytes:
-    """A piece of such a file; empty where there is none."""
-    try:
-        descriptor = open_checked(path, uid)
-    except OSError:
-        return b""
-    try:
-        return os.pread(descriptor, limit, offset)
-    finally:
-        os.close(descriptor)
-
-
-def size_of(path: Path, uid: int) -> int:
-    """The size of such a file; 0 where there is none."""
-    try:
-        descriptor = open_checked(path, uid)
-    except OSError:
-        return 0
-    try:
-        return os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:
