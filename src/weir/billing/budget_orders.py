@@ -129,6 +129,8 @@ def _moved(
 def _check(connection: Connection, budget: Budget) -> None:
     if not BUDGET_ID.fullmatch(budget.id):
         raise refused("id", budget.id, "give lower-case letters, digits, . and -, at most 63 of them")
+    if budget.id == "voucher":
+        raise refused("id", budget.id, "give another one: the accounts of vouchers are called so")
     organisation = schema.organisation.c.id
     if connection.execute(select(organisation).where(organisation == budget.organisation)).first() is None:
         raise not_found("organisation", budget.organisation)

@@ -246,7 +246,8 @@ def _set_limits(tx: Transaction, stored: StoredScheme) -> None:
     """Give the counters of the scheme the limits of the new version, or what is used where that is more."""
     for key, counter in all_counters(tx.connection).items():
         parts = key.split("/")
-        if parts[1] != stored.id or len(parts) < 3 or not parts[-1].isdigit():
+        # Budgets have counters too, and one may be called as the scheme is.
+        if (parts[0], len(parts)) not in (("pool", 3), ("cap", 5)) or parts[1] != stored.id:
             continue
         edition = _edition_of(stored.scheme, int(parts[-1]))
         if edition is None:

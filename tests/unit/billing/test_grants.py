@@ -7,6 +7,9 @@ import pytest
 
 from tests.unit.billing.granted import ACME, CHIEF, DAY, NOON, OTHER, YUAN, Granted, scheme_text
 from weir.billing import Entry, Transfer, counters, post, verify
+from weir.billing.budget import Budget, budget_key
+from weir.billing.budget_orders import set_budget
+from weir.billing.budget_periods import Period
 from weir.billing.entitlement import Entitlement, Undecided
 from weir.billing.grants import grant, why
 from weir.billing.hold_legs import VoucherOffer
@@ -294,6 +297,19 @@ def test_past_days_are_changed_by_an_act_on_the_dry_run_that_was_seen(made: Gran
     with pytest.raises(ProblemError, match="look at the dry run again"):
         apply(act="Act 7", expected=change.digest)
     assert [1] == [one.version for one in made.store.read(lambda c: versions_of(c, "city"))]
+
+
+def test_a_budget_that_is_called_as_a_scheme_keeps_its_limit(made: Granted) -> None:
+    budget = Budget("city", ACME, period=Period.YEAR, limit=5_000 * YUAN)
+    made.write(lambda tx: set_budget(tx, CHIEF, budget, NOON))
+    made.scheme()
+    key = budget_key("city", "2025")
+    assert 5_000 * YUAN == made.store.read(lambda c: counters(c, [key]))[key].limit
+
+
+def test_no_budget_is_called_as_the_accounts_of_vouchers_are(made: Granted) -> None:
+    with pytest.raises(ProblemError, match="give another one"):
+        made.write(lambda tx: set_budget(tx, CHIEF, Budget("voucher", ACME), NOON))
 
 
 def test_applying_the_same_text_again_is_no_new_version(made: Granted) -> None:
