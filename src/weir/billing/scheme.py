@@ -59,8 +59,11 @@ def preset_files() -> tuple[Path, ...]:
 
 @functools.lru_cache(maxsize=256)
 def scheme_of(text: str) -> Scheme:
-    """A scheme from a text that was accepted before; read once."""
-    return read_scheme(text, "the stored scheme")
+    """A scheme from a text that was accepted before; read once.
+
+    Only its form is looked at, so that what was signed stays readable where more is asked of new texts.
+    """
+    return parse_document(read_document(text, "the stored scheme"), Scheme, kind=KIND)
 
 
 def _faults(scheme: Scheme) -> Iterator[_Fault]:
@@ -131,16 +134,26 @@ def _edition_faults(where: _Path, edition: Edition) -> Iterator[_Fault]:
 def _bound_faults(where: _Path, edition: Edition) -> Iterator[_Fault]:
     cap = edition.holder_cap
     always_capped = cap is not None and cap.unless is None
-    if edition.base is Base.USAGE and not (edition.pool_per_year or edition.most_claim or always_capped):
-        yield (
-            (*where, "base"),
-            "usage",
-            "give pool_per_year, holder_cap or most_claim: something must bound it",
-        )
+    if edition.base is Base.USAGE:
+        if not (edition.pool_per_year or always_capped):
+            yield (*where, "base"), "usage", "give pool_per_year or holder_cap: something must bound it"
+        yield from _usage_faults(where, edition)
     if edition.combine is Combine.SUM:
         for place, tier in enumerate(edition.tiers):
             if tier.most is not None or tier.once:
                 yield (*where, "tiers", place), tier.id, "with combine: sum no tier has most or once"
+
+
+def _usage_faults(where: _Path, edition: Edition) -> Iterator[_Fault]:
+    """Without recorded amounts no sum is claimed there, so that limits of a sum would not hold."""
+    needs = "it needs base: contract, where every claim is for a sum; leave it out"
+    if edition.most_claim is not None:
+        yield (*where, "most_claim"), edition.most_claim, needs
+    if edition.holder_cap is not None and edition.holder_cap.unless is not None:
+        yield (*where, "holder_cap", "unless"), edition.holder_cap.unless.fact, needs
+    for place, tier in enumerate(edition.tiers):
+        if tier.most is not None:
+            yield (*where, "tiers", place, "most"), tier.most, needs
 
 
 def _condition_faults(where: _Path, edition: Edition) -> Iterator[_Fault]:

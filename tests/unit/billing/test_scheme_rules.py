@@ -18,7 +18,7 @@ from tests.unit.billing.cases import (
     situation,
 )
 from weir.billing.entitlement import Entitlement, Reading, Refused, Undecided, Verdict
-from weir.billing.scheme import edition_on, read_scheme
+from weir.billing.scheme import edition_on, read_scheme, scheme_of
 from weir.billing.scheme_case import ContractCase, Line, Party, Past, PastClaim
 from weir.billing.scheme_evaluation import FEN, evaluate
 from weir.billing.scheme_parties import affiliation_clause, credit_clause
@@ -296,6 +296,14 @@ def test_editions_follow_each_other_and_each_day_has_at_most_one() -> None:
         ("base: usage", "base: usage\n    validity: {months: 12, year_end: true}", "give one of months"),
         ("base: usage", "base: usage\n    colour: red", "the fields here are"),
         ('    pool_per_year: "100"\n', "", "something must bound it"),
+        ('pool_per_year: "100"', 'most_claim: "100"', "something must bound it"),
+        ("base: usage", 'base: usage\n    most_claim: "50"', "it needs base: contract"),
+        ("{id: all,", '{id: all, most: "50",', "it needs base: contract"),
+        (
+            "base: usage",
+            'base: usage\n    holder_cap: {per_year: "9", unless: {fact: holder.size, one_of: [small]}}',
+            "it needs base: contract",
+        ),
         ('pool_per_year: "100"', "pool_per_year: 100.5", "in quotes"),
         ("redemption: {mode: deduct}", "redemption: {mode: gift}", "'deduct' or 'reimburse'"),
         ("funders: [{id: city, name: City}]", "funders: []", "name who pays"),
@@ -309,6 +317,13 @@ def test_a_fault_in_a_scheme_file_is_named_with_its_line(old: str, new: str, why
     with pytest.raises(ProblemError, match=why) as caught:
         read_scheme(BASE.replace(old, new, 1), "scheme.yaml")
     assert "scheme.yaml, line" in str(caught.value)
+
+
+def test_a_stored_text_is_read_though_a_new_one_would_be_refused() -> None:
+    assert (
+        50 * YUAN
+        == scheme_of(BASE.replace("base: usage", 'base: usage\n    most_claim: "50"')).editions[0].most_claim
+    )
 
 
 def test_sums_of_tiers_stop_at_the_whole_cost() -> None:
