@@ -82,6 +82,8 @@ def test_32_writers_never_exceed_a_budget_or_a_pool_and_never_wait_for_each_othe
     found = store.read(lambda c: counters(c, [POOL, BUDGET]))
     assert found[BUDGET].held == EACH * len(taken)
     assert found[POOL].held == sum(writer % 2 for writer in taken)
-    assert found[BUDGET].available < EACH
-    assert found[POOL].available == 0
+    # Nobody gives anything back here: who was refused, was refused at a limit that is still reached.
+    reached = {key for key, least in ((BUDGET, EACH), (POOL, 1)) if 0 <= found[key].available < least}
+    assert refused
+    assert set(refused) <= reached
     assert store.read(verify).faults == ()

@@ -96,7 +96,7 @@ def test_a_quote_says_what_each_pool_costs_and_what_is_set_aside(world: World) -
     assert (line.unit, line.band, line.price, line.quantity, line.amount) == (
         "core_hour",
         "standard",
-        36_000_000,
+        360_000_000,
         "1",
         6_000_000,
     )
