@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from weir.access import Actor, record
 from weir.billing.accounts import account
@@ -11,7 +11,7 @@ from weir.billing.hold_legs import charged, released, total_charged
 from weir.billing.hold_rows import job_entry, priced_jobs, write_job_holds
 from weir.billing.ledger import book_range, post
 from weir.model.money_view import BillView, ChargeView
-from weir.model.problem import not_found, refused
+from weir.model.problem import conflict, not_found, refused
 from weir.store import Transaction, schema
 from weir.store.listed import AnyRow
 from weir.units import format_yuan
@@ -19,6 +19,10 @@ from weir.units import format_yuan
 LONGEST_PAGE = 1_000
 
 _charge = schema.charge.c
+_meter = schema.meter.c
+_OPEN = select(_meter.job).where(
+    _meter.job == bindparam("of_job"), _meter.epoch == bindparam("of_epoch"), _meter.open.is_(True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
     """Give back part of what an attempt was charged, as a correction of its last charge; the entry's number.
 
     It goes back to the budget and the vouchers in the proportions in which it was taken. Raises ProblemError: 404
-    where the attempt was never charged, 422 for more than it was charged, or no reason.
+    where the attempt was never charged, 409 while it runs, 422 for more than it was charged, or no reason.
     """
     found = priced_jobs(tx.connection, [job]).get(job)
     last = tx.connection.execute(
@@ -93,6 +97,9 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
     ).one_or_none()
     if found is None or found.own is None or last is None:
         raise not_found("charged attempt", f"{job}-{epoch}")
+    if tx.connection.execute(_OPEN, {"of_job": job, "of_epoch": epoch}).first() is not None:
+        # Its charge may still be reversed, and then more would be given back than was taken.
+        raise conflict("this attempt still runs; give money back when it has ended")
     so_far = tx.connection.execute(
         select(func.sum(_charge.amount_micro_yuan)).where(_charge.job == job, _charge.epoch == epoch)
     ).scalar_one()
