@@ -122,8 +122,8 @@ def seen(
 ) -> Seen | None:
     """What an observation means for metering; None where there is nothing to meter.
 
-    `started_ms` is the attempt's start in our time. `live`: it holds its job's epoch and was not given up. `last`: it
-    holds its job's epoch.
+    `started_ms` is the attempt's start in our time. `live`: it holds its job's epoch and was not given up. `last`: its
+    job has ended, and no later attempt was made.
     """
     if started_ms is None or not (live or (last and end is not None and end.cause is None)):
         return None

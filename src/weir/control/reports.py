@@ -212,7 +212,8 @@ class _Taking:
                 started_ms=(ends.get(key) or values)["started"],
                 end=observation.end if key in ends else None,
                 live=live,
-                last=row.epoch == row.job_epoch,
+                # What is queued again is paid for by its next attempt.
+                last=row.epoch == row.job_epoch and JobState(row.job_state).ended,
             )
             if told is not None:
                 metered[key.job] = told
