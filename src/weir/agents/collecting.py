@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from weir.agents.record import RecordedAttempt
 from weir.agents.transport import Transport, TransportError, UnreachableError, WrongOffsetError
 from weir.engines.driver import STREAMS, Driver
 from weir.model.agent import LogChunk, OutputFile, Work
+
+_log = logging.getLogger("weir.agent")
 
 SMALL_LOG = 16 << 10
 """Bytes of one stream that travel inside a report; larger ones are sent by themselves."""
@@ -61,7 +64,7 @@ def send_log(
 
     Raises EngineUnreachableError.
     """
-    data = driver.output(attempt, task, stream, offset, min(_PIECE, max(0, limit - offset)))
+    data = _output(driver, attempt, task, stream, offset, min(_PIECE, max(0, limit - offset)))
     if not data:
         return LogsSent(attempt, task, stream, offset)
     try:
@@ -70,6 +73,23 @@ def send_log(
         return LogsSent(attempt, task, stream, error.offset)
     except TransportError:
         return LogsSent(attempt, task, stream, offset, failed=True)
+
+
+def _output(driver: Driver, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
+    # The file is the task's own to spoil: what cannot be read of it must not end the agent of everybody else.
+    try:
+        return driver.output(attempt, task, stream, offset, limit)
+    except OSError as error:
+        _log.warning("%s of task %d of %s cannot be read: %s", stream, task, attempt, error)
+        return b""
+
+
+def _output_size(driver: Driver, attempt: str, task: int, stream: str) -> int:
+    try:
+        return driver.output_size(attempt, task, stream)
+    except OSError as error:
+        _log.warning("%s of task %d of %s cannot be read: %s", stream, task, attempt, error)
+        return 0
 
 
 @dataclass(slots=True)
@@ -85,12 +105,12 @@ def _send_logs(
     inline = 0
     for task in range(work.tasks):
         for stream in STREAMS:
-            size = driver.output_size(attempt.id, task, stream)
+            size = _output_size(driver, attempt.id, task, stream)
             taken = min(size, work.log_limit_bytes)
             logs.dropped += size - taken
             if taken <= SMALL_LOG and inline + taken <= SMALL_LOGS:
                 inline += taken
-                data = driver.output(attempt.id, task, stream, 0, taken) if taken else b""
+                data = _output(driver, attempt.id, task, stream, 0, taken) if taken else b""
                 if data:
                     logs.chunks.append(
                         LogChunk(attempt.id, task, stream, 0, base64.b64encode(data).decode("ascii"))
@@ -107,7 +127,7 @@ def _send_large(
     # An empty piece asks how much the server holds already, from when the log was followed or an earlier try.
     offset = _put(transport, attempt, task, stream, 0, b"")
     while offset < size:
-        data = driver.output(attempt, task, stream, offset, min(_PIECE, size - offset))
+        data = _output(driver, attempt, task, stream, offset, min(_PIECE, size - offset))
         if not data:
             break
         held = _put(transport, attempt, task, stream, offset, data)

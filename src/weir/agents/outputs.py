@@ -1,5 +1,6 @@
 """Which files an ended attempt hands over: what its patterns match inside its work folder, and nothing else."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -25,14 +26,47 @@ class Found:
     path: str
     content: Path
     size_bytes: int
+    work: Path
 
     def open(self) -> BinaryIO:
-        """Its content. Raises OutputsError when it is no regular file any more."""
-        descriptor = os.open(self.content, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OutputsError(f"output {self.path!r} is not a file")
+        """Its content. Raises OutputsError for what is no regular file of the attempt's own user, OSError."""
+        try:
+            descriptor = _open_below(self.work, self.content.relative_to(self.work).parts)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise OutputsError(f"output {self.path!r} is not a file of its own user") from None
+            raise
         return os.fdopen(descriptor, "rb")
+
+
+_NO_FILE = (errno.ELOOP, errno.ENOTDIR, errno.EPERM, errno.ENXIO, errno.EISDIR)
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def _open_below(work: Path, parts: Sequence[str]) -> int:
+    """A regular file below the work folder, reached through no link at all.
+
+    What it leaves behind may still change the folders while they are read, and the agent may be root: so each
+    folder is entered from the one before it. Nor does root give away what was linked into them from elsewhere.
+    """
+    folder = os.open(work, _FOLDER)
+    try:
+        owner = os.fstat(folder).st_uid
+        for name in parts[:-1]:
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        file = os.open(parts[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+    found = os.fstat(file)
+    # A task that is root itself may own its files to anybody, and reads everything without the agent's help.
+    others = os.geteuid() == 0 and owner != 0 and found.st_uid != owner
+    if others or not stat.S_ISREG(found.st_mode):
+        os.close(file)
+        raise PermissionError(errno.EPERM, "not a regular file of the attempt's own user", parts[-1])
+    return file
 
 
 def find_outputs(work: Path, patterns: Sequence[str], limit_bytes: int) -> list[Found]:
@@ -41,6 +75,9 @@ def find_outputs(work: Path, patterns: Sequence[str], limit_bytes: int) -> list[
     Links are followed as long as they stay inside the work folder; sockets, pipes and devices are passed over.
     Raises OutputsError for a match that leads outside, for more than `limit_bytes` together, for too many files.
     """
+    # The folder around it may be the user's as well: a link in the place of the work folder itself leads outside.
+    if work.is_symlink():
+        raise OutputsError("the job's folder has been replaced by a link")
     root = Path(os.path.realpath(work))
     found: dict[str, Found] = {}
     total = 0
@@ -92,7 +129,7 @@ def _inside(root: Path, match: Path) -> Found | None:
         path.encode()
     except UnicodeEncodeError:
         raise OutputsError(f"output {path!r} has a name that is not UTF-8") from None
-    return Found(path, content, status.st_size)
+    return Found(path, content, status.st_size, root)
 
 
 def _leads_inside(root: Path, match: Path) -> bool:

@@ -217,6 +217,32 @@ def test_a_followed_log_is_sent_piece_by_piece_and_not_past_its_limit(files: Fil
     assert send_log(*there, ONE, 0, "stdout", 4, 10).failed
 
 
+class Spoiled(Outputs):
+    """The engine's side of a log in whose place a task has put something that cannot be read."""
+
+    def output_size(self, attempt: str, task: int, stream: str) -> int:
+        if stream == "stdout":
+            raise OSError(errno.ELOOP, "Too many levels of symbolic links")
+        return super().output_size(attempt, task, stream)
+
+    def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
+        if stream == "stdout":
+            raise OSError(errno.ELOOP, "Too many levels of symbolic links")
+        return super().output(attempt, task, stream, offset, limit)
+
+
+def test_a_log_that_cannot_be_read_counts_as_empty(
+    tmp_path: Path, files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Spoiled(stdout=b"out", stderr=b"err")
+    answer = take(files, engine, tmp_path)
+    assert ["stderr"] == [chunk.stream for chunk in answer.chunks]
+    assert "" == answer.problem
+    sent = send_log(cast(Driver, engine), cast(Transport, files), ONE, 0, "stdout", 7, 10)
+    assert (7, False) == (sent.offset, sent.failed)
+    assert 2 == caplog.text.count("cannot be read")
+
+
 def test_outputs_are_held_by_the_server_before_they_are_told(tmp_path: Path, files: Files) -> None:
     (tmp_path / "work").mkdir()
     for name, content in (("a", b"0123"), ("b", b"0123"), ("c", b""), ("d", b"whole")):

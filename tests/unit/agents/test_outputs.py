@@ -61,6 +61,55 @@ def test_a_folder_link_that_leads_outside_is_refused(work: Path) -> None:
         paths(work, "deep")
 
 
+def test_a_folder_that_becomes_a_link_after_it_was_looked_at_is_not_entered(
+    work: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.bin").write_text("secret")
+    [found] = find_outputs(work, ["deep/er/c.bin"], 100)
+    (work / "deep" / "er").rename(work / "deep" / "was")
+    (work / "deep" / "er").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputsError, match=r"'deep/er/c\.bin' is not a file of its own user"):
+        found.open()
+
+
+def test_a_file_that_becomes_something_else_after_it_was_looked_at_is_not_read(
+    work: Path, tmp_path: Path
+) -> None:
+    first, second = find_outputs(work, ["a.txt", "deep/b.txt"], 100)
+    (work / "a.txt").unlink()
+    (work / "a.txt").symlink_to(tmp_path / "secret.txt")
+    (work / "deep" / "b.txt").unlink()
+    os.mkfifo(work / "deep" / "b.txt")
+    for found in (first, second):
+        with pytest.raises(OutputsError, match="is not a file of its own user"):
+            found.open()
+
+
+def test_a_work_folder_that_is_a_link_is_refused(work: Path, tmp_path: Path) -> None:
+    [found] = find_outputs(work, ["a.txt"], 100)
+    work.rename(work.with_name("was"))
+    work.symlink_to("was")
+    with pytest.raises(OutputsError, match="replaced by a link"):
+        paths(work, "*.txt")
+    with pytest.raises(OutputsError, match="is not a file of its own user"):
+        found.open()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees files of several users")
+def test_root_hands_over_files_of_the_attempts_own_user_alone(work: Path, tmp_path: Path) -> None:
+    (work / "hard.txt").hardlink_to(tmp_path / "secret.txt")
+    own, others = find_outputs(work, ["*.txt"], 100)
+    with others.open() as file:  # a task that is root itself
+        assert b"secret" == file.read()
+    os.chown(work, 1234, 1234)
+    os.chown(work / "a.txt", 1234, 1234)
+    with own.open() as file:
+        assert b"a" == file.read()
+    with pytest.raises(OutputsError, match=r"'hard\.txt' is not a file of its own user"):
+        others.open()
+
+
 @pytest.mark.parametrize("pattern", ["../*", "/etc/hostname", "deep/../../*", "", "a**b/../.."])
 def test_a_pattern_that_leads_outside_is_refused(work: Path, pattern: str) -> None:
     with pytest.raises(OutputsError, match="cannot be used"):
