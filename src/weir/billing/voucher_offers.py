@@ -17,7 +17,7 @@ from weir.billing.hold_offers import OfferRequest, Offers
 from weir.billing.ledger_counters import counters
 from weir.billing.scheme_case import Line, Situation
 from weir.billing.scheme_evaluation import rate_of
-from weir.billing.scheme_store import scheme_version
+from weir.billing.scheme_store import scheme_in_force, scheme_version
 from weir.billing.voucher_cases import Claim, cap_key, claim_key, claims_of, pool_key, situation_of
 from weir.model.province import DeviceModel, Pool
 from weir.model.scheme import Edition, Mode
@@ -91,7 +91,15 @@ def _candidate(
     connection: Connection, request: OfferRequest, by_centre: dict[str, Claim], on: date
 ) -> _Candidate | None:
     first = next(iter(by_centre.values()))
-    edition = scheme_version(connection, first.scheme, first.version).edition(first.claimed)
+    # A sum is judged again by every change that reaches back, which names its version; a usage voucher has no sum to
+    # judge, and follows the rules in force.
+    usage = first.amount_micro_yuan is None
+    rules = (
+        scheme_in_force(connection, first.scheme)
+        if usage
+        else scheme_version(connection, first.scheme, first.version)
+    )
+    edition = rules.edition(first.claimed)
     if edition is None or edition.redemption.mode is not Mode.DEDUCT:
         return None
     facts = {

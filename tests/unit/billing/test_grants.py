@@ -280,6 +280,13 @@ def test_claw_back_posts_a_receivable_outside_of_the_budget(made: Granted) -> No
     assert [] == offers(made, request("cluster/ours"))
 
 
+def test_a_voucher_of_each_fee_follows_the_rules_in_force(made: Granted) -> None:
+    made.scheme(base="usage", rate="20%")
+    assert [Fraction(1, 5)] == [one.share for one in offers(made, request("small/ours"))]
+    assert [] == changed(made, scheme_text(base="usage", rate="10%"))
+    assert [Fraction(1, 10)] == [one.share for one in offers(made, request("small/ours"))]
+
+
 def test_past_days_are_changed_by_an_act_on_the_dry_run_that_was_seen(made: Granted) -> None:
     three_claims(made)
     text = scheme_text(cap="900", rate="10%")
