@@ -1,20 +1,22 @@
 """Charges as they can be read, and refunds: money given back for work that was charged rightly."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from weir.access import Actor, record
 from weir.billing.accounts import account
-from weir.billing.hold_legs import charged, released, total_charged
+from weir.billing.hold_legs import Leg, total_charged
 from weir.billing.hold_rows import job_entry, priced_jobs, write_job_holds
-from weir.billing.ledger import book_range, post
+from weir.billing.ledger import Transfer, book_range, post
 from weir.model.money_view import BillView, ChargeView
 from weir.model.problem import conflict, not_found, refused
 from weir.store import Transaction, schema
 from weir.store.listed import AnyRow
-from weir.units import format_yuan
+from weir.units import cumulative_share, format_yuan
 
 LONGEST_PAGE = 1_000
 
@@ -108,16 +110,7 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
         raise refused("amount", format_yuan(amount), f"give an amount of at most {format_yuan(most)}")
     if not reason.strip():
         raise refused("reason", reason, "say why it is given back")
-    legs, transfers = charged(found.own.legs, -amount, account("payable", last.centre))
-    if found.own.closed:
-        legs, more = released(legs)
-        transfers += more
-    else:
-        # What is given back is no longer part of what the job may still cost.
-        kept = {leg.account: leg.held for leg in found.own.legs}
-        fewer, more = released(tuple(replace(leg, held=leg.held - kept.get(leg.account, 0)) for leg in legs))
-        legs = tuple(replace(leg, held=leg.held + kept.get(leg.account, 0)) for leg in fewer)
-        transfers += more
+    legs, transfers = _given_back(found.own.legs, amount, account("payable", last.centre))
     entry = job_entry(found.of, found.own, "refund", now_ms, transfers, epoch=epoch, reason=reason)
     [posted] = post(tx, [replace(entry, corrects=last.entry)])
     write_job_holds(tx, [found.own.posted(legs, 1)])
@@ -140,6 +133,25 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
     detail = {"amount_micro_yuan": amount, "reason": reason, "entry": posted.number}
     record(tx, actor, "charge.refund", f"{job}-{epoch}", detail, now_ms, organisation=found.of.organisation)
     return posted.number
+
+
+def _given_back(legs: Sequence[Leg], amount: int, payable: str) -> tuple[tuple[Leg, ...], list[Transfer]]:
+    """The legs after so much of what they were charged was given back, and the transfers for it.
+
+    By what each was charged, whenever that was: a leg may have another share by now, or none. Nothing is held for
+    it, since it is no longer part of what the job may still cost.
+    """
+    whole, done, so_far = total_charged(legs), 0, 0
+    made: list[Leg] = []
+    transfers: list[Transfer] = []
+    for leg in legs:
+        done += leg.charged
+        back = cumulative_share(amount, Fraction(done, whole)) - so_far
+        so_far += back
+        if back:
+            transfers += [Transfer(payable, leg.account, back), Transfer(leg.account, leg.funding, back)]
+        made.append(replace(leg, charged=leg.charged - back, base=leg.base - min(leg.base, back)))
+    return tuple(made), transfers
 
 
 def _view(row: AnyRow) -> ChargeView:

@@ -1,16 +1,49 @@
 """Money where things come together: refunds and running attempts, late proofs, shortages, vouchers of waiting jobs."""
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from tests.unit.billing.test_priced_work import HERE, HOUR_MS, counter, end, placed, priced, sound
-from tests.unit.control.world import COORDINATOR, job
+from tests.unit.billing.test_priced_work import BOOK, HERE, HOUR_MS, counter, end, placed, priced, sound
+from tests.unit.control.world import COORDINATOR, World, job
 from weir.billing.charges import refund
-from weir.control import orders
+from weir.billing.hold_legs import VoucherOffer
+from weir.billing.hold_offers import OfferRequest
+from weir.billing.ledger import open_account
+from weir.billing.ledger_counters import open_counter
+from weir.control import money, orders
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
+from weir.store import Transaction
 from weir.units import MICRO_YUAN_PER_YUAN as YUAN
+
+VOUCHER = "hold:voucher/city/lab/2023"
+CLAIM = "pool/city/2023"
+
+
+class Vouchers:
+    """Half of every cost, up to `most` of one job; none where that is 0."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __call__(self, connection: Connection, request: OfferRequest) -> list[VoucherOffer]:
+        return [VoucherOffer(VOUCHER, "commitment:city", Fraction(1, 2), self.most)] if self.most else []
+
+
+def vouched(made: World, monkeypatch: pytest.MonkeyPatch, most: int = 100 * YUAN) -> Vouchers:
+    """Vouchers for all that the server sizes; their pool has 100 yuan."""
+
+    def work(tx: Transaction) -> None:
+        open_counter(tx, CLAIM, 100 * YUAN)
+        open_account(tx, VOUCHER, [CLAIM])
+
+    made.store.write(work)
+    found = Vouchers(most)
+    monkeypatch.setattr(money, "offers", lambda tx: found)
+    return found
 
 
 def test_a_running_attempt_gives_no_money_back() -> None:
@@ -55,3 +88,27 @@ def test_a_late_proof_of_success_charges_nothing_for_a_job_that_is_queued_again(
     assert counter(made) == (8 * YUAN + 1, 0)
     assert [row.kind for row in made.rows("charge")] == ["usage", "reversal"]
     sound(made)
+
+
+def test_what_is_given_back_goes_where_it_came_from_also_when_the_job_is_sized_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = priced(book=BOOK.replace('{pool: "*",', '{pool: "*", preempted: charged,'))
+    vouched(made, monkeypatch)
+    agent, [attempt] = placed(
+        made, job(cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE, restartable=True)
+    )
+    began_ms = made.now_ms
+    agent.report(agent.seen(attempt, Observed.RUNNING))
+    made.now_ms += HOUR_MS
+    end(made, agent, attempt, began_ms, Cause.PREEMPTED)
+    assert made.states() == ["queued"]
+    assert (counter(made)[1], counter(made, CLAIM)[1]) == (2 * YUAN, 2 * YUAN)
+    [row] = made.rows("job")
+    for left in (1, 0):
+        made.store.write(
+            lambda tx: refund(tx, COORDINATOR, row.number, 1, 2 * YUAN, "slow disk", made.now_ms)
+        )
+        assert (counter(made)[1], counter(made, CLAIM)[1]) == (left * YUAN, left * YUAN)
+        assert counter(made)[0] + counter(made, CLAIM)[0] == 8 * YUAN + 1
+        sound(made)
