@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from weir.access.actor import Actor
 from weir.billing.accounts import account
@@ -38,6 +38,7 @@ from weir.model.problem import conflict, refused
 from weir.model.scheme import Edition, Scheme
 from weir.store import Transaction
 from weir.store import schema as s
+from weir.store.listed import among_texts, text_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class ClaimChange:
     before: int
     after: int
     used: int
-    """Redeemed, or held for jobs."""
+    """Redeemed and not asked back, or held for jobs."""
     receivable: int
     said: str
     decision: Decision
@@ -163,7 +164,8 @@ def _judged(connection: Connection, scheme: Scheme, claim: Claim, past: Past, cl
     decision = evaluate(scheme, facts, case, past, claim.claimed)
     before, key = claim.amount_micro_yuan, claim_key(claim.number)
     counter = counters(connection, [key]).get(key, Counter(key, 0, 0, 0))
-    used, receivable = counter.held + counter.spent, 0
+    kept = counter.spent - _asked_back(connection, claim)
+    used, receivable = counter.held + kept, 0
     if isinstance(decision, Undecided):
         after, said = before, "undecided: it stays as it is"
     else:
@@ -171,7 +173,7 @@ def _judged(connection: Connection, scheme: Scheme, claim: Claim, past: Past, cl
         said = "entitled" if isinstance(decision, Entitlement) else "refused"
         if after < used:
             floor = counter.held if claw_back else used
-            receivable = min(counter.spent, used - max(after, floor)) if claw_back else 0
+            receivable = min(kept, used - max(after, floor)) if claw_back else 0
             after = max(after, floor)
             said += ", less than was used"
     return ClaimChange(
@@ -186,6 +188,23 @@ def _judged(connection: Connection, scheme: Scheme, claim: Claim, past: Past, cl
         said,
         decision,
     )
+
+
+def _asked_back(connection: Connection, claim: Claim) -> int:
+    """What earlier changes made a receivable of what the claim redeemed; its counter stays as it was."""
+    entry, transfer = s.ledger_entry.c, s.ledger_transfer.c
+    query = (
+        select(func.sum(transfer.amount_micro_yuan))
+        .select_from(s.ledger_transfer.join(s.ledger_entry, entry.number == transfer.entry))
+        .where(among_texts(entry.cause, "causes"))
+    )
+    causes = [_claw_back(claim, version) for version in range(1, claim.version + 1)]
+    return int(connection.execute(query, {"causes": text_list(causes)}).scalar() or 0)
+
+
+def _claw_back(claim: Claim, version: int) -> str:
+    """The cause of what that version, which the claim then names as its own, asks back."""
+    return f"claw-back/{claim.scheme}/{version}/{claim.number}"
 
 
 def _past(
@@ -214,13 +233,14 @@ def _left(connection: Connection, scheme: Scheme, year: int) -> int:
 
 
 def _post(tx: Transaction, stored: StoredScheme, claim: Claim, one: ClaimChange, now_ms: int) -> None:
-    edition = stored.edition(claim.claimed)
     cause = f"{stored.id}/{stored.version}/{claim.number}"
     key = claim_key(claim.number)
-    if edition is not None and one.difference:
-        reserve(tx, claim, edition, one.difference, f"change/{cause}", now_ms)
+    if one.difference:
+        reserve(tx, claim, _last_edition(tx.connection, claim), one.difference, f"change/{cause}", now_ms)
     counter = counters(tx.connection, [key])[key]
-    set_limit(tx, key, max(one.after, counter.held + counter.spent))
+    # What is asked back was spent and stays so in the counter: it takes nothing of what the claim is for now.
+    asked_back = _asked_back(tx.connection, claim) + one.receivable
+    set_limit(tx, key, max(one.after + asked_back, counter.held + counter.spent))
     if one.receivable:
         transfer = Transfer(
             account("receivable", claim.organisation), account("commitment", claim.scheme), one.receivable
@@ -230,7 +250,12 @@ def _post(tx: Transaction, stored: StoredScheme, claim: Claim, one: ClaimChange,
             tx,
             [
                 Entry(
-                    claim.organisation, f"claw-back/{cause}", "claw-back", now_ms, (transfer,), detail=detail
+                    claim.organisation,
+                    _claw_back(claim, stored.version),
+                    "claw-back",
+                    now_ms,
+                    (transfer,),
+                    detail=detail,
                 )
             ],
         )
@@ -240,6 +265,15 @@ def _post(tx: Transaction, stored: StoredScheme, claim: Claim, one: ClaimChange,
         .where(s.voucher_claim.c.number == claim.number)
         .values(amount_micro_yuan=one.after, version=stored.version, decision=decision)
     )
+
+
+def _last_edition(connection: Connection, claim: Claim) -> Edition:
+    """The newest rules of the claim's day: where the newest version has none for it, those that were withdrawn."""
+    for version in reversed(versions_of(connection, claim.scheme)):
+        edition = version.edition(claim.claimed)
+        if edition is not None:
+            return edition
+    raise AssertionError(f"claim {claim.number} was made under no rules")
 
 
 def _set_limits(tx: Transaction, stored: StoredScheme) -> None:

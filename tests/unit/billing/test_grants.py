@@ -287,6 +287,30 @@ def test_a_voucher_of_each_fee_follows_the_rules_in_force(made: Granted) -> None
     assert [Fraction(1, 10)] == [one.share for one in offers(made, request("small/ours"))]
 
 
+def test_what_was_clawed_back_is_not_asked_for_again(made: Granted) -> None:
+    three_claims(made)
+    [offer] = offers(made, request("cluster/ours"))
+    redeem(made, offer, 200)
+    for rate, first in (
+        ("10%", ("k1", 300, 100, 100)),
+        ("9%", ("k1", 100, 90, 10)),
+        ("30%", ("k1", 90, 300, 0)),
+    ):
+        assert first == changed(made, scheme_text(cap="900", rate=rate), claw_back=True)[0]
+    [offer] = offers(made, request("cluster/ours"))
+    assert 210 * YUAN == offer.most  # of 300, since 110 of the 200 that were redeemed are asked back
+
+
+def test_where_the_rules_of_a_claims_day_are_withdrawn_the_pool_has_its_sum_again(made: Granted) -> None:
+    three_claims(made)
+    [offer] = offers(made, request("cluster/ours"))
+    redeem(made, offer, 200)
+    text = scheme_text(cap="900").replace("2025-01-01", "2025-07-01")
+    assert [("k1", 300, 200, 0), ("k2", 300, 0, 0), ("k3", 150, 0, 0)] == changed(made, text)
+    key = pool_key("city", 2025)
+    assert 200 * YUAN == made.store.read(lambda c: counters(c, [key]))[key].held
+
+
 def test_past_days_are_changed_by_an_act_on_the_dry_run_that_was_seen(made: Granted) -> None:
     three_claims(made)
     text = scheme_text(cap="900", rate="10%")
