@@ -99,7 +99,7 @@ def start(
 ) -> dict[int, str]:
     """Size the holds of jobs that are placed now, each at its pool; the jobs that may not start there, and why.
 
-    Those wait for money from then on, and their submission's pool is barred.
+    Those wait for money from then on; where it is not money that lacks, their submission's pool is barred.
     """
     failed = {}
     for job, one in priced_jobs(tx.connection, starts).items():
@@ -263,12 +263,16 @@ def _start_one(
     before = one.own or JobHold(one.job, one.of.submission, one.of.legs)
     legs, transfers = resized(before.legs, wanted)
     entries = [job_entry(one.of, before, "resize", now_ms, transfers)] if transfers else []
+    poor = False
     if why is None:
         short = shortage_for(tx.connection, entries)
         if short:
+            poor = True
             why = (f"{format_yuan(short.short)} more in {short.key}", format_yuan(max(0, short.available)))
     if why is not None:
-        bar(tx, one.of, pool, why)
+        if not poor:
+            # What money cannot cure; a pool that is too dear today may be used once there is more of it.
+            bar(tx, one.of, pool, why)
         if one.own is None:
             before = touch(tx, one.of, [one.job])[one.job]
         _let_wait(tx, one, before, now_ms)
@@ -284,7 +288,10 @@ def _hold_again(tx: Transaction, one: PricedJob, now_ms: int, offers: Offers) ->
     """Hold anew what the job may cost from its beginning; whether there was money for it."""
     own = one.own
     assert own is not None
-    legs, transfers = resized(own.legs, wanted_legs(tx, one, now_ms, offers)[0])
+    wanted, worst = wanted_legs(tx, one, now_ms, offers)
+    if own.waiting_ms is not None and not worst.by_pool:
+        return False  # it costs nothing because it can run nowhere
+    legs, transfers = resized(own.legs, wanted)
     entries = [job_entry(one.of, own, "resize", now_ms, transfers)] if transfers else []
     if shortage_for(tx.connection, entries) is None:
         post(tx, entries)

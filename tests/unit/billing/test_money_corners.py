@@ -6,11 +6,25 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from tests.unit.billing.test_priced_work import BOOK, HERE, HOUR_MS, counter, end, placed, priced, sound
-from tests.unit.control.world import COORDINATOR, World, job
+from tests.unit.billing.test_priced_work import (
+    BOOK,
+    HERE,
+    HOUR_MS,
+    counter,
+    end,
+    explained,
+    placed,
+    priced,
+    sound,
+)
+from tests.unit.control.world import COORDINATOR, TENANT, World, job
+from weir.billing import holds
+from weir.billing.budget import Budget
+from weir.billing.budget_orders import set_budget
 from weir.billing.charges import refund
 from weir.billing.hold_legs import VoucherOffer
 from weir.billing.hold_offers import OfferRequest
+from weir.billing.hold_rows import bar, submission_holds
 from weir.billing.ledger import open_account
 from weir.billing.ledger_counters import open_counter
 from weir.control import money, orders
@@ -112,3 +126,49 @@ def test_what_is_given_back_goes_where_it_came_from_also_when_the_job_is_sized_a
         assert (counter(made)[1], counter(made, CLAIM)[1]) == (left * YUAN, left * YUAN)
         assert counter(made)[0] + counter(made, CLAIM)[0] == 8 * YUAN + 1
         sound(made)
+
+
+def give_lab(made: World, yuan: int) -> None:
+    made.store.write(
+        lambda tx: set_budget(tx, COORDINATOR, Budget("lab", TENANT, limit=yuan * YUAN), made.now_ms)
+    )
+
+
+def test_a_job_that_is_short_of_money_when_it_is_placed_runs_there_once_there_is_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = priced(limit_yuan=5)
+    vouchers = vouched(made, monkeypatch)
+    made.agent("hefei-ai")
+    made.submit(job(cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE))
+    vouchers.most = 0
+    made.step()
+    assert made.states() == ["queued"]
+    assert explained(made).waits_for == (
+        "money: budget lab has too little left in 2023-11 for what the job can still cost",
+    )
+    sound(made)
+    give_lab(made, 20)
+    made.step()
+    assert made.states() == ["placed"]
+    assert counter(made) == (8 * YUAN + 1, 0)
+    sound(made)
+
+
+def test_a_job_that_may_use_no_pool_goes_on_waiting_when_there_is_money() -> None:
+    made = priced()
+    made.submit(job(cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE))
+    [row] = made.rows("job")
+
+    def no_pools(tx: Transaction) -> None:
+        [of] = submission_holds(tx.connection, [row.submission]).values()
+        for pool in of.pools:
+            [now] = submission_holds(tx.connection, [row.submission]).values()
+            bar(tx, now, pool, ("a price", "none"))
+        assert holds.start(tx, {row.number: of.pools[0]}, made.now_ms)
+
+    made.store.write(no_pools)
+    assert [own.waiting_ms for own in made.rows("job_hold")] == [made.now_ms]
+    assert made.store.write(lambda tx: holds.wake(tx, made.now_ms)) == 0
+    assert [own.waiting_ms for own in made.rows("job_hold")] == [made.now_ms]
+    sound(made)
