@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.system.api_world import JOB, OTHER, TENANT, World, now_ms, served
+from weir.billing.exceptions import ExceptionKind, NewException, put
 from weir.client import ApiError, Client
 from weir.model.agent import End, Observation
 from weir.model.codec import to_plain
 from weir.model.state import Observed
+from weir.store import schema
 
 BOOK = """
 version: 1
@@ -168,6 +171,32 @@ def test_others_see_nothing_of_it(world: World) -> None:
     [first] = boss.book(TENANT).entries
     assert refusal(lambda: other.entry(first.number)).status == 404
     assert boss.entry(first.number) == first
+
+
+def test_a_projects_token_sees_its_own_projects_money(world: World) -> None:
+    boss = priced(world)
+    boss.set_budget("lab", organisation=TENANT, limit="20.00", members={"vision": "15.00", "speech": "4.00"})
+    world.client().submit(JOB)
+    [job] = world.store.read(lambda c: c.scalars(select(schema.job.c.number)).all())
+    faults = [
+        NewException("a", ExceptionKind.CLOCK, TENANT, "hefei-ai", "vision's job", job),
+        NewException("b", ExceptionKind.CLOCK, TENANT, "hefei-ai", "of no job"),
+    ]
+    world.store.write(lambda tx: put(tx, faults, now_ms()))
+    seen = []
+    for token in (
+        world.tenant,
+        world.token("tenant-member", organisation=TENANT, project="speech"),
+        world.token("tenant-admin", organisation=TENANT),
+    ):
+        client = world.client(token)
+        [budget] = client.budgets()
+        seen.append((sorted(budget.members), [one.said for one in client.exceptions()]))
+    assert seen == [
+        (["vision"], ["vision's job"]),
+        (["speech"], []),
+        (["speech", "vision"], ["vision's job", "of no job"]),
+    ]
 
 
 def test_a_prepaid_budget_is_topped_up_once_for_a_reference(world: World) -> None:

@@ -1,6 +1,7 @@
 """Budgets, charges, the ledger, exceptions and contracts: a tenant sees its own, a centre what it earned, the
 coordinator and the province's auditor all; only the coordinator changes anything."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -74,14 +75,16 @@ _RESOLUTION = {"type": "object", "required": ["resolution"], "properties": {"res
 @router.get("/budgets", response_model=BudgetsView, summary="Budgets in their present periods")
 def budgets(caller: Asked) -> Response:
     organisation = _payer(caller)
+    project = scope_of(caller.actor).project
+
+    def view(connection: Connection, budget: Budget) -> BudgetView:
+        whole = budget_view(state_of(connection, budget, caller.now_ms))
+        # What the organisation has left limits each project too; what each of the others spent is theirs.
+        own = {name: each for name, each in whole.members.items() if project in (None, name)}
+        return replace(whole, members=own)
 
     def work(connection: Connection) -> BudgetsView:
-        return BudgetsView(
-            tuple(
-                budget_view(state_of(connection, one, caller.now_ms))
-                for one in budgets_of(connection, organisation)
-            )
-        )
+        return BudgetsView(tuple(view(connection, one) for one in budgets_of(connection, organisation)))
 
     return caller.answer(caller.read(work))
 
@@ -216,7 +219,13 @@ def show_exceptions(
     own = scope_of(caller.actor)
 
     def work(connection: Connection) -> ExceptionsView:
-        found = exceptions(connection, open_only=not all_, organisation=own.organisation, centre=own.centre)
+        found = exceptions(
+            connection,
+            open_only=not all_,
+            organisation=own.organisation,
+            project=own.project,
+            centre=own.centre,
+        )
         names = names_of(connection, {one.job for one in found if one.job is not None})
         return ExceptionsView(tuple(exception_view(one, names) for one in found))
 

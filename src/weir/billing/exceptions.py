@@ -14,6 +14,8 @@ from weir.store import Transaction, schema
 from weir.store.listed import AnyRow, among_texts, text_list
 
 _case = schema.money_exception.c
+_submission = schema.submission.c
+_JOBS = select(schema.job.c.number).join(schema.submission, _submission.number == schema.job.c.submission)
 
 
 class ExceptionKind(Enum):
@@ -118,14 +120,17 @@ def exceptions(
     *,
     open_only: bool = True,
     organisation: str | None = None,
+    project: str | None = None,
     centre: str | None = None,
 ) -> list[MoneyException]:
-    """The queue, oldest first; of one organisation or centre, where given."""
+    """The queue, oldest first; of one organisation, project or centre, where given."""
     query = select(schema.money_exception).order_by(_case.number)
     if open_only:
         query = query.where(_case.resolved_ms.is_(None))
     if organisation is not None:
         query = query.where(_case.organisation == organisation)
+    if project is not None:
+        query = query.where(_case.job.in_(_JOBS.where(_submission.project == project)))
     if centre is not None:
         query = query.where(_case.centre == centre)
     return [_case_of(row) for row in connection.execute(query)]
