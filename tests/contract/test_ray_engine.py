@@ -195,14 +195,37 @@ def test_a_job_that_the_centre_stops_through_ray_ends_as_cancelled(cluster: RayC
     assert Cause.CANCELLED is stage.end(order).cause
 
 
-def test_nodes_without_the_agent_s_folder_or_a_python_are_named(cluster: RayCluster, tmp_path: Path) -> None:
+def test_nodes_without_the_attempts_folder_or_a_python_are_named(cluster: RayCluster, tmp_path: Path) -> None:
     options = {**QUICKLY, "address": cluster.address, "python": "/nowhere/python"}
     stage = Stage(RayDriver(tmp_path), tmp_path, RayDriver, options, SCALE, POOLS)
     stage.attach()
     try:
         end = stage.run(stage.order("true"))
         assert Cause.NODE_FAILED is end.cause
-        assert f"are Python 3.10 and the agent's folder {tmp_path} there?" in end.message
+        assert f"are Python 3.10 and the attempts' folder {tmp_path / 'attempts'} there?" in end.message
+    finally:
+        stage.clear()
+        stage.driver.close()
+
+
+def test_attempts_run_in_a_work_root_and_are_found_there_after_a_restart(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    agent, root = tmp_path / "agent", tmp_path / "shared"
+    options = {**QUICKLY, "address": cluster.address, "limits": "auto", "work_root": str(root)}
+    stage = Stage(RayDriver(agent), agent, RayDriver, options, SCALE, POOLS)
+    stage.attach()
+    try:
+        made = stage.order("sh", "-c", "echo here; sleep 3")
+        (root / made.attempt).mkdir()
+        order = replace(made, folder=root / made.attempt)
+        (order.folder / "work").mkdir()
+        stage.submit(order)
+        stage.reach(order, Observed.RUNNING)
+        stage.restart_driver()
+        assert stage.end(order).cause is None
+        assert b"here\n" == stage.driver.output(order.attempt, 0, "stdout", 0, 100)
+        assert not (agent / "engine").exists()
     finally:
         stage.clear()
         stage.driver.close()

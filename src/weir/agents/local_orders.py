@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weir.agents.folder import AgentFolder, read_json
+from weir.agents.folder import AgentFolder, Settings, read_json
 from weir.agents.record import STOPPED_HERE, Batch, Order, Phase, RecordedAttempt
 from weir.agents.sqlite_record import SqliteRecord
 from weir.engines.driver import Driver
@@ -138,14 +138,17 @@ def _driver(here: AgentFolder) -> Driver:
         raise conflict(f"{here.entry_file} is missing: what engine runs here is not known")
     entry = from_plain(CentreEntry, plain)
     driver = load_driver(entry.driver)(here.path)
-    settings = here.read_settings()
-    driver.attach(entry.pools, engine_options(entry, "" if settings is None else settings.private_root))
+    driver.attach(entry.pools, engine_options(entry, here.read_settings()))
     return driver
 
 
-def engine_options(entry: CentreEntry, private_root: str) -> dict[str, str]:
+def engine_options(entry: CentreEntry, settings: Settings | None) -> dict[str, str]:
     """The options that the engine is attached with: the centre's, and what only this machine can say."""
-    here = {"private_root": private_root} if private_root and entry.driver == "local" else {}
+    here: dict[str, str] = {}
+    if settings is not None and settings.private_root and entry.driver == "local":
+        here["private_root"] = settings.private_root
+    if settings is not None and settings.work_root and entry.driver == "ray":
+        here["work_root"] = settings.work_root
     return {**entry.options, **here}
 
 

@@ -114,7 +114,7 @@ def run_agent(
             return 0  # told to end before the server was reached
         driver = load_driver(entry.driver)(here.path)
         try:
-            driver.attach(entry.pools, engine_options(entry, settings.private_root))
+            driver.attach(entry.pools, engine_options(entry, settings))
             return _Runner(here, settings, entry, driver, stop).run()
         finally:
             driver.close()
@@ -370,7 +370,7 @@ class _Runner:
             if entry.driver != self._entry.driver:
                 log.warning("the centre's engine is now %s: start the agent again to use it", entry.driver)
                 return
-            self._driver.attach(entry.pools, engine_options(entry, self._settings.private_root))
+            self._driver.attach(entry.pools, engine_options(entry, self._settings))
         except (TransportError, EngineUnreachableError) as error:
             log.warning("the centre's entry has changed and could not be taken up yet: %s", error)
             self._renew_after_s = time.monotonic() + RENEW_PAUSE_S

@@ -90,7 +90,7 @@ def test_a_runner_that_fails_names_what_the_nodes_lack(tracked: RayTracked) -> N
     conclude(tracked, failed, ASKED, ASKED, NOW_MS)
     end = state(tracked).end
     assert end is not None
-    assert f"the agent's folder {tracked.order.folder.parents[1]} there" in end.message
+    assert f"the attempts' folder {tracked.order.folder.parent} there" in end.message
 
 
 @pytest.mark.parametrize("said", [None, job("FAILED", "actor died"), job("SUCCEEDED")])

@@ -5,7 +5,9 @@ Submitting is repeatable, because the name is Weir's; running is not, because wh
 attempt. How an attempt ended stands in its record; Ray is asked about those that have none.
 """
 
+import errno
 import hashlib
+import logging
 import math
 import os
 import select
@@ -26,6 +28,7 @@ from weir.engines.local.settings import Settings as LocalSettings
 from weir.engines.local.supervisor import STOP_CANCELLED, STOP_GANG
 from weir.engines.local.sweep import Sweeper
 from weir.engines.local.tracked import state_of
+from weir.engines.others_files import read_part, size_of
 from weir.engines.ray.api import RayApi
 from weir.engines.ray.forms import (
     OwnUsage,
@@ -48,6 +51,8 @@ from weir.model.state import Cause, Observed
 
 __all__ = ["RayDriver"]
 
+_log = logging.getLogger("weir.engines.ray")
+
 _LOOK_S = 0.1
 _LOOK_COST_S = 0.0002
 """Looking at one attempt's record costs about so much; looking takes a tenth of the time at most."""
@@ -57,6 +62,10 @@ _FOREIGN_MS = 300_000
 """Ray does not know how long others' work takes: it counts as there for so long, and is looked at again."""
 _USAGE_LAGS_S = 20.0
 """What Ray says is in use may be so old."""
+_PASSES = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR}
+)
+"""Says nothing of an attempt's folder: the agent has too little room, or the shared file system is in trouble."""
 _ALWAYS = frozenset({"commands", "queue", "time-limit", "output-live", "shared-folder", "stop-signal"})
 
 
@@ -65,7 +74,7 @@ def _wall_clock_ms() -> int:
 
 
 class RayDriver:
-    """Runs attempts as jobs of a Ray cluster whose nodes share the agent's folder."""
+    """Runs attempts as jobs of a Ray cluster whose nodes share the attempts' folders."""
 
     _api: RayApi
     _settings: Settings
@@ -75,9 +84,11 @@ class RayDriver:
     _kit: Path
 
     def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
-        """`folder` is the agent's, on a file system that Ray's nodes have too, under the same path. `clock`
-        gives milliseconds since 1970."""
+        """`folder` is the agent's. It, or the option `work_root`, lies on a file system that Ray's nodes have too,
+        under the same path. `clock` gives milliseconds since 1970."""
         self._folder = Path(os.path.realpath(folder))
+        self._attempts = self._folder / "attempts"
+        self._shared = self._folder
         self._clock = clock
         self._lock = threading.RLock()
         self._attached = False
@@ -111,17 +122,19 @@ class RayDriver:
             self._api.close()
         with self._lock:
             if first:
-                self._attempts.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if settings.work_root:
+                    # The nodes may not see the agent's folder: what they need of it lies beside the attempts.
+                    self._attempts = Path(os.path.realpath(settings.work_root))
+                    self._shared = self._attempts / ".weir"
+                for folder in (self._attempts, self._shared):
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._sweeper = Sweeper(self._attempts)
-                self._poke = Poke(self._folder / "poke")
-                self._kit = write_kit(self._folder / "engine")
+                self._poke = Poke(self._shared / "poke")
+                self._kit = write_kit(self._shared / "engine")
             self._settings, self._pools = settings, found
             self._capabilities = _capabilities(settings, found.values())
             self._nodes = (-math.inf, [])
             self._api = RayApi(settings.address, settings.token_file)
-            if first:
-                self._attached = True
-                self._take_up()
             self._keeper = Keeper(
                 self._api,
                 settings.poll_s,
@@ -132,6 +145,9 @@ class RayDriver:
                 self._kept,
                 self._clock,
             )
+            if first:
+                self._take_up()
+                self._attached = True
         self._keeper.start()
 
     def describe(self, now_ms: int) -> tuple[PoolObservation, ...]:
@@ -205,17 +221,11 @@ class RayDriver:
                 self._look(tracked)
 
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
-        try:
-            with self._output_path(attempt, task, stream).open("rb") as file:
-                return os.pread(file.fileno(), limit, offset)
-        except FileNotFoundError:
-            return b""
+        # Tasks run as the agent's own user, and can put anything in the place of these files.
+        return read_part(self._output_path(attempt, task, stream), os.geteuid(), offset, limit)
 
     def output_size(self, attempt: str, task: int, stream: str) -> int:
-        try:
-            return self._output_path(attempt, task, stream).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return size_of(self._output_path(attempt, task, stream), os.geteuid())
 
     def forget(self, attempts: Iterable[str]) -> None:
         with self._lock:
@@ -261,10 +271,6 @@ class RayDriver:
             self._sweeper.close()
 
     @property
-    def _attempts(self) -> Path:
-        return self._folder / "attempts"
-
-    @property
     def _look_every(self) -> float:
         return max(_LOOK_S, len(self._tracked) * _LOOK_COST_S * 10)
 
@@ -286,7 +292,13 @@ class RayDriver:
     def _take_up(self) -> None:
         """Find every attempt again by its folder; the keeper asks Ray about those that have not ended."""
         for folder in sorted(self._attempts.iterdir()):
-            found = read_order(folder)
+            try:
+                found = read_order(folder)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                if isinstance(error, OSError) and error.errno in _PASSES:
+                    raise
+                _log.warning("%s holds no order that can be read: %r", folder, error)
+                continue
             if found is not None:
                 tracked = self._track(found[0])
                 for name in (STOP_CANCELLED, STOP_GANG):
@@ -368,7 +380,7 @@ class RayDriver:
         return misfit(needs(work, pool), of_pool(nodes, pool))
 
     def _launch(self, order: AttemptOrder) -> dict[str, Any]:
-        site = Site(LocalSettings(), NO_GROUPS, False, os.fspath(self._folder / "poke"), {})
+        site = Site(LocalSettings(), NO_GROUPS, False, os.fspath(self._shared / "poke"), {})
         return {
             **launch_of(order, _PLACE, 0, site),
             "look_s": _SUPERVISOR_LOOKS_S,
@@ -401,11 +413,21 @@ class RayDriver:
             return
         try:
             self._inspection.look(tracked)
+            state = state_of(tracked.order.attempt, tracked.records, tracked.waiting)
         except FileNotFoundError:
             tracked.fail("its folder was removed while it ran", self._clock())
             self._note(tracked.order.attempt)
             return
-        state = state_of(tracked.order.attempt, tracked.records, tracked.waiting)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OSError) and error.errno in _PASSES:
+                return  # it is looked at again
+            # Its own command can write there: it may lose itself by that, and nobody else.
+            message = f"its folder cannot be read: {error!r}"
+            _log.warning("%s: %s", tracked.order.attempt, message)
+            tracked.fail(message, self._clock())
+            self._note(tracked.order.attempt)
+            self._keeper.clean()  # Ray still has it
+            return
         if state != tracked.state:
             tracked.state = state
             tracked.moved_s = time.monotonic()

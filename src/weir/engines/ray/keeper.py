@@ -1,7 +1,7 @@
 """The thread that deals with Ray while nobody waits for it: submits what is kept, asks how things stand, and
 drops what is no longer wanted."""
 
-import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from weir.model.state import Cause
 
 __all__ = ["Keeper"]
 
+_log = logging.getLogger("weir.engines.ray")
 _SHARE = 20
 """Asking takes at most one part in so many of the time."""
 _IDLE_S = 60.0
@@ -81,8 +82,14 @@ class Keeper:
                 return
             began = time.monotonic()
             busy = True
-            with contextlib.suppress(EngineUnreachableError):
+            try:
                 busy = self._round()
+            except EngineUnreachableError:
+                pass  # the next round asks again
+            except Exception:  # noqa: BLE001 (logged; the thread is all that gives Ray anything)
+                # Without this thread nothing would ever be given to Ray again, and nobody would hear of it.
+                self._unclean = True
+                _log.exception("a round of dealing with Ray broke off; the next one begins anew")
             now = time.monotonic()
             next_s = now + max(self._poll_s, (now - began) * _SHARE)
 

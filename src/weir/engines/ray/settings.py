@@ -31,6 +31,8 @@ class Settings:
     """Whether the nodes limit memory by control groups: where they can, always (else a job fails), or never."""
     poll_s: float = 1.0
     """How often Ray is asked for the state of its jobs, while any of Weir's is live."""
+    work_root: str = ""
+    """The folder of the attempts, shared with the nodes; by default in the agent's folder. The agent says it."""
     pass_environment: tuple[str, ...] = ()
     """Variables of the nodes' own environment that every task gets, besides those of Ray."""
 
@@ -80,9 +82,9 @@ def _address(name: str, value: str) -> str:
     return value.rstrip("/")
 
 
-def _file(name: str, value: str) -> str:
+def _path(name: str, value: str) -> str:
     if not value.startswith("/"):
-        raise refused(f"engine.options.{name}", value, "give the absolute path of a file")
+        raise refused(f"engine.options.{name}", value, "give an absolute path")
     return value
 
 
@@ -114,7 +116,8 @@ def _names(name: str, value: str) -> tuple[str, ...]:
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "address": _address,
-    "token_file": _file,
+    "token_file": _path,
+    "work_root": _path,
     "python": _word,
     "limits": _limits,
     "poll": _seconds,

@@ -110,7 +110,7 @@ def _unclaimed(tracked: RayTracked, job: RayJob | None, control: Control, now_ms
         tracked.number += 1
         tracked.posted_s = None
     elif control.claim(0):
-        where = f"the agent's folder {tracked.order.folder.parents[1]}"
+        where = f"the attempts' folder {tracked.order.folder.parent}"
         text = f"Ray did not start it ({job.status}): {short(job.message) or 'no message'}"
         if job.error_type == "JOB_ENTRYPOINT_COMMAND_ERROR":
             text = (
