@@ -28,6 +28,8 @@ class OfferRequest:
     limit_ms: int
     jobs: int
     now_ms: int
+    own: tuple[tuple[str, int], ...] = ()
+    """What is held already for this job, by account: it is free for it when the job is sized anew."""
 
 
 Offers = Callable[[Connection, OfferRequest], Sequence[VoucherOffer]]
@@ -80,9 +82,18 @@ def worst_of(
 
 
 def template(
-    connection: Connection, hold: SubmissionHold, worst: Worst, limit_ms: int, now_ms: int, offers: Offers
+    connection: Connection,
+    hold: SubmissionHold,
+    worst: Worst,
+    limit_ms: int,
+    now_ms: int,
+    offers: Offers,
+    own: Sequence[Leg] = (),
 ) -> tuple[Leg, ...]:
-    """Fresh legs for one job that may run at any of these pools; the budget's are those that the hold has."""
+    """Fresh legs for one job that may run at any of these pools; the budget's are those that the hold has.
+
+    `own`: the legs that it has so far.
+    """
     budget = hold.legs[-1]
     asked = OfferRequest(
         hold.organisation,
@@ -93,6 +104,7 @@ def template(
         limit_ms,
         max(1, hold.untouched),
         now_ms,
+        tuple((leg.account, leg.held) for leg in own if leg.held),
     )
     return sized(worst.gross, offers(connection, asked), budget.account, budget.funding)
 

@@ -191,9 +191,9 @@ def relimit(
         worst = worst_of(
             tx.connection, version_of(tx.connection, hold.price_version), hold, hold.pools, one.limit_ms
         )
-        legs, transfers = resized(
-            one.own.legs, template(tx.connection, hold, worst, one.limit_ms, now_ms, offers)
-        )
+        before = one.own.legs
+        wanted = template(tx.connection, hold, worst, one.limit_ms, now_ms, offers, before)
+        legs, transfers = resized(before, wanted)
         if transfers:
             entries.append(job_entry(hold, one.own, "resize", now_ms, transfers))
         written.append(one.own.posted(legs, bool(transfers), waiting_ms=None))
@@ -208,7 +208,8 @@ def wanted_legs(
     """The legs that a job should have at this pool, or while it may use any of its submission's."""
     version = version_of(tx.connection, one.of.price_version)
     worst = worst_of(tx.connection, version, one.of, [pool] if pool else one.of.pools, one.limit_ms)
-    return template(tx.connection, one.of, worst, one.limit_ms, now_ms, offers), worst
+    own = one.own.legs if one.own else one.of.legs
+    return template(tx.connection, one.of, worst, one.limit_ms, now_ms, offers, own), worst
 
 
 def _place_one(

@@ -151,19 +151,22 @@ def _contracts(connection: Connection, request: OfferRequest) -> list[tuple[str,
 
 def _offers(connection: Connection, request: OfferRequest, found: Sequence[_Candidate]) -> list[VoucherOffer]:
     year = day_of(request.now_ms).year
+    own = dict(request.own)
     offers = []
     for one in found:
         claim = one.claim
+        code = redemption_account(claim, year)
         keys = [cap_key(claim.scheme, claim.organisation, year)]
         keys.append(
             pool_key(claim.scheme, year) if claim.amount_micro_yuan is None else claim_key(claim.number)
         )
         known = counters(connection, keys)
         left = min((counter.available for counter in known.values()), default=0) // max(1, request.jobs)
+        left += own.get(code, 0)
         if left > 0:
             offers.append(
                 VoucherOffer(
-                    redemption_account(claim, year),
+                    code,
                     account("commitment", claim.scheme),
                     Fraction(one.share_ppm, WHOLE_PPM),
                     left,

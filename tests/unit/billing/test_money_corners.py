@@ -1,11 +1,13 @@
 """Money where things come together: refunds and running attempts, late proofs, shortages, vouchers of waiting jobs."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
+from tests.unit.billing.granted import ACME, CHIEF, NOON, Granted
 from tests.unit.billing.test_priced_work import (
     BOOK,
     HERE,
@@ -25,8 +27,9 @@ from weir.billing.charges import refund
 from weir.billing.hold_legs import VoucherOffer
 from weir.billing.hold_offers import OfferRequest
 from weir.billing.hold_rows import bar, submission_holds
-from weir.billing.ledger import open_account
+from weir.billing.ledger import Entry, Transfer, open_account, post
 from weir.billing.ledger_counters import open_counter
+from weir.billing.voucher_offers import granting_offers
 from weir.control import money, orders
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
@@ -42,8 +45,10 @@ class Vouchers:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.asked: list[OfferRequest] = []
 
     def __call__(self, connection: Connection, request: OfferRequest) -> list[VoucherOffer]:
+        self.asked.append(request)
         return [VoucherOffer(VOUCHER, "commitment:city", Fraction(1, 2), self.most)] if self.most else []
 
 
@@ -171,4 +176,36 @@ def test_a_job_that_may_use_no_pool_goes_on_waiting_when_there_is_money() -> Non
     assert [own.waiting_ms for own in made.rows("job_hold")] == [made.now_ms]
     assert made.store.write(lambda tx: holds.wake(tx, made.now_ms)) == 0
     assert [own.waiting_ms for own in made.rows("job_hold")] == [made.now_ms]
+    sound(made)
+
+
+def test_what_a_job_has_of_a_voucher_already_is_free_for_it_when_it_is_sized_anew() -> None:
+    granted = Granted()
+    granted.scheme()
+    granted.contract("k1", 100)
+    wanted = OfferRequest(ACME, "research", "", ("cluster/ours",), 100 * YUAN, HOUR_MS, 2, NOON)
+
+    def work(tx: Transaction) -> None:
+        offers = granting_offers(tx, CHIEF)
+        [first] = offers(tx.connection, wanted)
+        assert first.most == 15 * YUAN
+        reserved = Transfer(first.funding, first.account, 2 * first.most)
+        post(tx, [Entry(ACME, "hold/1", "hold", NOON, (reserved,))])
+        assert offers(tx.connection, wanted) == []
+        [own] = offers(tx.connection, replace(wanted, own=((first.account, first.most), ("hold:x", 1))))
+        assert own == first
+
+    granted.write(work)
+    granted.store.close()
+
+
+def test_a_job_asks_for_vouchers_with_what_it_has_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = priced()
+    vouchers = vouched(made, monkeypatch)
+    made.agent("hefei-ai")
+    made.submit(job(cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE, array=2))
+    made.step()
+    submitted, *placing = vouchers.asked
+    assert (VOUCHER, 4 * YUAN) not in submitted.own
+    assert [(VOUCHER, 4 * YUAN) in one.own for one in placing] == [True, True]
     sound(made)
