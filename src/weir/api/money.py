@@ -277,7 +277,8 @@ def _paid(caller: Caller, budget: str, given: dict[str, Any], *, into: bool) -> 
     act = top_up if into else pay_out
 
     def work(tx: Transaction) -> BudgetView:
-        act(tx, caller.actor, budget, amount, given.get("reference", ""), caller.now_ms)
+        reference = given.get("reference", "")
+        act(tx, caller.actor, budget, amount, reference, caller.now_ms, money.offers(tx))
         found = find_budget(tx.connection, budget)
         assert found is not None
         return budget_view(state_of(tx.connection, found, caller.now_ms))

@@ -73,26 +73,47 @@ def set_budget(
     return state_of(tx.connection, budget, now_ms)
 
 
-def top_up(tx: Transaction, actor: Actor, budget_id: str, amount: int, reference: str, now_ms: int) -> Posted:
+def top_up(
+    tx: Transaction,
+    actor: Actor,
+    budget_id: str,
+    amount: int,
+    reference: str,
+    now_ms: int,
+    offers: Offers = no_offers,
+) -> Posted:
     """Book a payment into a prepaid budget; its limit rises by as much. The same reference again changes nothing.
 
     Raises ProblemError: 404, or 422 for another kind of budget or an amount that is not more than 0.
     """
-    return _moved(tx, actor, budget_id, amount, reference, now_ms, "top-up")
+    return _moved(tx, actor, budget_id, amount, reference, now_ms, "top-up", offers)
 
 
 def pay_out(
-    tx: Transaction, actor: Actor, budget_id: str, amount: int, reference: str, now_ms: int
+    tx: Transaction,
+    actor: Actor,
+    budget_id: str,
+    amount: int,
+    reference: str,
+    now_ms: int,
+    offers: Offers = no_offers,
 ) -> Posted:
     """Book that money was paid back out of a prepaid budget; no more than is neither spent nor held.
 
     Raises ProblemError as `top_up` does, and OverLimitError.
     """
-    return _moved(tx, actor, budget_id, amount, reference, now_ms, "pay-out")
+    return _moved(tx, actor, budget_id, amount, reference, now_ms, "pay-out", offers)
 
 
 def _moved(
-    tx: Transaction, actor: Actor, budget_id: str, amount: int, reference: str, now_ms: int, kind: str
+    tx: Transaction,
+    actor: Actor,
+    budget_id: str,
+    amount: int,
+    reference: str,
+    now_ms: int,
+    kind: str,
+    offers: Offers,
 ) -> Posted:
     budget = find_budget(tx.connection, budget_id)
     if budget is None:
@@ -122,7 +143,7 @@ def _moved(
         set_limit(tx, key, now.limit + (amount if kind == "top-up" else -amount))
         detail = {"amount_micro_yuan": amount, "reference": reference, "entry": posted.number}
         record(tx, actor, f"budget.{kind}", budget.id, detail, now_ms, organisation=budget.organisation)
-        wake(tx, now_ms)
+        wake(tx, now_ms, offers)
     return posted
 
 

@@ -109,7 +109,9 @@ def start(
     return failed
 
 
-def release(tx: Transaction, ended: Mapping[int, Sequence[int]], now_ms: int) -> None:
+def release(
+    tx: Transaction, ended: Mapping[int, Sequence[int]], now_ms: int, offers: Offers = no_offers
+) -> None:
     """Give back what is held for jobs that have ended: by submission their numbers, rising.
 
     Harmless for work that is not priced. Jobs that wait for money may get it then.
@@ -136,7 +138,7 @@ def release(tx: Transaction, ended: Mapping[int, Sequence[int]], now_ms: int) ->
         write_job_holds(tx, written)
     if entries:
         post(tx, entries)
-        wake(tx, now_ms)
+        wake(tx, now_ms, offers)
 
 
 def requeue(

@@ -106,7 +106,8 @@ def settled(tx: Transaction, moves: Sequence[Moved], now_ms: int) -> None:
     if queued:
         holds.requeue(tx, queued, now_ms, offers(tx))
     if ended:
-        holds.release(tx, {submission: sorted(jobs) for submission, jobs in ended.items()}, now_ms)
+        listed = {submission: sorted(jobs) for submission, jobs in ended.items()}
+        holds.release(tx, listed, now_ms, offers(tx))
 
 
 def seen(

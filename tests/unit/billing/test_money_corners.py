@@ -19,10 +19,11 @@ from tests.unit.billing.test_priced_work import (
     priced,
     sound,
 )
-from tests.unit.control.world import COORDINATOR, TENANT, World, job
+from tests.unit.control.world import COORDINATOR, OTHER, TENANT, World, job, runs
 from weir.billing import holds
-from weir.billing.budget import Budget
-from weir.billing.budget_orders import set_budget
+from weir.billing.budget import Budget, BudgetKind
+from weir.billing.budget_orders import set_budget, top_up
+from weir.billing.budget_periods import Period
 from weir.billing.charges import refund
 from weir.billing.hold_legs import VoucherOffer
 from weir.billing.hold_offers import OfferRequest
@@ -208,4 +209,51 @@ def test_a_job_asks_for_vouchers_with_what_it_has_of_them(monkeypatch: pytest.Mo
     submitted, *placing = vouchers.asked
     assert (VOUCHER, 4 * YUAN) not in submitted.own
     assert [(VOUCHER, 4 * YUAN) in one.own for one in placing] == [True, True]
+    sound(made)
+
+
+def test_a_job_that_waits_gets_vouchers_when_another_gives_its_money_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = priced(limit_yuan=9)
+    vouchers = vouched(made, monkeypatch)
+    one = job(cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE)
+    agent = made.agent("hefei-ai")
+    made.submit(one, one)
+    vouchers.most = 0
+    made.step()
+    assert sorted(made.states()) == ["placed", "queued"]
+    [attempt] = [attempt.attempt for attempt in runs(agent.pull())]
+    began_ms = made.now_ms
+    agent.report(agent.seen(attempt, Observed.RUNNING))
+    made.now_ms += HOUR_MS
+    vouchers.most = 100 * YUAN
+    end(made, agent, attempt, began_ms)
+    assert counter(made) == (4 * YUAN + 1, 4 * YUAN)
+    assert counter(made, CLAIM) == (4 * YUAN, 0)
+    sound(made)
+
+
+def test_a_job_that_waits_gets_vouchers_when_a_payment_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = priced()
+    vouchers = vouched(made, monkeypatch)
+
+    def pay(tx: Transaction, yuan: int, reference: str) -> None:
+        top_up(tx, COORDINATOR, "cash", yuan * YUAN, reference, made.now_ms, money.offers(tx))
+
+    def begin(tx: Transaction) -> None:
+        cash = Budget("cash", OTHER, BudgetKind.PREPAID, Period.ONCE)
+        set_budget(tx, COORDINATOR, cash, made.now_ms)
+        pay(tx, 5, "1")
+
+    made.store.write(begin)
+    made.agent("hefei-ai")
+    one = job(project="elsewhere", cores=4_000, time_limit=2 * HOUR_MS, constraints=HERE)
+    made.submit(one, actor=made.other)
+    vouchers.most = 0
+    made.step()
+    assert counter(made, "budget/cash/once") == (0, 0)
+    vouchers.most = 100 * YUAN
+    made.store.write(lambda tx: pay(tx, 1, "2"))
+    assert counter(made, "budget/cash/once") == (4 * YUAN + 1, 0)
     sound(made)
