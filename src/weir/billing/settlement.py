@@ -34,6 +34,8 @@ from weir.units import cumulative_share, format_time, round_half_even
 
 FEN = 10_000
 VOUCHER = "hold:voucher/"
+_Funders = tuple[tuple[str, int], ...]
+"""Who pays how many parts."""
 _charge = s.charge.c
 _transfer = s.ledger_transfer.c
 _redemption = s.redemption.c
@@ -262,22 +264,23 @@ def _signed(connection: Connection, claim: int) -> frozenset[str]:
 
 def _parts(connection: Connection, ready: Iterable[Redeemed]) -> Mapping[str, Mapping[tuple[str, str], int]]:
     """By funder, by scheme and centre, its part of what was redeemed."""
-    sums: dict[tuple[str, str], int] = defaultdict(int)
-    editions: dict[str, Edition] = {}
+    # Claims of one scheme may have been made under rules that name other funders.
+    sums: dict[tuple[str, str, _Funders], int] = defaultdict(int)
+    known: dict[tuple[str, str, str], _Funders] = {}
     for one in ready:
-        sums[one.scheme, one.centre] += one.amount
-        if one.scheme not in editions:
-            found = _claim_of(connection, one.scheme, one.organisation, one.contract)
+        key = (one.scheme, one.organisation, one.contract)
+        if key not in known:
+            found = _claim_of(connection, *key)
             assert found is not None, "what has no claim waits"
-            editions[one.scheme] = found[1]
-    parts: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
-    for (scheme, centre), amount in sorted(sums.items()):
-        funders = editions[scheme].funders
-        whole, done, given = sum(funder.parts for funder in funders), 0, 0
-        for funder in funders:
-            done += funder.parts
+            known[key] = tuple((funder.id, funder.parts) for funder in found[1].funders)
+        sums[one.scheme, one.centre, known[key]] += one.amount
+    parts: dict[str, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
+    for (scheme, centre, funders), amount in sorted(sums.items()):
+        whole, done, given = sum(share for _, share in funders), 0, 0
+        for funder, share in funders:
+            done += share
             upto = cumulative_share(amount, Fraction(done, whole))
-            parts[funder.id][scheme, centre] = upto - given
+            parts[funder][scheme, centre] += upto - given
             given = upto
     return parts
 

@@ -72,6 +72,24 @@ def test_what_vouchers_paid_is_shared_out_by_the_funders_parts(ledger: Ledger) -
     assert () == ledger.store.read(verify).faults
 
 
+def test_each_claim_is_paid_by_the_funders_of_its_own_edition(ledger: Ledger) -> None:
+    text = scheme_text(base="usage")
+    edition = text.split("editions:\n")[1]
+    later = edition.replace("2025-01-01", "2025-05-01").replace(
+        "{id: city, name: City}", "{id: land, name: Land}"
+    )
+    text = text.replace("begins: 2025-01-01", "begins: 2025-01-01\n    ends: 2025-04-30") + later
+    at = parse_time_ms("2025-04-01T00:00+08:00")
+    may = parse_time_ms("2025-05-01T00:00+08:00")
+    ledger.write(lambda tx: apply_change(tx, text, "city.yaml", CHIEF, at))
+    ledger.write(lambda tx: grant(tx, ACME, "cluster", STANDING, CHIEF, at))
+    ledger.write(lambda tx: grant(tx, OTHER, "cluster", f"standing/{OTHER}/cluster", CHIEF, may))
+    ledger.charge("2025-04-03T10:00+08:00", 10 * YUAN, voucher=3 * YUAN)
+    ledger.charge("2025-05-03T10:00+08:00", 10 * YUAN, voucher=6 * YUAN, who=OTHER)
+    assert [("city", 300), ("land", 600)] == [(one.funder, one.total_fen) for one in settle(ledger)]
+    assert () == ledger.store.read(verify).faults
+
+
 def test_each_redemption_is_settled_once(ledger: Ledger) -> None:
     begin(ledger)
     ledger.charge("2025-04-03T10:00+08:00", 10 * YUAN, voucher=3 * YUAN)
