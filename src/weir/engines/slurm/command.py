@@ -56,10 +56,12 @@ class CommandCluster:
         for some in _portions(jobs):
             if self._accounting_from_file is None:
                 answer = self._answer(form.ended_command([1], from_file=False), "")
+                self._must_have_come_through("sacct", answer)
                 self._accounting_from_file = "accounting storage is disabled" in answer.stderr
             from_file = self._accounting_from_file
             # A completion file holds words that sacct does not know: it complains, and answers all the same.
             answer = self._answer(form.ended_command(some, from_file=from_file), "")
+            self._must_have_come_through("sacct", answer)
             if answer.returncode and not from_file:
                 raise form.failure("sacct", answer.stderr)
             rows += form.parse_ended(answer.stdout, from_file=from_file)
@@ -82,6 +84,7 @@ class CommandCluster:
     def _cancel(self, command: list[str]) -> None:
         """That a job has ended meanwhile is no failure; that nobody answered is one."""
         answer = self._answer(command, "")
+        self._must_have_come_through("scancel", answer)
         if answer.returncode:
             problem = form.failure("scancel", answer.stderr)
             if isinstance(problem, NotDeliveredError) or "timed out" in answer.stderr:
@@ -90,8 +93,16 @@ class CommandCluster:
     def _run(self, command: list[str], text: str = "") -> str:
         answer = self._answer(command, text)
         if answer.returncode:
-            raise form.failure(command[0], answer.stderr)
+            raise self._failure(command[0], answer)
         return answer.stdout
+
+    def _must_have_come_through(self, name: str, answer: "subprocess.CompletedProcess[str]") -> None:
+        if form.cut_off(answer.returncode, remote=bool(self._settings.ssh)):
+            raise self._failure(name, answer)
+
+    def _failure(self, name: str, answer: "subprocess.CompletedProcess[str]") -> Exception:
+        remote = bool(self._settings.ssh)
+        return form.failure(name, answer.stderr, answer.returncode, remote=remote)
 
     def _answer(self, command: list[str], text: str) -> "subprocess.CompletedProcess[str]":
         settings = self._settings

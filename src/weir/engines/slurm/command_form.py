@@ -19,6 +19,7 @@ from weir.engines.slurm.port import (
 __all__ = [
     "ENVIRONMENT",
     "cancel_command",
+    "cut_off",
     "ended_command",
     "exit_codes_command",
     "failure",
@@ -247,10 +248,17 @@ def parse_indexes(shown: str) -> tuple[int, tuple[int, ...]]:
     return int(number), tuple(indexes)
 
 
-def failure(command: str, text: str) -> Exception:
-    """What it means that a command has failed with this text."""
-    shown = f"{command}: {' '.join(text.split())[-300:] or 'no word of why'}"
+def cut_off(code: int, *, remote: bool) -> bool:
+    """Whether a command was ended from elsewhere, or the way to it: then Slurm may have done what it was told."""
+    return code < 0 or (remote and code >= 128)
+
+
+def failure(command: str, text: str, code: int = 1, *, remote: bool = False) -> Exception:
+    """What it means that a command has failed with this text and exit code, `remote` through ssh."""
+    shown = f"{command}: {' '.join(text.split())[-300:] or f'no word of why (exit code {code})'}"
     kind = failure_kind(text)
+    if cut_off(code, remote=remote) and kind is not NotDeliveredError:
+        kind = EngineUnreachableError
     if kind is None:
         kind = RejectedError if command == "sbatch" else EngineUnreachableError
     return kind(shown)

@@ -1,5 +1,6 @@
 """The Slurm driver: attempts become Slurm jobs, and what Slurm and the nodes say becomes their states."""
 
+import json
 import logging
 import threading
 import time
@@ -53,6 +54,7 @@ class SlurmDriver:
     def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
         """`folder` is the agent's; `clock` gives milliseconds since 1970."""
         self._folder = folder.resolve()
+        self._attempts = self._folder / "attempts"
         self._clock = clock
         self._pools: dict[str, PoolEntry] = {}
         self._capabilities: frozenset[str] = frozenset()
@@ -73,10 +75,11 @@ class SlurmDriver:
         if first:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._roll = Roll(SlurmRecord(self._folder / "slurm.db"), self._clock)
+        self._attempts = _attempts_root(self._folder)
         facts = self._facts(cluster)
         if first:
             self._capabilities = _capabilities(facts, settings)
-        watch = Watch(self._roll, cluster, settings, users, self._folder / "attempts")
+        watch = Watch(self._roll, cluster, settings, users, self._attempts)
         with self._working, self._roll.lock:
             self._pools = {entry.id: entry for entry in pools}
             self._settings, self._users, self._cluster = settings, users, cluster
@@ -339,9 +342,18 @@ class SlurmDriver:
             raise refused("stream", stream, f"give one of {', '.join(STREAMS)}")
         with self._roll.lock:
             tracked = self._roll.attempts.get(attempt)
-        folder = tracked.folder if tracked else self._folder / "attempts" / attempt
+        folder = tracked.folder if tracked else self._attempts / attempt
         uid = tracked.uid if tracked else self._users.own.uid
         return folder / "run" / f"{task}.{stream}", uid
+
+
+def _attempts_root(folder: Path) -> Path:
+    """Where this agent's attempts have their folders: needed for those alone that come with no order."""
+    try:
+        root = json.loads((folder / "agent.json").read_text(encoding="utf-8"))["work_root"]
+    except (OSError, ValueError, LookupError, TypeError):
+        root = ""
+    return Path(root).resolve() if isinstance(root, str) and root else folder / "attempts"
 
 
 def _capabilities(facts: ClusterFacts, settings: Settings) -> frozenset[str]:

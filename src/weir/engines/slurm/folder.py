@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from weir.engines.others_files import read_part
+from weir.engines.slurm.parcel import is_attempt, is_batch
 from weir.engines.slurm.states import RecordedRun, read_record
 
 __all__ = ["SharedFolder", "packed_program"]
@@ -22,6 +23,7 @@ _SOURCES = ("attempt", "process", "run", "tasks")
 _MAIN = "import sys\nfrom node.run import main\nsys.exit(main(sys.argv[1:]))\n"
 _STAMP = (1980, 1, 1, 0, 0, 0)
 _LARGEST_RECORD = 65_536
+_LARGEST_BATCH = 16 << 20
 
 
 def packed_program() -> bytes:
@@ -75,7 +77,10 @@ class SharedFolder:
         if uid != os.geteuid():
             folder.chmod(0o711)
             for place in (run, folder / "work"):
-                _give(place, uid, gid)
+                # It is given last of all: in what is theirs already they could lay links under a walk by path.
+                if place.lstat().st_uid != uid:
+                    place.chmod(0o700)
+                    _give(place, uid, gid)
 
     def unreachable_for(self, uid: int) -> str:
         """The folder on the way here through which another user cannot pass; empty where all is well."""
@@ -96,11 +101,15 @@ class SharedFolder:
 
     def batch_attempts(self, batch: str) -> list[str]:
         """The attempts of a batch by their elements; the batch itself where nothing is known of it."""
-        try:
-            plain = json.loads((self._batches / f"{batch}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        if not is_batch(batch):
             return [batch]
-        return [str(row[0]) for row in plain["attempts"]]
+        # Its user owns the file and may have written anything into it.
+        try:
+            plain = json.loads(_read_plain(self._batches / f"{batch}.json", _LARGEST_BATCH))
+            names = [row[0] for row in plain["attempts"]]
+            return names if all(map(is_attempt, names)) else [batch]
+        except (OSError, ValueError, TypeError, LookupError, RecursionError):
+            return [batch]
 
     def drop_batch(self, batch: str) -> None:
         (self._batches / f"{batch}.json").unlink(missing_ok=True)
@@ -119,16 +128,17 @@ class SharedFolder:
         """Names that nodes have left; they are taken away."""
         names = [path.name for path in self.news_folder.iterdir()]
         for name in names:
-            with contextlib.suppress(FileNotFoundError):
+            # Whoever can leave a name there can leave a folder of that name too.
+            with contextlib.suppress(OSError):
                 (self.news_folder / name).unlink()
         return names
 
     def record(self, folder: Path, uid: int) -> RecordedRun | None:
-        """What the runner has recorded; None before it has."""
+        """What the runner has recorded; None before it has, and where its user has put something else there."""
         content = read_part(folder / "run" / "record.json", uid, 0, _LARGEST_RECORD)
         try:
             return read_record(json.loads(content)) if content else None
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, OverflowError, RecursionError):
             return None
 
     def claimed_by(self, folder: Path, uid: int) -> str:
@@ -148,6 +158,18 @@ def _give(folder: Path, uid: int, gid: int) -> None:
         for name in (*folders, *files):
             os.lchown(Path(place) / name, uid, gid)
     os.lchown(folder, uid, gid)
+
+
+def _read_plain(path: Path, most: int) -> bytes:
+    """A plain file's content. Raises OSError or ValueError for anything else: no pipe, no link, nothing huge."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+            raise ValueError(f"{path} is no plain file of a batch")
+        return os.pread(descriptor, most, 0)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shlex
 import signal
 from collections.abc import Sequence
@@ -14,11 +15,23 @@ from weir.engines.slurm.settings import PoolSettings, Settings
 from weir.engines.slurm.states import NO_FOLDER, NO_PYTHON
 from weir.model.agent import PoolEntry
 
-__all__ = ["COMMENT", "batch_name", "launch_of", "never", "portions", "request_of", "script_of"]
+__all__ = [
+    "COMMENT",
+    "batch_name",
+    "is_attempt",
+    "is_batch",
+    "launch_of",
+    "never",
+    "portions",
+    "request_of",
+    "script_of",
+]
 
 COMMENT = "weir:"
 """A job's comment is this and the name of its batch."""
 _MIB = 1 << 20
+_ATTEMPT = re.compile(r"[a-z0-9]{12}(\.[0-9]{1,9})?-[0-9]{1,9}")
+_BATCH = re.compile(rf"{_ATTEMPT.pattern}(~[0-9]{{1,9}})?")
 
 
 def never(order: AttemptOrder, entry: PoolEntry) -> str:
@@ -70,6 +83,16 @@ def batch_name(orders: Sequence[AttemptOrder]) -> str:
     """What the job's comment names: the attempt, or for an array its first attempt and its size."""
     first = orders[0].attempt
     return first if len(orders) == 1 else f"{first}~{len(orders)}"
+
+
+def is_attempt(name: str) -> bool:
+    """Whether it may name an attempt: names that others wrote become parts of paths."""
+    return _ATTEMPT.fullmatch(name) is not None
+
+
+def is_batch(name: str) -> bool:
+    """Whether it may name a batch, as `batch_name` makes them: anybody can give a job of theirs any comment."""
+    return _BATCH.fullmatch(name) is not None
 
 
 def launch_of(

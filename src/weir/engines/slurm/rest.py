@@ -14,6 +14,7 @@ from weir.engines.driver import EngineUnreachableError
 from weir.engines.slurm import rest_form as form
 from weir.engines.slurm.command import CommandCluster
 from weir.engines.slurm.port import (
+    JOB_NAME,
     ClusterFacts,
     JobRequest,
     JobRow,
@@ -116,12 +117,12 @@ class RestCluster:
         return form.parse_nodes(self._ask("nodes", "GET", f"/nodes{self._slash}"))
 
     def cancel(self, jobs: Sequence[str], *, waiting_only: bool) -> None:
-        for job in jobs:
+        for job in self._own_of(jobs):
             self._cancel(f"/job/{quote(job)}")
 
     def tell(self, jobs: Sequence[str]) -> None:
         if self._version >= form.FIRST_NEW:  # before, nothing could be told to the batch script alone
-            for job in jobs:
+            for job in self._own_of(jobs):
                 self._cancel(f"/job/{quote(job)}?signal=TERM&flags=BATCH_JOB")
 
     def close(self) -> None:
@@ -130,6 +131,19 @@ class RestCluster:
     @property
     def _slash(self) -> str:
         return "/" if self._version >= form.FIRST_NEW else ""
+
+    def _own_of(self, jobs: Sequence[str]) -> list[str]:
+        """Those that bear Weir's name: a controller that has lost its state may have given a number to another's."""
+        own: dict[str, bool] = {}
+        for number in (job.partition("_")[0] for job in jobs):
+            if number not in own:
+                status, text = self._exchange("GET", f"/job/{quote(number)}")
+                answer = _json(text)
+                problem = form.failure("job", status, answer, text)
+                if isinstance(problem, NotDeliveredError):
+                    raise problem
+                own[number] = JOB_NAME in form.job_names(answer)
+        return [job for job in jobs if own[job.partition("_")[0]]]
 
     def _cancel(self, path: str) -> None:
         """That a job has ended meanwhile is no failure; that nobody answered is one."""

@@ -26,6 +26,7 @@ __all__ = [
     "FIRST_NEW",
     "OLDEST",
     "failure",
+    "job_names",
     "offered_versions",
     "parse_ended",
     "parse_jobs",
@@ -110,6 +111,11 @@ def offered_versions(text: str) -> list[int]:
 def parse_jobs(answer: Mapping[str, Any]) -> list[JobRow]:
     """The rows of a list of jobs."""
     return [_job(plain) for plain in answer.get("jobs") or ()]
+
+
+def job_names(answer: Mapping[str, Any]) -> list[str]:
+    """What the jobs of a list are called."""
+    return [str(plain.get("name") or "") for plain in answer.get("jobs") or ()]
 
 
 def parse_ended(answer: Mapping[str, Any]) -> list[JobRow]:

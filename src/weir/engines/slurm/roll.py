@@ -97,7 +97,10 @@ class Roll:
 
     def folder(self, tracked: Tracked) -> SharedFolder:
         """The shared folder that its own lies in."""
-        root = tracked.folder.parent
+        return self.shared(tracked.folder.parent)
+
+    def shared(self, root: Path) -> SharedFolder:
+        """The shared folder at this place, made ready where it is not known yet."""
         if root not in self._folders:
             self._folders[root] = SharedFolder(root)
         return self._folders[root]

@@ -12,7 +12,7 @@ from weir.engines.slurm.port import Cluster, ClusterFacts, NotDeliveredError, No
 from weir.engines.slurm.roll import Roll
 from weir.engines.slurm.settings import Settings
 from weir.engines.slurm.tracked import Phase, Tracked
-from weir.engines.slurm.users import LocalUser, Users
+from weir.engines.slurm.users import Users
 
 __all__ = ["Sender", "Sent"]
 
@@ -39,8 +39,7 @@ class Sender:
         self._roll = roll
         self._cluster = cluster
         self._settings = settings
-        self._users: Mapping[str, LocalUser] = {user.name: user for user in users.everybody}
-        self._own = users.own
+        self._users = users
         self._array_limit = max(1, min(facts.limit_of_array, _ELEMENTS_AT_ONCE))
         self._one_at_a_time = threading.Lock()
         self._not_before: dict[str, float] = {}
@@ -128,7 +127,10 @@ class Sender:
         orders = _orders(parcel)
         first = parcel[0]
         pool = self._settings.pools[first.pool]
-        user = self._users.get(first.user, self._own)
+        # The mapping may have changed since it was accepted: what it no longer allows must not run as anybody.
+        user = self._users.of(orders[0].work.account)
+        if user is None or (user.name, user.uid) != (first.user, first.uid):
+            raise RejectedError(f"this centre no longer runs work as {first.user} for this account")
         folder = self._roll.folder(first)
         try:
             for tracked in parcel:
@@ -140,7 +142,7 @@ class Sender:
         except OSError as error:
             raise NotDeliveredError(f"the attempt's folder cannot be made ready: {error}") from error
         script = script_of(self._settings.python, folder.program, batch)
-        name = "" if user == self._own else user.name
+        name = "" if user == self._users.own else user.name
         return self._cluster.submit(request_of(orders, pool, name, script, user.gid))
 
     def _hold_back(self, parcel: list[Tracked], message: str) -> None:

@@ -64,20 +64,46 @@ class RecordedRun:
 
 
 def read_record(plain: Mapping[str, Any]) -> RecordedRun:
-    """From the JSON value of `record.json`. Raises KeyError, TypeError or ValueError where it is none."""
+    """From the JSON value of `record.json`. Raises KeyError, TypeError or ValueError where it is none.
+
+    The attempt's user can write there what they like, so nothing is taken that the runner would not write.
+    """
+    job = _text(plain["slurm_job"])
     if plain["state"] != "ended":
-        return RecordedRun(str(plain["slurm_job"]), int(plain["started_ms"]))
-    started_ms, code, number = plain["started_ms"], plain["code"], plain["signal"]
+        return RecordedRun(job, _whole(plain["started_ms"], _LATEST_MS))
+    started_ms, code, number, cause = plain["started_ms"], plain["code"], plain["signal"], plain["cause"]
+    if cause is not None and cause not in _RECORDED_CAUSES:
+        raise ValueError(f"no cause: {cause!r}")
+    if cause is None and code not in (None, 0):
+        raise ValueError(f"no success: code {code!r}")
     return RecordedRun(
-        str(plain["slurm_job"]),
-        None if started_ms is None else int(started_ms),
+        job,
+        None if started_ms is None else _whole(started_ms, _LATEST_MS),
         True,
-        None if plain["cause"] is None else str(plain["cause"]),
-        None if code is None else int(code),
-        None if number is None else int(number),
-        str(plain["message"])[:1_000],
-        int(plain["ended_ms"]),
+        cause,
+        None if code is None else _whole(code, _MOST_CODE),
+        None if number is None else _whole(number, _MOST_CODE),
+        _text(plain["message"])[:1_000],
+        _whole(plain["ended_ms"], _LATEST_MS),
     )
+
+
+_RECORDED_CAUSES = frozenset({*(cause.value for cause in Cause), "engine", "gang"})
+_LATEST_MS = 1 << 53
+_MOST_CODE = 1 << 16
+
+
+def _whole(value: Any, below: int) -> int:
+    if type(value) is not int or not 0 <= value < below:
+        raise ValueError(f"no number: {value!r:.40}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    # Half a surrogate pair can be written in JSON, and in no answer to the server.
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def recorded_end(record: RecordedRun) -> EngineEnd | None:

@@ -1,5 +1,7 @@
 """Watching what was handed over: one reading of Slurm for all of it, and what the nodes have recorded."""
 
+import pwd
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +9,7 @@ from pathlib import Path
 
 from weir.engines.driver import EngineState, EngineUnreachableError
 from weir.engines.slurm.node.run import DUPLICATE
-from weir.engines.slurm.parcel import COMMENT
+from weir.engines.slurm.parcel import COMMENT, is_attempt, is_batch
 from weir.engines.slurm.port import Cluster, JobRow
 from weir.engines.slurm.roll import Roll
 from weir.engines.slurm.settings import Settings
@@ -38,6 +40,10 @@ _ASK_AGAIN_S = 30.0
 _ROUGHLY_AFTER_S = 10.0
 """So long after its grace, what was told to stop and has not is ended by Slurm."""
 
+_OUTLIVES_S = 30.0
+"""An attempt's end is recorded just before its job ends; a job that lives on for so long is ended by Slurm."""
+
+_CLAIM = re.compile(r"([0-9]{1,10})(?:_([0-9]{1,9}))?")
 _Index = Mapping[tuple[int, int | None], JobRow]
 
 
@@ -60,13 +66,14 @@ class Watch:
         self._roll = roll
         self._cluster = cluster
         self._settings = settings
-        self._user_names = [user.name for user in users.everybody]
-        self._own_uid = users.own.uid
+        self._users = users
         self._attempts = attempts
         self._partitions = {pool.partition for pool in settings.pools.values()}
         self._due_s = 0.0
         self._not_before_s = 0.0
         self._batches: dict[str, list[JobRow]] = {}
+        self._outlived: dict[str, float] = {}
+        """Attempts that have ended while Slurm was not heard to end their jobs, and since when (monotonic)."""
         self.strays: frozenset[str] = frozenset()
         """Attempts that live in Slurm and are in no record here."""
         self.trouble = "Slurm was not asked yet"
@@ -80,7 +87,7 @@ class Watch:
             self.hear()
             self._roll.save()
             roughly = self._overdue()
-            live = any(self._roll.attempts[name].at_slurm for name in self._roll.live)
+            live = any(self._roll.attempts[name].at_slurm for name in self._roll.live) or self._outlived
         now = time.monotonic()
         if (live or self.trouble) and now >= max(self._due_s, self._not_before_s):
             try:
@@ -102,7 +109,7 @@ class Watch:
         """One reading of all of Weir's jobs. Raises EngineUnreachableError, and then nothing has changed."""
         began = time.monotonic()
         try:
-            rows = self._cluster.jobs(self._user_names)
+            rows = self._cluster.jobs(self._user_names())
         except EngineUnreachableError as error:
             self.trouble = str(error) or "Slurm does not answer"
             self._pace(began)
@@ -135,6 +142,14 @@ class Watch:
                         return self._adopted(name, batch, place, row)
         return None
 
+    def _user_names(self) -> list[str]:
+        """As whom work may run, and as whom it still does though the centre maps it no longer."""
+        names = {user.name: None for user in self._users.everybody}
+        with self._roll.lock:
+            others = {self._roll.attempts[name].user for name in self._roll.live} - names.keys()
+        # Slurm answers nothing at all where one of the users does not exist.
+        return [*names, *sorted(name for name in others if _uid_of(name) is not None)]
+
     def _pace(self, began: float) -> None:
         now = time.monotonic()
         self.reading_s = now - began
@@ -149,6 +164,8 @@ class Watch:
         if record is None:
             return None
         if (end := recorded_end(record)) is not None:
+            if tracked.at_slurm:
+                self._outlived.setdefault(tracked.attempt, time.monotonic())
             self._roll.settle(tracked, end)
         else:
             self._started(tracked, record)
@@ -169,8 +186,9 @@ class Watch:
         for row in rows:
             for element in row.indexes or (None,):
                 index[row.array, element] = row
-            if row.comment.startswith(COMMENT):
-                batches.setdefault(row.comment.removeprefix(COMMENT), []).append(row)
+            name = row.comment.removeprefix(COMMENT)
+            if row.comment.startswith(COMMENT) and is_batch(name):
+                batches.setdefault(name, []).append(row)
         self._batches = batches
         for name in list(self._roll.live):
             tracked = self._roll.attempts[name]
@@ -225,8 +243,8 @@ class Watch:
             wanted.codes.append((tracked, row))
             return
         claimed = folder.claimed_by(tracked.folder, tracked.uid)
-        if row.exit_code == DUPLICATE and claimed and claimed != tracked.number:
-            self._follow(tracked, claimed)
+        duplicate = row.exit_code == DUPLICATE and claimed != tracked.number
+        if duplicate and self._follow(tracked, claimed):
             return
         if claimed and self._too_early(tracked, row, record):
             self.soon()
@@ -249,12 +267,25 @@ class Watch:
             tracked.ended_s = now
         return now - tracked.ended_s < lag_s
 
-    def _follow(self, tracked: Tracked, claimed: str) -> None:
-        """Another job of the same attempt has claimed it, and is the one that counts."""
-        job, _, element = claimed.partition("_")
-        tracked.job, tracked.element = int(job), int(element) if element else None
-        self._roll.changed_job(tracked)
-        self.soon()
+    def _follow(self, tracked: Tracked, claimed: str) -> bool:
+        """Another job of the same attempt has claimed it, and is the one that counts.
+
+        The claim is its user's to write: it is followed to no job but one of theirs that is known to be about it.
+        """
+        match = _CLAIM.fullmatch(claimed)
+        if match is None:
+            return False
+        job, element = int(match[1]), None if match[2] is None else int(match[2])
+        for batch, rows in self._batches.items():
+            for row in rows:
+                if row.array != job or row.user not in ("", tracked.user):
+                    continue
+                if (element, tracked.attempt) in self._names(batch, row):
+                    tracked.job, tracked.element, tracked.batch = job, element, batch
+                    self._roll.changed_job(tracked)
+                    self.soon()
+                    return True
+        return False
 
     def _missing(self, tracked: Tracked, wanted: _Wanted) -> None:
         """Slurm does not list what it had: forgotten, or an element that was cancelled before its start."""
@@ -284,27 +315,31 @@ class Watch:
         self._roll.end_unstarted(tracked, Cause.LOST, message)
 
     def _note_strays(self, batches: Mapping[str, Sequence[JobRow]], wanted: _Wanted) -> None:
-        strays = set()
+        strays, outlived, now = set(), {}, time.monotonic()
         for batch, rows in batches.items():
             for row in rows:
                 if has_ended(row.state) or row.partition not in self._partitions:
                     continue
                 for place, name in self._names(batch, row):
                     tracked = self._roll.attempts.get(name)
-                    if tracked is None:
+                    if tracked is None and not self._roll.record.is_forgotten(name):
                         strays.add(name)
-                    elif tracked.ended and _is_lost(tracked):
-                        wanted.cancel.append(f"{row.array}_{place}" if row.indexes else str(row.job))
-        self.strays = frozenset(strays)
+                    elif tracked is None or tracked.ended:
+                        since = outlived[name] = self._outlived.get(name, now)
+                        if now - since > _OUTLIVES_S or (tracked is not None and _is_lost(tracked)):
+                            wanted.cancel.append(f"{row.array}_{place}" if row.indexes else str(row.job))
+        self.strays, self._outlived = frozenset(strays), outlived
 
     def _names(self, batch: str, row: JobRow) -> Iterable[tuple[int | None, str]]:
         """The attempts that a row is about, each with its place in the array."""
         if not row.indexes:
-            return ((None, batch),)
+            return ((None, batch),) if is_attempt(batch) else ()
         known = self._known_names(batch)
-        return ((place, known[place]) for place in row.indexes if place < len(known))
+        return tuple((place, known[place]) for place in row.indexes if place < len(known))
 
     def _known_names(self, batch: str) -> list[str]:
+        if self._attempts.is_dir():
+            self._roll.shared(self._attempts)
         for folder in self._roll.folders():
             names = folder.batch_attempts(batch)
             if names != [batch]:
@@ -317,7 +352,7 @@ class Watch:
             pool="",
             folder=self._attempts / name,
             user=row.user,
-            uid=self._own_uid,
+            uid=self._uid_of_row(row),
             phase=Phase.SENT,
             state=EngineState(name, Observed.QUEUED, message="found in Slurm"),
             batch=batch,
@@ -327,6 +362,14 @@ class Watch:
         self._roll.add(tracked)
         self._judge(tracked, row, _Wanted())
         return tracked
+
+    def _uid_of_row(self, row: JobRow) -> int:
+        """Whose files its folder holds; -1, whose are nobody's, where Slurm names nobody known here."""
+        if not row.user and self._users.mapped is None:
+            return self._users.own.uid
+        known = {user.name: user.uid for user in self._users.everybody}
+        found = known[row.user] if row.user in known else _uid_of(row.user)
+        return -1 if found is None else found
 
     def _ask(self, wanted: _Wanted) -> None:
         """What a reading left open, with the lock let go while Slurm is asked."""
@@ -375,6 +418,13 @@ def _own_row(tracked: Tracked, index: _Index) -> JobRow | None:
     # A centre may put words of its own in the place of a comment; then the time of submission tells.
     same = not row.comment.startswith(COMMENT) and tracked.submitted_s in (0, row.submit_s)
     return row if same else None
+
+
+def _uid_of(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
 
 
 def _is_lost(tracked: Tracked) -> bool:
