@@ -1,6 +1,8 @@
 """What the driver must do between its calls: make ends certain, seal them, and give up what cannot start."""
 
 import contextlib
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +23,7 @@ __all__ = ["STOP_FILE", "Chores"]
 STOP_FILE = "stop"
 """In an attempt's shared folder: a task that has not started never shall."""
 
+_log = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _AGAIN_S = 0.5
 _NO_POD_S = 10.0
@@ -61,7 +64,7 @@ class Chores:
             # Also for the moment in which the cluster makes a pod though it was told not to. The folder may be
             # gone, by an operator's hand; then so is the claim that every task needs.
             with contextlib.suppress(OSError):
-                (Path(job.folder) / STOP_FILE).touch()
+                _mark(Path(job.folder) / STOP_FILE)
         try:
             if tracked.vanished:
                 self._delete_pods(tracked)
@@ -91,20 +94,34 @@ class Chores:
                 mirror.unsealed.clear()
             if self._closed.is_set():
                 break
-            try:
-                for attempt in doubts:
-                    self._make_certain(attempt)
-                for attempt in unsealed:
-                    self._seal(attempt)
-                if time.monotonic() - looked_s >= _LOOK_S:
-                    looked_s = time.monotonic()
-                    self._look_at_waiting()
-            except (EngineUnreachableError, ApiError):
-                # The server is away, which the watches tell; all of this is still to be done.
-                with mirror.changed_state:
-                    mirror.doubts.update(dict.fromkeys(doubts))
-                    mirror.unsealed.update(dict.fromkeys(unsealed))
+            failed = self._try_each(self._make_certain, doubts, mirror.doubts)
+            failed |= self._try_each(self._seal, unsealed, mirror.unsealed)
+            if time.monotonic() - looked_s >= _LOOK_S:
+                looked_s = time.monotonic()
+                failed |= self._try_each(lambda _: self._look_at_waiting(), ["waiting attempts"], {})
+            if failed:
                 self._closed.wait(_AGAIN_S)
+
+    def _try_each(self, do: Callable[[str], None], given: list[str], kept: dict[str, None]) -> bool:
+        """Do it for each; put what is still to be done into `kept`, and say whether there is any.
+
+        One that cannot be done keeps none of the others from it, and never ends the thread: without it no
+        attempt would end.
+        """
+        left: list[str] = []
+        for place, one in enumerate(given):
+            try:
+                do(one)
+            except (EngineUnreachableError, ApiError):
+                # The server is away, which the watches tell.
+                left += given[place:]
+                break
+            except Exception:  # noqa: BLE001 (a thread that died would end no attempt)
+                _log.exception("Kubernetes: looking after %s failed; it is tried again", one)
+                left.append(one)
+        with self._mirror.changed_state:
+            kept.update(dict.fromkeys(left))
+        return bool(left)
 
     def _make_certain(self, attempt: str) -> None:
         pods, _ = self._api.list(self._mirror.pods_path, labelSelector=f"{ATTEMPT}={attempt}")
@@ -137,3 +154,10 @@ class Chores:
         for pod in list(tracked.pods.values()):
             if not pod.ended:
                 self._api.delete(f"{self._mirror.pods_path}/{pod.name}", "Background")
+
+
+def _mark(path: Path) -> None:
+    """Make an empty file in a folder that the task's user can write: through no link, and waiting for nobody
+    where there is a FIFO. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    os.close(os.open(path, flags, 0o644))

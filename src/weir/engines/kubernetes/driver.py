@@ -4,6 +4,8 @@ Nothing that counts is kept here alone: the cluster's Jobs say what there is, by
 Only ends whose Job is gone are noted in the agent's folder.
 """
 
+import contextlib
+import logging
 import os
 import shutil
 import threading
@@ -20,7 +22,7 @@ from weir.engines.driver import (
     EngineUnreachableError,
     SubmitOutcome,
 )
-from weir.engines.kubernetes.api import Api, ApiError
+from weir.engines.kubernetes.api import Api, ApiError, Plain
 from weir.engines.kubernetes.chores import Chores
 from weir.engines.kubernetes.credentials import Access, find_access
 from weir.engines.kubernetes.manifest import (
@@ -36,12 +38,14 @@ from weir.engines.kubernetes.nodes import pool_observation
 from weir.engines.kubernetes.output import Output
 from weir.engines.kubernetes.settings import PoolSettings, Settings, read_pool
 from weir.engines.kubernetes.tracked import EndNotes
+from weir.engines.others_files import read_part, size_of
 from weir.model.agent import PoolEntry, PoolObservation
 from weir.model.problem import refused
 from weir.model.state import Cause, Observed
 
 __all__ = ["KubernetesDriver"]
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 8
 """Requests under way to the API server."""
 _NAMED = 409
@@ -95,6 +99,8 @@ class KubernetesDriver:
         settings = Settings.read(options)
         read = {entry.id: (entry, read_pool(entry, settings.defaults)) for entry in pools}
         access = find_access(settings, self._folder, os.environ)
+        if settings.shared and settings.task_uid == 0:
+            _log.warning("Kubernetes: tasks run as root, as this agent does; give the option run_as")
         with self._lock:
             if self._attached and settings == self._settings:
                 self._pools = read
@@ -104,7 +110,9 @@ class KubernetesDriver:
             self._api = Api(access)
             self._notes = EndNotes(self._folder / "kubernetes")
             namespace = settings.namespace or access.namespace
-            self._mirror = Mirror(self._api, namespace, settings.owner, self._notes, self._clock)
+            self._mirror = Mirror(
+                self._api, namespace, settings.owner, self._notes, self._clock, settings.task_uid
+            )
             self._chores = Chores(self._api, self._mirror, self._notes, settings, self._clock)
             self._output = Output(self._api, self._mirror, settings, self._folder / "attempts")
             self._services = f"/api/v1/namespaces/{namespace}/services"
@@ -146,18 +154,11 @@ class KubernetesDriver:
 
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
         path = self._output_file(attempt, task, stream)
-        try:
-            with path.open("rb") as file:
-                file.seek(offset)
-                return file.read(limit)
-        except FileNotFoundError:
-            return b""
+        return read_part(path, self._settings.task_uid, offset, limit)
 
     def output_size(self, attempt: str, task: int, stream: str) -> int:
-        try:
-            return self._output_file(attempt, task, stream).stat().st_size
-        except FileNotFoundError:
-            return 0
+        path = self._output_file(attempt, task, stream)
+        return size_of(path, self._settings.task_uid)
 
     def forget(self, attempts: Iterable[str]) -> None:
         self._reached()
@@ -227,7 +228,11 @@ class KubernetesDriver:
         if message:
             return SubmitOutcome(name, False, message)
         manifest = job_manifest(order, *here, self._settings, self._user())
-        self._share(order)
+        try:
+            self._share(order)
+        except OSError as error:
+            message = f"its folder cannot be given to its user: {error.strerror or error}"
+            return self._named_already(order) if self._find(order) else SubmitOutcome(name, False, message)
         try:
             made = self._api.create(self._mirror.jobs_path, manifest)
         except ApiError as error:
@@ -248,7 +253,7 @@ class KubernetesDriver:
 
     def _named_already(self, order: AttemptOrder) -> SubmitOutcome:
         """A Job of that name exists: the same attempt's, from an answer that was lost, or somebody else's."""
-        found = self._api.find(f"{self._mirror.jobs_path}/{job_name(order.attempt)}")
+        found = self._find(order)
         if found is None:
             raise EngineUnreachableError("a Job of the same name was just being deleted")
         notes = found["metadata"].get("annotations") or {}
@@ -258,6 +263,12 @@ class KubernetesDriver:
         self._make_service(order, str(found["metadata"]["uid"]))
         self._mirror.job_found(found)
         return SubmitOutcome(order.attempt, True)
+
+    def _find(self, order: AttemptOrder) -> Plain | None:
+        try:
+            return self._api.find(f"{self._mirror.jobs_path}/{job_name(order.attempt)}")
+        except ApiError as error:
+            raise EngineUnreachableError(f"the API server does not tell: {error}") from error
 
     def _make_service(self, order: AttemptOrder, job_uid: str) -> None:
         """What a gang's tasks find each other by; without it they wait, so it is made after the Job that owns
@@ -277,8 +288,9 @@ class KubernetesDriver:
         scratch = order.folder / "scratch"
         scratch.mkdir(mode=0o700, exist_ok=True)
         if self._settings.run_as is not None and os.geteuid() == 0:
-            for path in (order.folder, scratch, *_below(order.folder / "work")):
+            for path in (order.folder, scratch, order.folder / "work"):
                 os.chown(path, *self._settings.run_as, follow_symlinks=False)
+            _give_below(order.folder / "work", self._settings.run_as)
 
     def _user(self) -> tuple[int, int] | None:
         if self._settings.run_as is not None:
@@ -301,6 +313,7 @@ class KubernetesDriver:
         folder = Path(tracked.job.folder) if tracked.job.folder else self._folder / "attempts" / attempt
         shutil.rmtree(folder, ignore_errors=True)
         self._mirror.forget(attempt)
+        self._output.forget(attempt)
 
     def _output_file(self, attempt: str, task: int, stream: str) -> Path:
         if stream not in STREAMS:
@@ -309,6 +322,16 @@ class KubernetesDriver:
         return self._output.file(attempt, task, stream)
 
 
-def _below(folder: Path) -> Iterable[Path]:
-    yield folder
-    yield from folder.rglob("*")
+def _give_below(folder: Path, user: tuple[int, int]) -> None:
+    """Make all that is in a folder this user's. Raises OSError.
+
+    By descriptors: of an order that is given again the task may run already, and put a link where a folder was.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for _, folders, files, here in os.fwalk(folder, onerror=fail):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(name, *user, dir_fd=here, follow_symlinks=False)

@@ -14,23 +14,34 @@ from weir.engines.kubernetes.parsing import JobFacts, PodFacts, Stop, read_job, 
 from weir.engines.kubernetes.state import judge
 from weir.engines.kubernetes.tracked import EndNotes, Tracked
 from weir.engines.kubernetes.watching import Watcher
+from weir.engines.others_files import read_part
 from weir.model.state import Observed
 
 __all__ = ["Mirror"]
 
 _FIRST_SYNC_S = 10.0
+_MOST_WORDS = 4_096
+"""Bytes; as many as Kubernetes keeps."""
 
 
 class Mirror:
     """The attempts of one owner in one namespace. All public methods may be called from several threads."""
 
     def __init__(
-        self, api: Api, namespace: str, owner: str, notes: EndNotes, clock: Callable[[], int]
+        self,
+        api: Api,
+        namespace: str,
+        owner: str,
+        notes: EndNotes,
+        clock: Callable[[], int],
+        task_uid: int,
     ) -> None:
+        """`task_uid` is the user whose files in a shared folder are read."""
         self._api = api
         self._notes = notes
         self._clock = clock
         self._owner = owner
+        self._task_uid = task_uid
         self.jobs_path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self.pods_path = f"/api/v1/namespaces/{namespace}/pods"
         self.changed_state = threading.Condition(threading.RLock())
@@ -308,13 +319,9 @@ class Mirror:
         """With its last words from the shared folder, where the cluster did not keep them."""
         if not pod.ended or pod.last_words or not tracked.job.folder:
             return pod
-        try:
-            words = (Path(tracked.job.folder) / f"{pod.index}.end").read_text(
-                encoding="utf-8", errors="replace"
-            )
-        except OSError:
-            return pod
-        return replace(pod, last_words=words)
+        path = Path(tracked.job.folder) / f"{pod.index}.end"
+        words = read_part(path, self._task_uid, 0, _MOST_WORDS)
+        return replace(pod, last_words=words.decode("utf-8", "replace"))
 
     def _note(self, attempt: str) -> None:
         self._changed[attempt] = None

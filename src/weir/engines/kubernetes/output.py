@@ -28,8 +28,10 @@ class Output:
         self._settings = settings
         self._attempts = attempts
         self._lock = threading.Lock()
-        self._copies: dict[Path, tuple[LogCopy, float]] = {}
-        self._whole: set[Path] = set()
+        self._copies: dict[str, dict[Path, tuple[LogCopy, float]]] = {}
+        """By attempt: copies that go on, and when each was last brought up to now."""
+        self._whole: dict[str, set[Path]] = {}
+        """By attempt: copies that have all there will be."""
 
     def file(self, attempt: str, task: int, stream: str) -> Path:
         """The file, brought up to now; it may not exist. Raises EngineUnreachableError."""
@@ -41,11 +43,19 @@ class Output:
                 self._update(tracked, task, path)
         return path
 
+    def forget(self, attempt: str) -> None:
+        """Drop what is known of an attempt's copies."""
+        with self._lock:
+            self._copies.pop(attempt, None)
+            self._whole.pop(attempt, None)
+
     def _update(self, tracked: Tracked, task: int, path: Path) -> None:
-        if path in self._whole:
+        copies = self._copies.setdefault(tracked.attempt, {})
+        whole = self._whole.setdefault(tracked.attempt, set())
+        if path in whole:
             return
         ended = tracked.ended
-        copy, asked_s = self._copies.get(path) or (LogCopy(path), 0.0)
+        copy, asked_s = copies.get(path) or (LogCopy(path), 0.0)
         if not ended and time.monotonic() - asked_s < _FRESH_S:
             return
         pods = [
@@ -54,12 +64,12 @@ class Output:
         if pods:
             self._copy(copy, f"{self._mirror.pods_path}/{pods[-1].name}/log")
         if ended:
-            self._whole.add(path)
-            self._copies.pop(path, None)
+            whole.add(path)
+            copies.pop(path, None)
             with contextlib.suppress(OSError):
                 path.touch()
         else:
-            self._copies[path] = copy, time.monotonic()
+            copies[path] = copy, time.monotonic()
 
     def _copy(self, copy: LogCopy, target: str) -> None:
         def ask(since: str) -> bytes:

@@ -86,6 +86,11 @@ class Settings:
         """Whether attempts' folders are seen by the nodes."""
         return self.shared_root is not None
 
+    @property
+    def task_uid(self) -> int:
+        """Whose the files with tasks' output are: without a shared folder they are the agent's own copies."""
+        return self.run_as[0] if self.shared and self.run_as is not None else os.geteuid()
+
     @classmethod
     def read(cls, options: Mapping[str, str]) -> "Settings":
         """From a centre's engine options. Raises ProblemError naming the option."""
@@ -171,6 +176,8 @@ def _user(field_name: str, value: str) -> tuple[int, int]:
     user, _, group = value.partition(":")
     if not user.isdigit() or not group.isdigit():
         raise refused(field_name, value, "give two numbers, such as 1000:1000")
+    if int(user) == 0:
+        raise refused(field_name, value, "give the user and group of tasks, such as 1000:1000; never root")
     return int(user), int(group)
 
 

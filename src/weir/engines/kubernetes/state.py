@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weir.engines.driver import EngineEnd, EngineState
 from weir.engines.kubernetes.parsing import JobFacts, PodFacts, Stop
-from weir.engines.kubernetes.wrapper import read_end
+from weir.engines.kubernetes.wrapper import TaskEndRecord, read_end
 from weir.model.state import Cause, Observed
 
 __all__ = ["CANNOT_START", "Verdict", "judge"]
@@ -173,8 +173,8 @@ def _of_stop(stop: Stop, message: str) -> tuple[Cause, str]:
 
 def _task_end(job: JobFacts, pod: PodFacts, now_ms: int) -> _TaskEnd:
     words = read_end(pod.last_words)
-    started_ms = words.started_ms if words is not None else pod.started_ms
-    ended_ms = words.ended_ms if words is not None else pod.finished_ms or _stopped_ms(job) or now_ms
+    started_ms, ended_ms = _times(pod, words)
+    ended_ms = ended_ms or _stopped_ms(job) or now_ms
     code, number = (words.code, words.signal) if words is not None else _code_and_signal(pod.exit_code)
 
     def end(cause: Cause | None, message: str, *, followed: bool = False, plain: bool = True) -> _TaskEnd:
@@ -209,6 +209,23 @@ def _task_end(job: JobFacts, pod: PodFacts, now_ms: int) -> _TaskEnd:
     if number is not None:
         return end(Cause.SIGNAL, f"ended by signal {number} ({_signal_name(number)})")
     return end(Cause.EXIT, f"ended with code {code}")
+
+
+def _times(pod: PodFacts, words: TaskEndRecord | None) -> tuple[int | None, int | None]:
+    """When a task started and ended. Its words can be its user's own, so they only tell the part of a second
+    that Kubernetes does not: what it says of the container bounds them."""
+    if words is None:
+        return pod.started_ms, pod.finished_ms
+    started_ms = words.started_ms
+    if started_ms is None and words.told in ("", "limit", "lost"):
+        started_ms = pod.started_ms
+    elif started_ms is not None:
+        started_ms = _within_second(started_ms, pod.started_ms)
+    return started_ms, _within_second(words.ended_ms, pod.finished_ms)
+
+
+def _within_second(told_ms: int, second_ms: int | None) -> int:
+    return told_ms if second_ms is None else min(max(told_ms, second_ms), second_ms + 1_000)
 
 
 def _forced(job: JobFacts, pod: PodFacts, unstarted: bool) -> tuple[Cause, str, bool] | None:

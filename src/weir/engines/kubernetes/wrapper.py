@@ -1,7 +1,8 @@
 """What runs first in every container: it claims the task, starts the command, and tells how it ended.
 
 POSIX sh, since that is what images have. It is process 1 of its container, so that whatever the command
-started ends with it.
+started ends with it. Its own programs come from the image's system folders first: the order's PATH, which may
+name folders that the task's user can write, is the command's.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ SCRIPT = r"""
 set -u
 words=$1 folder=$2 shared=$3 signal=$4 grace=$5 limit=$6 stack=$7
 shift 7
+path=$PATH PATH=/usr/bin:/bin:/usr/sbin:/sbin${PATH:+:$PATH}
 mask=$(umask)
 umask 077
 task=${JOB_COMPLETION_INDEX:-0} started=- code=1 told=- hit= child= shown=
@@ -62,7 +64,7 @@ fi
 there=
 case $1 in
   */*) [ ! -e "$1" ] || there=$1 ;;
-  *) rest=$PATH:
+  *) rest=$path:
     while [ -n "$rest" ]; do
       place=${rest%%:*} rest=${rest#*:}; place=${place:-.}/$1
       [ -e "$place" ] || continue
@@ -90,7 +92,8 @@ halt() {
   (trap - TERM ALRM; sleep "$grace" 2>/dev/null || sleep "$((${grace%.*} + 1))"; tell KILL) >/dev/null 2>&1 &
 }
 # Only a shell that waits in the foreground says of its child that a signal ended it, and no mere code.
-run='trap : TERM INT QUIT HUP USR1 USR2; (exec "$@") 2>&3 3>&-; code=$?; echo "$code" >&2; exit "$code"'
+run='PATH=$1; export PATH; shift; trap : TERM INT QUIT HUP USR1 USR2
+(exec "$@") 2>&3 3>&-; code=$?; echo "$code" >&2; exit "$code"'
 status=$folder/.weir.$task
 [ -n "$shared" ] || status=$folder/scratch/.weir.$task
 code=143
@@ -99,7 +102,8 @@ trap 'halt limit' ALRM
 now
 started=$now
 [ "$told" = - ] || { started=-; leave "$told" "ended before its start"; }
-(trap - TERM ALRM; umask "$mask"; exec $session $reset /bin/sh -c "$run" weir "$@") </dev/null 3>&2 2>"$status" &
+(trap - TERM ALRM; umask "$mask"
+  exec $session $reset /bin/sh -c "$run" weir "$path" "$@") </dev/null 3>&2 2>"$status" &
 child=$!
 exec 2>/dev/null
 [ "$told" = - ] || { was=$told told=-; halt "$was"; }

@@ -209,9 +209,16 @@ def test_a_second_pod_that_found_the_claim_counts_for_nothing() -> None:
 
 def test_a_gang_ends_with_its_first_failure() -> None:
     job = replace(JOB, tasks=3, failing=True, condition="Failed", reason="BackoffLimitExceeded")
-    first = ended(uid="1", index=1, last_words="weir1 - 9 1000 1500 ")
+    times = {"started_ms": 0, "finished_ms": 1_000}
+    first = ended(uid="1", index=1, last_words="weir1 - 9 1000 1500 ", **times)
     others = [
-        ended(uid=str(index), index=index, deleting=True, last_words=f"weir1 stop s15 900 {1400 + index} ")
+        ended(
+            uid=str(index),
+            index=index,
+            deleting=True,
+            last_words=f"weir1 stop s15 900 {1400 + index} ",
+            **times,
+        )
         for index in (0, 2)
     ]
     found = end(job, *others, first)
@@ -224,3 +231,27 @@ def test_a_gang_ends_with_its_first_failure() -> None:
     ]
     assert Observed.RUNNING is judge(replace(JOB, tasks=3), well[:2], now_ms=NOW_MS).state.observed
     assert None is end(replace(JOB, tasks=3), *well).cause
+
+
+@pytest.mark.parametrize(
+    ("words", "started_ms", "ended_ms"),
+    [
+        ("weir1 - 0 10400 60700 ", 10_400, 60_700),
+        ("weir1 - 0 59000 59001 ", 11_000, 60_000),
+        ("weir1 - 0 1 99000000 ", 10_000, 61_000),
+        ("weir1 - 0 - 60700 ", 10_000, 60_700),
+    ],
+)
+def test_what_a_task_says_of_its_times_is_bounded_by_its_containers(
+    words: str, started_ms: int, ended_ms: int
+) -> None:
+    pod = ended(
+        phase="Succeeded",
+        exit_code=0,
+        started_ms=10_000,
+        finished_ms=60_000,
+        last_words=words,
+        exit_reason="",
+    )
+    found = end(JOB, pod)
+    assert (started_ms, ended_ms) == (found.started_ms, found.ended_ms)

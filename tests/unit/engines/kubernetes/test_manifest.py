@@ -201,6 +201,7 @@ def test_what_a_pool_lacks_is_named() -> None:
         ({"shared_root": "/s", "shared_claim": "c", "shared_host_path": "/d"}, "either"),
         ({"shared_root": "share", "shared_claim": "c"}, "absolute path"),
         ({"run_as": "root"}, "two numbers"),
+        ({"run_as": "0:1000"}, "never root"),
         ({"image_deadline_s": "-1"}, "whole number of seconds"),
         ({"foreign": "maybe"}, "yes or no"),
         ({"tolerations": "a:Never"}, "give taints"),

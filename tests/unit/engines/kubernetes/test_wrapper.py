@@ -21,7 +21,14 @@ class Ran:
     out: str
 
 
-def run(shell: str, folder: Path, *command: str, stop_when_up: bool = False, limit_ms: int = 60_000) -> Ran:
+def run(
+    shell: str,
+    folder: Path,
+    *command: str,
+    stop_when_up: bool = False,
+    limit_ms: int = 60_000,
+    path: str = os.environ["PATH"],
+) -> Ran:
     (folder / "work").mkdir(parents=True, exist_ok=True)
     words = folder / "words"
     arguments = wrapper_arguments(
@@ -32,7 +39,7 @@ def run(shell: str, folder: Path, *command: str, stop_when_up: bool = False, lim
     with subprocess.Popen(
         [*start, "-c", SCRIPT, "weir", str(words), *arguments[1:], *command],
         start_new_session=True,
-        env={"PATH": os.environ["PATH"], "WEIR_DEVICES": "0,1"},
+        env={"PATH": path, "WEIR_DEVICES": "0,1"},
     ) as process:
         out = folder / "0.stdout"
         while stop_when_up and not (out.exists() and out.read_text()):
@@ -79,6 +86,19 @@ def test_the_time_limit_holds(shell: str, tmp_path: Path) -> None:
     assert ("limit", 15) == (end.told, end.signal)
     assert end.started_ms is not None
     assert end.ended_ms - end.started_ms >= 200
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_programs_of_the_orders_path_are_the_commands_alone(shell: str, tmp_path: Path) -> None:
+    own = tmp_path / "bin"
+    own.mkdir()
+    for name, text in (("date", "echo 1000000000"), ("sleep", "exit 0"), ("mine", 'date; echo "$PATH"')):
+        (own / name).write_text(f"#!/bin/sh\n{text}\n")
+        (own / name).chmod(0o755)
+    path = f"{own}:{os.environ['PATH']}"
+    ran = run(shell, tmp_path, "mine", path=path)
+    assert f"1000000000\n{path}\n" == ran.out
+    assert ran.end.ended_ms > 1_700_000_000_000
 
 
 @pytest.mark.parametrize("shell", SHELLS)
