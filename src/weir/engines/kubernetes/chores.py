@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from weir.engines.driver import EngineUnreachableError
@@ -59,7 +60,7 @@ class Chores:
         tracked = self._mirror.get(attempt)
         if tracked is None or tracked.ended or (tracked.job.stop is not None and not tracked.job.queue):
             return
-        job, stop = tracked.job, Stop(cause.value, message, self._clock())
+        job, stop = tracked.job, Stop(cause.value, message, self._clock(), tracked.state.started_ms)
         if self._settings.shared and job.folder:
             # Also for the moment in which the cluster makes a pod though it was told not to. The folder may be
             # gone, by an operator's hand; then so is the claim that every task needs.
@@ -70,7 +71,7 @@ class Chores:
                 self._delete_pods(tracked)
                 return
             path = f"{self._mirror.jobs_path}/{job.name}"
-            self._api.patch(path, stop_patch(cause.value, message, stop.at_ms, suspend=not job.queue))
+            self._api.patch(path, stop_patch(asdict(stop), suspend=not job.queue))
             if job.queue:
                 self._mirror.stop_told(attempt, stop)
                 self._api.delete(path, "Foreground")

@@ -177,13 +177,15 @@ def service_manifest(attempt: str, owner: str, job_uid: str) -> dict[str, Any]:
     }
 
 
-def stop_patch(cause: str, message: str, at_ms: int, *, suspend: bool) -> dict[str, Any]:
-    """What ends a Job and keeps it: suspended, with the reason; Kubernetes then deletes what runs of it.
+def stop_patch(note: Mapping[str, Any], *, suspend: bool) -> dict[str, Any]:
+    """What ends a Job and keeps it: suspended, with a note of the reason; Kubernetes then deletes what runs of it.
 
     A Job of Kueue's is not to be suspended, since Kueue would let it go on: it gets the reason alone.
     """
-    note = json.dumps({"cause": cause, "message": message, "at_ms": at_ms})
-    return {"metadata": {"annotations": {STOP: note}}, **({"spec": {"suspend": True}} if suspend else {})}
+    return {
+        "metadata": {"annotations": {STOP: json.dumps(note)}},
+        **({"spec": {"suspend": True}} if suspend else {}),
+    }
 
 
 def work_place(folder: Path, settings: Settings) -> str:

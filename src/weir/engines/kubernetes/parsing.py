@@ -29,11 +29,16 @@ _ENDED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why Weir itself stopped a Job: the cause's word, and a message for people."""
+    """Why Weir itself stopped a Job: the cause's word, and a message for people.
+
+    `started_ms` is when the attempt had started by then, None where it had not: its pods may be gone before anybody
+    looks again, and with them what they tell.
+    """
 
     cause: str
     message: str
     at_ms: int
+    started_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +223,12 @@ def _stop(text: object) -> Stop | None:
         return None
     try:
         plain = json.loads(text)
-        return Stop(Cause(plain["cause"]).value, str(plain["message"]), int(plain["at_ms"]))
-    except (ValueError, KeyError, TypeError):
+        started_ms = plain.get("started_ms")
+        return Stop(
+            Cause(plain["cause"]).value,
+            str(plain["message"]),
+            int(plain["at_ms"]),
+            None if started_ms is None else int(started_ms),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
         return Stop(Cause.CANCELLED.value, f"stopped at the centre: {text[:200]}", 0)

@@ -134,6 +134,8 @@ def _going(job: JobFacts, pods: Sequence[PodFacts]) -> EngineState:
 def _ended(job: JobFacts, pods: Sequence[PodFacts], now_ms: int) -> EngineState:
     ends = [_task_end(job, pod, now_ms) for pod in pods]
     started_ms = min((end.started_ms for end in ends if end.started_ms is not None), default=None)
+    if started_ms is None and job.stop is not None:
+        started_ms = job.stop.started_ms
     ended_ms = max((end.ended_ms for end in ends), default=0)
     ended_ms = ended_ms or _stopped_ms(job) or now_ms
     failed = [end for end in ends if end.cause is not None]
@@ -159,7 +161,8 @@ def _stopped_ms(job: JobFacts) -> int:
 def _of_job(job: JobFacts) -> tuple[Cause, str]:
     """Why an attempt ended of which no pod can tell."""
     if job.stop is not None:
-        return _of_stop(job.stop, "cancelled before its start")
+        before = job.stop.started_ms is None
+        return _of_stop(job.stop, "cancelled before its start" if before else "ended when it was cancelled")
     if job.reason == "DeadlineExceeded":
         return Cause.TIME_LIMIT, "ended at its time limit"
     if job.condition:

@@ -1,13 +1,14 @@
 """What Jobs and pods mean: on answers that were recorded, and on those that nobody could provoke."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from tests.unit.engines.kubernetes import recorded
 from weir.engines.driver import EngineEnd
+from weir.engines.kubernetes.manifest import stop_patch
 from weir.engines.kubernetes.parsing import JobFacts, PodFacts, Stop, read_job, read_pod, time_ms
 from weir.engines.kubernetes.state import CANNOT_START, Verdict, judge, waiting_reason
 from weir.model.state import Cause, Observed
@@ -160,6 +161,16 @@ def test_a_stop_before_the_start_is_certain_only_once_the_controller_and_the_pod
     assert EngineEnd(Cause.CANCELLED, None, None, "cancelled before its start", None, 5_000) == end(
         job, certain=True
     )
+
+
+def test_what_had_started_when_it_was_stopped_has_started_though_its_pods_are_gone() -> None:
+    job = replace(JOB, stop=Stop("cancelled", "", 5_000, 4_000), suspend=True, suspended=True)
+    assert EngineEnd(Cause.CANCELLED, None, None, "ended when it was cancelled", 4_000, 5_000) == end(
+        job, certain=True
+    )
+    patched = stop_patch(asdict(Stop("cancelled", "", 5_000, 4_000)), suspend=True)
+    plain = {"metadata": {"name": "x", **patched["metadata"]}}
+    assert job.stop == read_job(plain).stop
 
 
 def test_a_stop_for_a_reason_ends_with_that_reason() -> None:
