@@ -75,6 +75,13 @@ def test_everything_asked_for_is_locked(requirement: Requirement) -> None:
     assert versions == set(requirement.specifier.filter(versions))
 
 
+def test_no_file_of_code_is_longer_than_one_noun_needs() -> None:
+    files = [path for room in ("src", "tests", "bench", "tools") for path in (ROOT / room).rglob("*.py")]
+    assert files
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in files}
+    assert {} == {path: lines for path, lines in lengths.items() if lines > 500}
+
+
 def test_version_is_one() -> None:
     assert weir.__version__ == metadata.version("weir")
 

@@ -22,6 +22,21 @@ def test_order_is_read_as_written(folder: str) -> None:
         assert control.record(0) is None
 
 
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("put", ["link", "pipe", "folder"])
+def test_what_is_no_plain_file_is_no_control_file(folder: str, put: str, write: bool) -> None:
+    place = Path(folder) / CONTROL_NAME
+    elsewhere = place.rename(Path(folder) / "elsewhere")
+    if put == "link":
+        place.symlink_to(elsewhere)
+    elif put == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    with pytest.raises(FileNotFoundError):
+        Control(folder, write=write)
+
+
 def test_a_task_is_claimed_once(folder: str) -> None:
     with Control(folder) as control:
         assert [True, False, True] == [control.claim(0), control.claim(0), control.claim(1)]

@@ -8,8 +8,10 @@ leaves the former state.
 A task is claimed by linking the file to a second name, which can be done once and needs no space.
 """
 
+import errno
 import json
 import os
+import stat
 import struct
 import zlib
 from typing import Any
@@ -50,16 +52,19 @@ def write_control(folder: str, order: dict[str, Any], tasks: int) -> None:
 
 
 class Control:
-    """An open control file. Raises FileNotFoundError where there is none, ValueError for half of one."""
+    """An open control file. Raises FileNotFoundError where there is none, ValueError for half of one.
+
+    A link, a pipe or a folder in its place is none: where tasks run as the agent's own user, they can put one there,
+    and it must neither lead elsewhere nor hold up whoever looks.
+    """
 
     def __init__(self, folder: str, *, write: bool = False) -> None:
         self._shown = folder
         # Everything goes by this descriptor, which stays good when the folder is hidden from the process
         # later.
         self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC
         try:
-            self._file = os.open(CONTROL_NAME, flags, dir_fd=self._folder)
+            self._file = _open_plain(CONTROL_NAME, os.O_RDWR if write else os.O_RDONLY, self._folder)
         except OSError:
             os.close(self._folder)
             raise
@@ -152,6 +157,20 @@ def _slot(sequence: int, values: dict[str, Any]) -> bytes:
         body = _encoded({**values, "message": values["message"][:_MESSAGE_CHARACTERS]})
     checksum = zlib.crc32(body, sequence & 0xFFFFFFFF)
     return _SLOT_HEAD.pack(_SLOT_MAGIC, len(body), sequence, checksum) + body
+
+
+def _open_plain(name: str, flags: int, folder: int) -> int:
+    missing = FileNotFoundError(errno.ENOENT, "not a plain file", name)
+    try:
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise missing from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise missing
+    return descriptor
 
 
 def _encoded(values: dict[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from weir.engines.driver import (
     SubmitOutcome,
 )
 from weir.engines.local.allocation import PoolSpace
+from weir.engines.local.capabilities import capabilities_of
 from weir.engines.local.cgroup import NO_GROUPS, TaskGroups, find_groups
 from weir.engines.local.control import CONTROL_NAME
 from weir.engines.local.inspection import Inspection
@@ -46,21 +47,6 @@ _LOOK_ORPHAN_S = 1.0
 """Nobody tells when a supervisor that another zygote forked is killed, so these are looked at."""
 _LOOKS_AT_ONCE = 200
 _CLEARING_S = 0.05
-_ALWAYS = frozenset(
-    {
-        "commands",
-        "devices",
-        "gang",
-        "kill-all",
-        "kill-by-session",
-        "output-live",
-        "queue",
-        "shared-folder",
-        "shares",
-        "stop-signal",
-        "time-limit",
-    }
-)
 
 
 def _wall_clock_ms() -> int:
@@ -128,7 +114,7 @@ class LocalDriver:
                     if settings.private_root
                     else "isolation is required here and the option private_root names no folder"
                 )
-            self._capabilities = _capabilities(self._site, spaces.values())
+            self._capabilities = capabilities_of(self._site, spaces.values())
             self._pools = spaces
             for tracked in self._tracked.values():
                 self._hold_again(tracked)
@@ -498,17 +484,3 @@ class LocalDriver:
             tracked = self._tracked.get(attempt)
         folder = tracked.order.folder if tracked else self._attempts / attempt
         return folder / f"{task}.{stream}"
-
-
-def _capabilities(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
-    found = set(_ALWAYS)
-    found.add("memory-limit" if site.groups.memory else "memory-rlimit")
-    if site.groups.pids:
-        found.add("pids-limit")
-    if site.groups.usable:
-        found.add("kill-by-cgroup")
-    if site.isolated:
-        found.add("isolation-namespace")
-    if any(space.binds_cores for space in spaces):
-        found.add("cpu-affinity")
-    return frozenset(found)
