@@ -39,7 +39,8 @@ centres:
     city: here
     engine:
       driver: kubernetes
-      options: {{kubeconfig: {folder}/kubeconfig, image: "base:1", shared_root: {folder}, shared_host_path: {folder}}}
+      options: {{kubeconfig: {folder}/kubeconfig, image: "base:1", run_as: agent, shared_root: {folder},
+                 shared_host_path: {folder}}}
     pools:
       - {{id: wide, device: intel-xeon-platinum-8358, nodes: 4, cores_per_node: 512, memory_per_node: 4TiB}}
 """
@@ -209,7 +210,7 @@ def _api(folder: Path) -> Api:
 
 def _driver(folder: Path) -> KubernetesDriver:
     driver = KubernetesDriver(folder / "driver")
-    shared = {"shared_root": str(folder), "shared_host_path": str(folder)}
+    shared = {"shared_root": str(folder), "shared_host_path": str(folder), "run_as": "agent"}
     driver.attach((POOL,), {"kubeconfig": str(folder / "kubeconfig"), "image": "base:1", **shared})
     return driver
 

@@ -1,6 +1,7 @@
 """How large the engines' suite is played: quick with every test run, in full by `make conformance`."""
 
 import os
+import socket
 
 from weir.engines.conformance import FULL, QUICK, Scale
 
@@ -8,3 +9,10 @@ from weir.engines.conformance import FULL, QUICK, Scale
 def engine_scale() -> Scale:
     """QUICK, or FULL where WEIR_CONFORMANCE is `full`. Each driver's tests change what their engine needs."""
     return FULL if os.environ.get("WEIR_CONFORMANCE") == "full" else QUICK
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])

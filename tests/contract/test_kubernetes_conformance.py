@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engine_scale import engine_scale
+from tests.contract.engine_scale import engine_scale, free_port
 from weir.engines.conformance import CASES, FULL, QUICK, ConformanceReport, Provocations, run_conformance
 from weir.engines.conformance.stage import NARROW, WIDE
 from weir.engines.kubernetes.driver import KubernetesDriver
@@ -20,6 +20,15 @@ pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
 NAMES = [case.name for case in CASES]
 FEW = replace(QUICK, array=40, many=30, kills=3, outage_s=1.0)
 GPU = "nvidia.com/gpu"
+BY_THE_AGENT = {
+    "working files",
+    "files of a failure",
+    "cancel at once",
+    "a gang's last task",
+    "ordered ten times",
+    "driver killed before its answer",
+    "an answer is lost",
+}
 
 
 def provocations(cluster: FakeCluster) -> Provocations:
@@ -64,6 +73,7 @@ def report(fake_cluster: FakeCluster, tmp_path_factory: pytest.TempPathFactory) 
         "device_resource": GPU,
         "shared_root": str(root),
         "shared_host_path": str(root),
+        "run_as": "agent",
     }
     scale = replace(FULL, patience_s=600.0) if engine_scale() is FULL else FEW
     return run_conformance(
@@ -93,6 +103,26 @@ def test_only_these_are_not_played(report: ConformanceReport) -> None:
 
 def test_the_cluster_is_clean_after_it(report: ConformanceReport, fake_cluster: FakeCluster) -> None:
     assert report.passed
+    assert [] == fake_cluster.left()
+
+
+def test_files_by_way_of_the_agent(fake_cluster: FakeCluster, tmp_path: Path) -> None:
+    """Where no folder is shared, pods fetch their inputs from the agent and bring it what they made."""
+    options = {
+        "kubeconfig": str(fake_cluster.write_kubeconfig(tmp_path / "kubeconfig")),
+        "image": "base:1",
+        "agent_address": f"127.0.0.1:{free_port()}",
+        "agent_listen": "127.0.0.1",
+    }
+    found = run_conformance(
+        KubernetesDriver,
+        tmp_path / "agent",
+        scale=FEW,
+        only=BY_THE_AGENT,
+        options=options,
+        provocations=provocations(fake_cluster),
+    )
+    assert dict.fromkeys(BY_THE_AGENT, "passed") == {one.name: one.verdict for one in found.results}, found
     assert [] == fake_cluster.left()
 
 

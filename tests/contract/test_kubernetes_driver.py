@@ -32,7 +32,7 @@ def cluster() -> Iterator[FakeCluster]:
 def stage_on(cluster: FakeCluster, root: Path, *, shared: bool = True, **options: str) -> Iterator[Stage]:
     given = {"kubeconfig": str(cluster.write_kubeconfig(root / "config")), "image": "base:1", **options}
     if shared:
-        given |= {"shared_root": str(root), "shared_host_path": str(root)}
+        given |= {"shared_root": str(root), "shared_host_path": str(root), "run_as": "agent"}
     stage = Stage(
         KubernetesDriver(root / "agent"), root / "agent", KubernetesDriver, given, pools=stage_pools()
     )

@@ -25,7 +25,8 @@ centres:
     kind: intelligent
     engine:
       driver: kubernetes
-      options: {{kubeconfig: {folder}/kubeconfig, image: "base:1", shared_root: {folder}, shared_host_path: {folder}}}
+      options: {{kubeconfig: {folder}/kubeconfig, image: "base:1", run_as: agent, shared_root: {folder},
+                 shared_host_path: {folder}}}
     pools:
       - {{id: a100, device: nvidia-a100-sxm-80gb, nodes: 2, devices_per_node: 4, cores_per_node: 8,
          memory_per_node: 8GiB, options: {{node_selector: "gpu=a100"}}}}

@@ -32,9 +32,11 @@ CAPABILITIES: Mapping[str, str] = {
     "kill-by-cgroup": "what a task started is found by its control group",
     "kill-by-session": "what a task started is found by session, parents and environment",
     "stop-signal": "the signal that the job asks for is the one that stops it",
+    "files": "inputs reach the tasks, and what they make of their work folder comes back at the end",
     "shared-folder": "tasks see the attempt's own folder while they run, not a copy of it",
     "isolation-namespace": "a task sees nothing of the private folder but its own attempt's work",
     "time-limit": "the engine itself ends an attempt at its time limit",
+    "streams": "stdout and stderr are kept apart",
     "output-live": "output can be read while the attempt runs",
 }
 """Every capability that a driver may claim, and what it promises."""

@@ -27,16 +27,22 @@ def failure(stage: Stage) -> None:
 
 
 def output_live(stage: Stage) -> None:
-    order = stage.order("sh", "-c", f"echo first; echo other >&2; {stage.shell_gate()}; echo second")
+    order = stage.order("sh", "-c", f"echo first; {stage.shell_gate()}; echo second")
     stage.submit(order)
     stage.until(lambda: stage.lines(order) == ["first"], "output while it runs")
-    check(stage.output(order, stream="stderr") == b"other\n", "each stream for itself")
     check(stage.state(order).observed is Observed.RUNNING, "it still runs")
     stage.open_gate(order)
     stage.end(order)
     check(stage.lines(order) == ["first", "second"], "all of the output")
     check(stage.driver.output(order.attempt, 0, "stdout", 6, 3) == b"sec", "a piece of it")
     check(stage.driver.output(order.attempt, 0, "stdout", 99, 3) == b"", "nothing past its end")
+
+
+def streams(stage: Stage) -> None:
+    order = stage.order("sh", "-c", "echo one; echo other >&2")
+    stage.run(order)
+    found = [stage.output(order, stream=stream) for stream in ("stdout", "stderr")]
+    check(found == [b"one\n", b"other\n"], f"each stream for itself: {found}")
 
 
 def output_unicode(stage: Stage) -> None:
@@ -85,19 +91,31 @@ def environment(stage: Stage) -> None:
 
 
 def working_files(stage: Stage) -> None:
-    text = 'cat in.txt sub/in.txt; mkdir -p a/b; echo made > a/b/out.txt; echo t > "$TMPDIR/t"; pwd'
-    order = stage.order("sh", "-c", text)
-    (order.folder / "work" / "in.txt").write_text("given\n")
-    (order.folder / "work" / "sub").mkdir()
-    (order.folder / "work" / "sub" / "in.txt").write_bytes("也是\n".encode())
+    text = 'cat in.txt sub/in.txt; mkdir -p a/b; echo made > a/b/out.txt; echo t > "$TMPDIR/t"; pwd; ./run.sh'
+    order = stage.order("sh", "-c", text, outputs=("a", "*.big"), output_limit_bytes=1 << 23)
+    work = order.folder / "work"
+    (work / "in.txt").write_text("given\n")
+    (work / "sub").mkdir()
+    (work / "sub" / "in.txt").write_bytes("也是\n".encode())
+    (work / "run.sh").write_text("#!/bin/sh\ncat large.in large.in > made.big\n")
+    (work / "run.sh").chmod(0o700)
+    (work / "large.in").write_bytes(large := bytes(range(256)) * 10_001)
     end = stage.run(order)
     check(end.cause is None, f"it can read, write and use its TMPDIR: {end}")
     seen = stage.lines(order)
     check(seen[:2] == ["given", "也是"], f"what was laid into the work folder is there: {seen}")
     if "shared-folder" in stage.driver.capabilities:
         check(seen[2:] == [f"{order.folder}/work"], f"it runs in its work folder: {seen}")
-    made = order.folder / "work" / "a" / "b" / "out.txt"
+    made = work / "a" / "b" / "out.txt"
     check(made.read_text() == "made\n", "what it made is there when its end is seen")
+    check((work / "made.big").read_bytes() == large * 2, "and every byte of what is large")
+
+
+def files_of_a_failure(stage: Stage) -> None:
+    order = stage.order("sh", "-c", "echo left > left; exit 3", outputs=("left",), output_limit_bytes=100)
+    end = stage.run(order)
+    check((end.cause, end.exit_code) == (Cause.EXIT, 3), f"it ended with code 3, not {end}")
+    check((order.folder / "work" / "left").read_text() == "left\n", "what a failure leaves is there too")
 
 
 def many(stage: Stage) -> None:
@@ -176,11 +194,13 @@ CASES = (
     Case("success", frozenset(), success),
     Case("failure", frozenset(), failure),
     Case("output while it runs", _COMMANDS | {"output-live"}, output_live),
+    Case("two streams", _COMMANDS | {"streams"}, streams),
     Case("output in unicode", _COMMANDS, output_unicode),
     Case("output of megabytes", _COMMANDS, output_large),
     Case("arguments", _COMMANDS, arguments),
     Case("environment", _COMMANDS, environment),
-    Case("working files", _COMMANDS, working_files),
+    Case("working files", _COMMANDS | {"files"}, working_files),
+    Case("files of a failure", _COMMANDS | {"files"}, files_of_a_failure),
     Case("many at once", frozenset(), many),
     Case("strangers", frozenset(), strangers),
     Case("devices", _COMMANDS | {"devices"}, devices),

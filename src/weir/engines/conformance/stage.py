@@ -150,8 +150,9 @@ class Stage:
             "stop_signal": "TERM",
             "stop_grace_ms": 300,
             "restartable": False,
-            "outputs": (),
-            "output_limit_bytes": 0,
+            # What cases look for in the work folder, where an engine must bring it back.
+            "outputs": ("runs", "late") if "files" in self.driver.capabilities else (),
+            "output_limit_bytes": 1 << 20,
             "log_limit_bytes": 1 << 30,
             **changes,
         }

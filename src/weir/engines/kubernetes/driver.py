@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from weir.engines.courier.door import Door, Lodging
+from weir.engines.courier.program import node_program
 from weir.engines.driver import (
     STREAMS,
     AttemptOrder,
@@ -27,6 +29,8 @@ from weir.engines.kubernetes.chores import Chores
 from weir.engines.kubernetes.credentials import Access, find_access
 from weir.engines.kubernetes.manifest import (
     DIGEST,
+    Carrying,
+    has_files,
     job_manifest,
     job_name,
     never,
@@ -67,6 +71,7 @@ class KubernetesDriver:
     _mirror: Mirror
     _chores: Chores
     _output: Output
+    _door: Door | None = None
 
     def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
         """`folder` is the agent's. `clock` gives milliseconds since 1970; it only dates what the cluster does
@@ -92,20 +97,30 @@ class KubernetesDriver:
             "time-limit",
         }
         if self._attached and self._settings.shared:
-            found.add("shared-folder")
+            found |= {"files", "shared-folder", "streams"}
+        if self._attached and self._settings.door is not None:
+            found.add("files")
         return frozenset(found)
 
     def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
         settings = Settings.read(options)
         read = {entry.id: (entry, read_pool(entry, settings.defaults)) for entry in pools}
+        if settings.shared and settings.task_uid == 0 and not settings.as_agent:
+            accepted = (
+                "give the user and group of tasks, such as 1000:1000, since this agent is root and its tasks "
+            )
+            raise refused("engine.options.run_as", "", accepted + "would be too; `agent` if that is meant")
         access = find_access(settings, self._folder, os.environ)
-        if settings.shared and settings.task_uid == 0:
-            _log.warning("Kubernetes: tasks run as root, as this agent does; give the option run_as")
         with self._lock:
             if self._attached and settings == self._settings:
                 self._pools = read
                 return
             self._let_go()
+            self._attached = False
+            self._door = None
+            if settings.door is not None:
+                self._door = Door(self._folder, settings.door)
+                self._door.open()
             self._settings, self._access, self._pools = settings, access, read
             self._api = Api(access)
             self._notes = EndNotes(self._folder / "kubernetes")
@@ -190,6 +205,8 @@ class KubernetesDriver:
             self._mirror.close()
             self._mirror.heard()
             self._api.close()
+        if self._door is not None:
+            self._door.close()
 
     def _attached_or_raise(self) -> None:
         if not self._attached:
@@ -227,8 +244,8 @@ class KubernetesDriver:
         message = never(order, *here, self._settings)
         if message:
             return SubmitOutcome(name, False, message)
-        manifest = job_manifest(order, *here, self._settings, self._user())
         try:
+            manifest = job_manifest(order, *here, self._settings, self._user(), self._lodge(order))
             self._share(order)
         except OSError as error:
             message = f"its folder cannot be given to its user: {error.strerror or error}"
@@ -292,6 +309,14 @@ class KubernetesDriver:
                 os.chown(path, *self._settings.run_as, follow_symlinks=False)
             _give_below(order.folder / "work", self._settings.run_as)
 
+    def _lodge(self, order: AttemptOrder) -> Carrying | None:
+        """Let the attempt's pods in for their files, where there are any."""
+        if self._door is None or not has_files(order):
+            return None
+        limit = order.work.output_limit_bytes
+        self._door.lodge(order.attempt, Lodging(os.fspath(order.folder), order.work.outputs, limit))
+        return Carrying(node_program(), self._door.url(order.attempt), self._door.token(order.attempt))
+
     def _user(self) -> tuple[int, int] | None:
         if self._settings.run_as is not None:
             return self._settings.run_as
@@ -299,7 +324,16 @@ class KubernetesDriver:
 
     def _state(self, attempt: str) -> EngineState:
         tracked = self._mirror.find(attempt, job_name(attempt))
-        return EngineState(attempt, Observed.NOTHING) if tracked is None else tracked.state
+        if tracked is None:
+            return EngineState(attempt, Observed.NOTHING)
+        if tracked.ended and self._door is not None:
+            try:
+                self._door.settle(attempt)
+            except OSError as error:
+                raise EngineUnreachableError(
+                    f"what {attempt} brought back cannot be laid: {error}"
+                ) from error
+        return tracked.state
 
     def _forget(self, attempt: str) -> None:
         tracked = self._mirror.get(attempt)
@@ -312,6 +346,8 @@ class KubernetesDriver:
                 raise EngineUnreachableError(f"the Job cannot be deleted: {error}") from error
         folder = Path(tracked.job.folder) if tracked.job.folder else self._folder / "attempts" / attempt
         shutil.rmtree(folder, ignore_errors=True)
+        if self._door is not None:
+            self._door.leave([attempt])
         self._mirror.forget(attempt)
         self._output.forget(attempt)
 

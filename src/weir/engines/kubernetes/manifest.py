@@ -6,6 +6,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ __all__ = [
     "OWNER",
     "STOP",
     "TASKS",
+    "Carrying",
     "device_resource",
+    "has_files",
     "hosts",
     "job_manifest",
     "job_name",
@@ -57,6 +60,15 @@ _MARGIN_S = 5
 _BACKSTOP_S = 3_600
 """So much later than the time limit, which the wrapper holds, Kubernetes ends a pod: time to pull its image."""
 _FIRST_PORT, _PORTS = 20_000, 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """How an attempt's pods bring their files from the agent and back: the program, and where it goes with what."""
+
+    program: str
+    url: str
+    token: str
 
 
 def job_name(attempt: str) -> str:
@@ -126,6 +138,7 @@ def job_manifest(
     pool: PoolSettings,
     settings: Settings,
     user: tuple[int, int] | None,
+    carrying: Carrying | None = None,
 ) -> dict[str, Any]:
     """The Job of an order: one pod a task, none ever made again; a gang is an Indexed Job, ended by its first
     failure. `user` and group are those that tasks run as; None for the image's own."""
@@ -140,7 +153,7 @@ def job_manifest(
         "podReplacementPolicy": "Failed",
         "template": {
             "metadata": {"labels": labels, **_volcano(pool, work)},
-            "spec": _pod(order, entry, pool, settings, user),
+            "spec": _pod(order, entry, pool, settings, user, carrying),
         },
     }
     if queue:
@@ -202,12 +215,30 @@ def _files_problem(order: AttemptOrder, settings: Settings) -> str:
                 "let the agent's --work-root lie there"
             )
         return ""
-    need = ""
-    if order.work.outputs:
-        need = "its outputs could not be taken over"
-    elif (order.folder / "work").is_dir() and any((order.folder / "work").iterdir()):
-        need = "its input files could not reach the nodes"
-    return need and f"{need}: this centre shares no folder with its nodes (option shared_root)"
+    if settings.door is not None or not has_files(order):
+        return ""
+    need = (
+        "its outputs could not be taken over"
+        if order.work.outputs
+        else "its inputs could not reach the nodes"
+    )
+    return f"{need}: this centre shares no folder with its nodes (option shared_root or agent_address)"
+
+
+def has_files(order: AttemptOrder) -> bool:
+    """Whether anything is to be brought to the nodes, or back."""
+    work = order.folder / "work"
+    return bool(order.work.outputs) or (work.is_dir() and any(work.iterdir()))
+
+
+def _carrying(carrying: Carrying | None) -> dict[str, str]:
+    if carrying is None:
+        return {}
+    return {
+        "WEIR_FILES_PROGRAM": carrying.program,
+        "WEIR_FILES_URL": carrying.url,
+        "WEIR_FILES_TOKEN": carrying.token,
+    }
 
 
 def _volcano(pool: PoolSettings, work: Work) -> dict[str, Any]:
@@ -222,6 +253,7 @@ def _pod(
     pool: PoolSettings,
     settings: Settings,
     user: tuple[int, int] | None,
+    carrying: Carrying | None,
 ) -> dict[str, Any]:
     work = order.work
     place = work_place(order.folder, settings)
@@ -244,7 +276,8 @@ def _pod(
             )
         ],
         "env": [
-            {"name": name, "value": verbatim(value)} for name, value in _environment(order, place).items()
+            {"name": name, "value": verbatim(value)}
+            for name, value in {**_environment(order, place), **_carrying(carrying)}.items()
         ],
         # What is asked is what is had, so that no job lives on what another one has left over.
         "resources": {"requests": (amounts := _amounts(work, entry, pool)), "limits": amounts},

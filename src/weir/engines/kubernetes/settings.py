@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weir.engines.courier.settings import DoorSettings, read_address, read_listen
 from weir.model.agent import PoolEntry
 from weir.model.problem import refused
 
@@ -21,6 +22,8 @@ _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _Reader = Callable[[str, str], Any]
+_AGENT = "agent"
+"""The value of `run_as` by which tasks run as the agent's own user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,15 @@ class Settings:
     """The PersistentVolumeClaim that is that folder."""
     shared_host_path: str = ""
     """Or the path that it has on every node."""
+    agent_address: tuple[str, int] | None = None
+    """Without a shared folder: the host and port at which pods reach the agent, to fetch inputs and hand over
+    outputs."""
+    agent_listen: str = ""
+    """The one address of the agent's machine that it listens on for them; by default every one."""
     run_as: tuple[int, int] | None = None
     """User and group that tasks run as; with a shared folder the agent's own unless given."""
+    as_agent: bool = False
+    """Whether it was said openly that tasks run as the agent's own user, which may be root."""
     service_account: str = ""
     pull_secrets: tuple[str, ...] = ()
     image_deadline_s: int = 600
@@ -87,6 +97,11 @@ class Settings:
         return self.shared_root is not None
 
     @property
+    def door(self) -> DoorSettings | None:
+        """Where pods come for their files; None where they see them, or there is no way."""
+        return DoorSettings(*self.agent_address, self.agent_listen) if self.agent_address else None
+
+    @property
     def task_uid(self) -> int:
         """Whose the files with tasks' output are: without a shared folder they are the agent's own copies."""
         return self.run_as[0] if self.shared and self.run_as is not None else os.geteuid()
@@ -97,7 +112,8 @@ class Settings:
         known = {**_READERS, **_POOL_READERS}
         found = _read_all("engine.options", options, known)
         pool = {name: found.pop(name) for name in list(found) if name in _POOL_READERS}
-        settings = cls(**found, defaults=PoolSettings(**pool))
+        as_agent = options.get("run_as") == _AGENT
+        settings = cls(**found, as_agent=as_agent, defaults=PoolSettings(**pool))
         targets = [name for name in ("shared_claim", "shared_host_path") if getattr(settings, name)]
         if settings.shared and len(targets) != 1:
             raise refused(
@@ -111,6 +127,11 @@ class Settings:
                 options[targets[0]],
                 "with it give shared_root, the same folder here",
             )
+        if settings.agent_address and settings.shared:
+            accepted = "leave it out where shared_root is given: pods see the files themselves"
+            raise refused("engine.options.agent_address", options["agent_address"], accepted)
+        if settings.agent_listen and not settings.agent_address:
+            raise refused("engine.options.agent_listen", settings.agent_listen, "with it give agent_address")
         _check_queues("engine.options", settings.defaults)
         return settings
 
@@ -172,10 +193,12 @@ def _yes_or_no(field_name: str, value: str) -> bool:
     return value == "yes"
 
 
-def _user(field_name: str, value: str) -> tuple[int, int]:
+def _user(field_name: str, value: str) -> tuple[int, int] | None:
+    if value == _AGENT:
+        return None
     user, _, group = value.partition(":")
     if not user.isdigit() or not group.isdigit():
-        raise refused(field_name, value, "give two numbers, such as 1000:1000")
+        raise refused(field_name, value, "give two numbers, such as 1000:1000, or agent")
     if int(user) == 0:
         raise refused(field_name, value, "give the user and group of tasks, such as 1000:1000; never root")
     return int(user), int(group)
@@ -225,6 +248,8 @@ _READERS: dict[str, _Reader] = {
     "shared_root": _path,
     "shared_claim": _object,
     "shared_host_path": _path_text,
+    "agent_address": read_address,
+    "agent_listen": read_listen,
     "run_as": _user,
     "service_account": _object,
     "pull_secrets": _names,

@@ -48,6 +48,8 @@ _POD_REASONS = {
 }
 """Reasons in a failed pod's status, as kubelets write them; those that begin with OutOf are the node's too."""
 _LAST_SIGNAL = 64
+_PREPARATIONS = {"start": Cause.START, "folder": Cause.NODE_FAILED, "inputs": Cause.INPUTS}
+"""What a wrapper tells of a command that it did not come to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +184,15 @@ def _task_end(job: JobFacts, pod: PodFacts, now_ms: int) -> _TaskEnd:
 
     def end(cause: Cause | None, message: str, *, followed: bool = False, plain: bool = True) -> _TaskEnd:
         found = (code, number) if plain else (None, None)
+        if words is not None and words.message and words.message not in message:
+            message = f"{message}; {words.message}"
         return _TaskEnd(pod.index, cause, *found, message, started_ms, ended_ms, followed)
 
     told = words.told if words is not None else ""
-    if words is not None and told in ("start", "folder"):
-        return end(Cause.START if told == "start" else Cause.NODE_FAILED, words.message, plain=False)
+    if words is not None and told in _PREPARATIONS:
+        return end(_PREPARATIONS[told], words.message, plain=False)
+    if words is not None and told == "outputs":
+        return end(Cause.OUTPUTS, words.message)
     if told == "lost" and job.stop is None:
         return end(Cause.LOST, "what ran it was killed", plain=False)
     if told == "limit":

@@ -18,6 +18,8 @@ SCRIPT = r"""
 set -u
 words=$1 folder=$2 shared=$3 signal=$4 grace=$5 limit=$6 stack=$7
 shift 7
+files=${WEIR_FILES_URL:-} token=${WEIR_FILES_TOKEN:-} carrier=${WEIR_FILES_PROGRAM:-}
+unset WEIR_FILES_URL WEIR_FILES_TOKEN WEIR_FILES_PROGRAM
 path=$PATH PATH=/usr/bin:/bin:/usr/sbin:/sbin${PATH:+:$PATH}
 mask=$(umask)
 umask 077
@@ -26,11 +28,14 @@ now() {
   now=$(date +%s%N); case $now in *[!0-9]*|??????????) now=$(date +%s)000000000;; esac
   now=${now%??????}
 }
-leave() {
-  now
+say() {
   line="weir1 $1 ${shown:-$code} $started $now $2"
   { printf '%s\n' "$line" >"$words"; } 2>/dev/null
   [ -z "$shared" ] || { printf '%s\n' "$line" >"$folder/$task.end"; } 2>/dev/null
+}
+leave() {
+  now
+  say "$1" "$2"
   [ "$1" = - ] || [ "$code" != 0 ] || code=124
   exit "$code"
 }
@@ -49,6 +54,18 @@ if [ -n "$shared" ]; then
   { printf '' >>"$folder/$task.stdout" && printf '' >>"$folder/$task.stderr"; } 2>/dev/null ||
     leave folder "its folder $folder cannot be written at the node"
   exec >>"$folder/$task.stdout" 2>>"$folder/$task.stderr"
+fi
+status=$folder/.weir.$task
+[ -n "$shared" ] || status=$folder/scratch/.weir.$task
+if [ -n "$files" ]; then
+  python=$(command -v python3 || command -v python) ||
+    leave folder "the image has no Python, by which the files are brought from the agent and back"
+  carry() { WEIR_FILES_TOKEN=$token exec "$python" -I -S -c "$carrier" "$1" "$files" "$task" >"$status"; }
+  bring=
+  trap '[ -z "$bring" ] || kill -s KILL "$bring" 2>/dev/null; code=143; leave stop "ended before its start"' TERM
+  (trap - TERM; carry fetch) </dev/null 2>/dev/null &
+  bring=$!
+  wait "$bring" || { IFS= read -r line <"$status"; leave inputs "${line:-the inputs could not be brought}"; }
 fi
 devices=${WEIR_DEVICES:-}
 if [ -n "$devices" ] && [ "$stack" = CUDA_VISIBLE_DEVICES ]; then
@@ -94,8 +111,6 @@ halt() {
 # Only a shell that waits in the foreground says of its child that a signal ended it, and no mere code.
 run='PATH=$1; export PATH; shift; trap : TERM INT QUIT HUP USR1 USR2
 (exec "$@") 2>&3 3>&-; code=$?; echo "$code" >&2; exit "$code"'
-status=$folder/.weir.$task
-[ -n "$shared" ] || status=$folder/scratch/.weir.$task
 code=143
 trap 'halt stop' TERM
 trap 'halt limit' ALRM
@@ -121,6 +136,23 @@ case $last in
   *) code=$last shown=$last
     if [ "$first" != "$last" ] || [ "$last" = 130 ] || [ "$last" = 141 ]; then shown=s$((last - 128)); fi ;;
 esac
+if [ -n "$files" ]; then
+  trap 'hit=1' TERM ALRM
+  now
+  # Of a success nothing is said before its outputs are there: killed meanwhile, it has not been one.
+  { [ "$told" = - ] && [ "$code" = 0 ]; } || say "$told" ""
+  (trap - TERM ALRM; carry hand) </dev/null >/dev/null 2>&1 &
+  while :; do
+    hit= failed=
+    wait "$!" || failed=1
+    [ -n "$hit" ] || break
+  done
+  if [ -n "$failed" ]; then
+    IFS= read -r line <"$status"
+    line="the outputs could not be brought back: ${line:-it was broken off}"
+    if [ "$told" = - ] && [ "$code" = 0 ]; then leave outputs "$line"; else say "$told" "$line"; exit "$code"; fi
+  fi
+fi
 leave "$told" ""
 """.strip()
 
@@ -129,9 +161,9 @@ leave "$told" ""
 class TaskEndRecord:
     """The last words of a task.
 
-    `told` is what ended it: empty (itself), `stop` (SIGTERM: cancelled, evicted, its gang), `limit`, `start`
-    (not started, see `message`), `folder` (the node could not prepare it), `lost` (what waited for it was
-    killed) or `duplicate`. One of `code` and `signal` is None. Times are the node's.
+        `told` is what ended it: empty (itself), `stop` (SIGTERM: cancelled, evicted, its gang), `limit`, `start`
+    `folder` (the node could not prepare it), `lost` (what waited for it was
+        killed) or `duplicate`. One of `code` and `signal` is None. Times are the node's.
     """
 
     told: str

@@ -66,7 +66,9 @@ _PASSES = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR}
 )
 """Says nothing of an attempt's folder: the agent has too little room, or the shared file system is in trouble."""
-_ALWAYS = frozenset({"commands", "queue", "time-limit", "output-live", "shared-folder", "stop-signal"})
+_ALWAYS = frozenset(
+    {"commands", "files", "queue", "time-limit", "output-live", "shared-folder", "stop-signal", "streams"}
+)
 
 
 def _wall_clock_ms() -> int:

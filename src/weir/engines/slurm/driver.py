@@ -363,7 +363,9 @@ def _capabilities(facts: ClusterFacts, settings: Settings) -> frozenset[str]:
         "gang",
         "devices",
         "stop-signal",
+        "files",
         "shared-folder",
+        "streams",
         "time-limit",
         "output-live",
     }

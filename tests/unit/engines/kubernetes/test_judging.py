@@ -266,3 +266,16 @@ def test_what_a_task_says_of_its_times_is_bounded_by_its_containers(
     )
     found = end(JOB, pod)
     assert (started_ms, ended_ms) == (found.started_ms, found.ended_ms)
+
+
+def test_files_that_could_not_be_brought_end_an_attempt() -> None:
+    never_ran = end(JOB, ended(last_words=said("inputs", "1", "the agent cannot be reached", started="-")))
+    assert (Cause.INPUTS, None, "the agent cannot be reached") == (
+        never_ran.cause,
+        never_ran.exit_code,
+        never_ran.message,
+    )
+    done = end(JOB, ended(exit_code=124, last_words=said("outputs", "0", "larger than 3 bytes")))
+    assert (Cause.OUTPUTS, 0, "larger than 3 bytes") == (done.cause, done.exit_code, done.message)
+    failed = end(JOB, ended(exit_code=3, last_words=said("-", "3", "larger than 3 bytes")))
+    assert (Cause.EXIT, "ended with code 3; larger than 3 bytes") == (failed.cause, failed.message)

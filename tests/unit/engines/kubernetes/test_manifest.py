@@ -1,5 +1,6 @@
 """Orders become Jobs; options are read; nodes and pods become what there is of a pool."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,16 @@ import pytest
 
 from tests.unit.engines.kubernetes import recorded
 from weir.engines.driver import AttemptOrder
+from weir.engines.kubernetes.driver import KubernetesDriver
 from weir.engines.kubernetes.fake.containers import expand
-from weir.engines.kubernetes.manifest import job_manifest, job_name, never, order_digest, verbatim
+from weir.engines.kubernetes.manifest import (
+    Carrying,
+    job_manifest,
+    job_name,
+    never,
+    order_digest,
+    verbatim,
+)
 from weir.engines.kubernetes.nodes import UNKNOWN_UNTIL_MS, pool_observation
 from weir.engines.kubernetes.quantity import bytes_text, milli_text, read_milli, read_whole
 from weir.engines.kubernetes.settings import PoolSettings, Settings, Toleration, read_pool
@@ -182,6 +191,30 @@ def test_without_a_shared_folder_files_are_refused_and_never_lost(tmp_path: Path
     assert "shares no folder" in never(plain, ENTRY, pool, settings)
 
 
+def test_files_go_by_way_of_the_agent_where_pods_reach_it() -> None:
+    settings = Settings.read({"image": "base:1", "agent_address": "agent.weir.svc:8471"})
+    pool = read_pool(ENTRY, settings.defaults)
+    given = order(replace(WORK, outputs=("*.pt",)))
+    assert "" == never(given, ENTRY, pool, settings)
+    assert settings.door is not None
+    assert "http://agent.weir.svc:8471" == settings.door.address
+    carrying = Carrying("print($(X))", "http://h:1/v1/a", "secret")
+    job = job_manifest(given, ENTRY, pool, settings, None, carrying)
+    env = {one["name"]: one["value"] for one in pod_of(job)["containers"][0]["env"]}
+    assert ("print($$(X))", "http://h:1/v1/a", "secret") == tuple(
+        env[f"WEIR_FILES_{name}"] for name in ("PROGRAM", "URL", "TOKEN")
+    )
+    plain = job_manifest(given, ENTRY, pool, settings, None)
+    assert not [one for one in pod_of(plain)["containers"][0]["env"] if "FILES" in one["name"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's tasks would be root")
+def test_an_agent_that_is_root_does_not_run_tasks_as_root_unless_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"run_as.*1000:1000"):
+        KubernetesDriver(tmp_path).attach((ENTRY,), SHARED)
+    assert Settings.read({**SHARED, "run_as": "agent"}).as_agent
+
+
 def test_what_a_pool_lacks_is_named() -> None:
     settings = Settings.read({})
     assert "no container image" in never(order(), ENTRY, read_pool(ENTRY, settings.defaults), settings)
@@ -193,7 +226,7 @@ def test_what_a_pool_lacks_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"imag": "x"}, "known are context, device_resource, foreign"),
+        ({"imag": "x"}, "known are agent_address, agent_listen, context, device_resource"),
         ({"image": "a b"}, "give an image"),
         ({"namespace": "A"}, "name of a namespace"),
         ({"shared_root": "/share"}, "shared_claim or shared_host_path"),
@@ -202,6 +235,12 @@ def test_what_a_pool_lacks_is_named() -> None:
         ({"shared_root": "share", "shared_claim": "c"}, "absolute path"),
         ({"run_as": "root"}, "two numbers"),
         ({"run_as": "0:1000"}, "never root"),
+        ({"agent_address": "host"}, "host and port"),
+        ({"agent_address": "host:0"}, "host and port"),
+        ({"agent_address": "http://host:1"}, "host and port"),
+        ({"agent_listen": "10.0.0.1"}, "with it give agent_address"),
+        ({"agent_address": "h:1", "agent_listen": "here"}, "this machine's addresses"),
+        ({"shared_root": "/s", "shared_claim": "c", "agent_address": "h:1"}, "leave it out"),
         ({"image_deadline_s": "-1"}, "whole number of seconds"),
         ({"foreign": "maybe"}, "yes or no"),
         ({"tolerations": "a:Never"}, "give taints"),
