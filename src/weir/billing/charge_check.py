@@ -8,7 +8,7 @@ from weir.billing.hold_legs import total_charged, total_held
 from weir.billing.hold_offers import Worst, card_of, worst_of
 from weir.billing.hold_rows import PricedJob, job_holds, submission_holds
 from weir.billing.ledger_verify import balances
-from weir.billing.meters import Meter, meters_of
+from weir.billing.meter_rows import Meter, meters_of
 from weir.billing.price_versions import version_of
 from weir.billing.rate_card import RateCard
 from weir.model.state import JobState
@@ -79,7 +79,7 @@ def _job_faults(
 ) -> list[str]:
     faults = []
     own = one.own
-    charged = given_back + sum(sum((meter.parts or {}).values()) for meter in meters)
+    charged = given_back + sum(sum(meter.parts.values()) for meter in meters)
     if own is None:
         if meters:
             faults.append(f"job {one.job} was metered and has no hold of its own")
@@ -100,7 +100,7 @@ def _job_faults(
                 schema.attempt.c.job == one.job, schema.attempt.c.epoch == epoch
             )
         ).one()
-        so_far = sum(sum((meter.parts or {}).values()) for meter in meters if meter.epoch == epoch)
+        so_far = sum(sum(meter.parts.values()) for meter in meters if meter.epoch == epoch)
         faults += _size_fault(
             one, held + so_far, _worst(connection, one, f"{place.centre}/{place.pool}").gross
         )
@@ -108,7 +108,7 @@ def _job_faults(
         faults += _size_fault(one, held, _worst(connection, one, "").gross)
     for meter in meters:
         card = card_of(connection, one.of, f"{meter.centre}/{meter.pool}")
-        if isinstance(card, RateCard) and card.parts(meter.intervals) != (meter.parts or {}):
+        if isinstance(card, RateCard) and card.parts(meter.intervals) != meter.parts:
             faults.append(
                 f"attempt {one.job}-{meter.epoch} was charged {json.dumps(meter.parts)} for its intervals"
             )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from sqlalchemy import Connection, bindparam, func, insert, select
@@ -111,8 +111,8 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
     if not reason.strip():
         raise refused("reason", reason, "say why it is given back")
     legs, transfers = _given_back(found.own.legs, amount, account("payable", last.centre))
-    entry = job_entry(found.of, found.own, "refund", now_ms, transfers, epoch=epoch, reason=reason)
-    [posted] = post(tx, [replace(entry, corrects=last.entry)])
+    entry = job_entry(found.of, found.own, "refund", now_ms, transfers, {"epoch": epoch, "reason": reason})
+    [posted] = post(tx, [entry._replace(corrects=last.entry)])
     write_job_holds(tx, [found.own.posted(legs, 1)])
     row = {
         **{
@@ -150,7 +150,7 @@ def _given_back(legs: Sequence[Leg], amount: int, payable: str) -> tuple[tuple[L
         so_far += back
         if back:
             transfers += [Transfer(payable, leg.account, back), Transfer(leg.account, leg.funding, back)]
-        made.append(replace(leg, charged=leg.charged - back, base=leg.base - min(leg.base, back)))
+        made.append(leg._replace(charged=leg.charged - back, base=leg.base - min(leg.base, back)))
     return tuple(made), transfers
 
 

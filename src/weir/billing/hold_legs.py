@@ -5,19 +5,17 @@ charged since it was sized, rounded half-even over the whole, up to what is rese
 differences, so that it does not matter in how many charges a job's cost comes.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from weir.billing.ledger import Transfer
+from weir.billing.stored_text import quoted, read_texts
 from weir.units import cumulative_share
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """One source of money of one job. Amounts in micro-yuan.
 
     `held` is set aside now, `charged` was taken in all, `base` of that before the leg had its present size.
@@ -73,9 +71,9 @@ def resized(before: Sequence[Leg], after: Sequence[Leg]) -> tuple[tuple[Leg, ...
     for leg in after:
         known = old.pop(leg.account, None)
         charged = known.charged if known else 0
-        made.append(replace(leg, charged=charged, base=charged))
+        made.append(leg._replace(charged=charged, base=charged))
         transfers += _held(leg, leg.held - (known.held if known else 0))
-    left = [replace(leg, held=0, base=leg.charged, share=Fraction(0)) for leg in old.values()]
+    left = [leg._replace(held=0, base=leg.charged, share=Fraction(0)) for leg in old.values()]
     for leg in old.values():
         transfers += _held(leg, -leg.held)
     return (*(leg for leg in left if leg.charged), *made), transfers
@@ -87,32 +85,31 @@ def charged(legs: Sequence[Leg], more: int, payable: str) -> tuple[tuple[Leg, ..
     What is given back is held again. Where a leg has too little held, what it lacks is taken from its funding first,
     as part of the same transfers; a limit may then refuse them.
     """
-    total = sum(leg.charged - leg.base for leg in legs) + more
+    total = more
+    for leg in legs:
+        total += leg.charged - leg.base
     made: list[Leg] = []
     transfers: list[Transfer] = []
     left = total
-    for leg in legs:
-        if leg.share is None:
-            part = left
-        else:
-            part = min(leg.held + leg.charged - leg.base, cumulative_share(max(0, total), leg.share))
+    for account, funding, share, held, taken, base in legs:
+        part = left if share is None else min(held + taken - base, cumulative_share(max(0, total), share))
         left -= part
-        step = leg.base + part - leg.charged
-        lacks = max(0, step - leg.held)
-        transfers += _held(leg, lacks)
+        step = base + part - taken
+        lacks = max(0, step - held)
+        if lacks:
+            transfers.append(Transfer(funding, account, lacks))
         if step > 0:
-            transfers.append(Transfer(leg.account, payable, step))
+            transfers.append(Transfer(account, payable, step))
         elif step < 0:
-            transfers.append(Transfer(payable, leg.account, -step))
-        held, taken = leg.held + lacks - step, leg.charged + step
-        made.append(Leg(leg.account, leg.funding, leg.share, held, taken, leg.base))
+            transfers.append(Transfer(payable, account, -step))
+        made.append(Leg(account, funding, share, held + lacks - step, taken + step, base))
     return tuple(made), transfers
 
 
 def released(legs: Sequence[Leg]) -> tuple[tuple[Leg, ...], list[Transfer]]:
     """The legs with nothing held, and the transfers that give it back."""
     transfers = [transfer for leg in legs for transfer in _held(leg, -leg.held)]
-    return tuple(replace(leg, held=0) for leg in legs), transfers
+    return tuple(leg._replace(held=0) for leg in legs), transfers
 
 
 def times(transfers: Iterable[Transfer], count: int) -> list[Transfer]:
@@ -131,25 +128,28 @@ def total_charged(legs: Iterable[Leg]) -> int:
 def stored_legs(legs: Sequence[Leg]) -> str:
     """The legs as they are stored."""
     rows = [
-        [
-            leg.account,
-            leg.funding,
-            None if leg.share is None else str(leg.share),
-            leg.held,
-            leg.charged,
-            leg.base,
-        ]
-        for leg in legs
+        f"[{quoted(account)},{quoted(funding)},{'null' if share is None else quoted(str(share))},{held},{taken},{base}]"
+        for account, funding, share, held, taken, base in legs
     ]
-    return _compact(rows)
+    return f"[{','.join(rows)}]"
 
 
 def legs_from(stored: str) -> tuple[Leg, ...]:
     """The legs that were stored so."""
-    return tuple(
-        Leg(account, funding, None if share is None else Fraction(share), held, taken, base)
-        for account, funding, share, held, taken, base in json.loads(stored)
-    )
+    return many_legs_from([stored])[0]
+
+
+def many_legs_from(stored: Iterable[str]) -> list[tuple[Leg, ...]]:
+    """The legs that each of these texts says."""
+    return [
+        tuple(
+            [
+                Leg(account, funding, None if share is None else Fraction(share), held, taken, base)
+                for account, funding, share, held, taken, base in legs
+            ]
+        )
+        for legs in read_texts(stored)
+    ]
 
 
 def _held(leg: Leg, more: int) -> list[Transfer]:
@@ -163,6 +163,7 @@ __all__ = [
     "VoucherOffer",
     "charged",
     "legs_from",
+    "many_legs_from",
     "released",
     "resized",
     "sized",

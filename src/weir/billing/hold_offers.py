@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from weir.billing.hold_legs import Leg, VoucherOffer, sized
 from weir.billing.hold_rows import SubmissionHold
 from weir.billing.price_versions import BookVersion, card_for, priced_pools, version_of
-from weir.billing.rate_card import Needs, RateCard, Unpriced
+from weir.billing.rate_card import RateCard, Unpriced
 from weir.units import format_yuan
 
 NO_PRICE = "no price"
@@ -114,14 +114,14 @@ class Cards:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._found: dict[tuple[int, str, Needs, str], RateCard | Unpriced] = {}
+        self._found: dict[tuple[int, str, str], RateCard | Unpriced] = {}
 
-    def of(self, hold: SubmissionHold, pool: str) -> RateCard | Unpriced:
+    def of(self, hold: SubmissionHold, centre: str, pool: str) -> RateCard | Unpriced:
         """As `card_of`."""
-        key = (hold.price_version, hold.tenant_class, hold.needs, pool)
+        key = (hold.submission, centre, pool)
         card = self._found.get(key)
         if card is None:
-            card = self._found[key] = card_of(self._connection, hold, pool)
+            card = self._found[key] = card_of(self._connection, hold, f"{centre}/{pool}")
         return card
 
 

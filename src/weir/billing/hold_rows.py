@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from weir.billing.hold_legs import Leg, legs_from, stored_legs
+from weir.billing.hold_legs import Leg, legs_from, many_legs_from, stored_legs
 from weir.billing.ledger import Entry, Transfer
 from weir.billing.rate_card import Needs
 from weir.store import Transaction, schema
@@ -18,8 +19,9 @@ _hold = schema.hold.c
 _own = schema.job_hold.c
 _job = schema.job.c
 _HOLDS = select(schema.hold).where(among(_hold.submission, "submissions"))
-_OWN_WITHIN = select(schema.job_hold).where(_own.job.between(bindparam("first"), bindparam("last")))
-_OWN_AMONG = select(schema.job_hold).where(among(_own.job, "jobs"))
+_OWN_COLUMNS = select(_own.job, _own.submission, _own.closed, _own.postings, _own.waiting_ms, _own.legs)
+_OWN_WITHIN = _OWN_COLUMNS.where(_own.job.between(bindparam("first"), bindparam("last")))
+_OWN_AMONG = _OWN_COLUMNS.where(among(_own.job, "jobs"))
 _PRICED = (
     select(_job.number, _job.submission, _job.time_limit_ms)
     .join(schema.hold, _hold.submission == _job.submission)
@@ -36,6 +38,8 @@ _BAR = (
     .where(_hold.submission == bindparam("of_submission"))
     .values(barred=bindparam("now_barred"))
 )
+NO_DETAIL: Mapping[str, Any] = MappingProxyType({})
+
 _ADD_OWN = insert(schema.job_hold)
 _WRITE_OWN = (
     update(schema.job_hold)
@@ -71,8 +75,7 @@ class SubmissionHold:
     purpose: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobHold:
+class JobHold(NamedTuple):
     """What is held and charged for one job. `postings` counts its entries, and so makes their causes."""
 
     job: int
@@ -85,11 +88,10 @@ class JobHold:
     def posted(self, legs: tuple[Leg, ...], entries: int, **changes: Any) -> "JobHold":
         """The hold after so many entries that left it with these legs."""
         made = JobHold(self.job, self.submission, legs, self.closed, self.postings + entries, self.waiting_ms)
-        return replace(made, **changes) if changes else made
+        return made._replace(**changes) if changes else made
 
 
-@dataclass(frozen=True, slots=True)
-class PricedJob:
+class PricedJob(NamedTuple):
     """A job of a priced submission; `own` is None while it was never placed."""
 
     job: int
@@ -107,10 +109,14 @@ def submission_holds(connection: Connection, submissions: Iterable[int]) -> dict
 def job_holds(connection: Connection, jobs: Sequence[int]) -> dict[int, JobHold]:
     """The holds that single jobs have, by job; `jobs` may be a range."""
     if isinstance(jobs, range):
-        rows = connection.execute(_OWN_WITHIN, {"first": jobs[0], "last": jobs[-1]}) if jobs else ()
+        found = connection.execute(_OWN_WITHIN, {"first": jobs[0], "last": jobs[-1]}).all() if jobs else ()
     else:
-        rows = connection.execute(_OWN_AMONG, {"jobs": number_list(jobs)})
-    return {row.job: _job_hold(row) for row in rows}
+        found = connection.execute(_OWN_AMONG, {"jobs": number_list(jobs)}).all()
+    legs = many_legs_from([row[5] for row in found])
+    return {
+        job: JobHold(job, submission, its, bool(closed), postings, waiting_ms)
+        for (job, submission, closed, postings, waiting_ms, _), its in zip(found, legs, strict=True)
+    }
 
 
 def priced_jobs(connection: Connection, jobs: Iterable[int]) -> dict[int, PricedJob]:
@@ -121,8 +127,7 @@ def priced_jobs(connection: Connection, jobs: Iterable[int]) -> dict[int, Priced
     holds = submission_holds(connection, {row.submission for row in rows})
     own = job_holds(connection, [row.number for row in rows])
     return {
-        row.number: PricedJob(row.number, row.time_limit_ms, holds[row.submission], own.get(row.number))
-        for row in rows
+        job: PricedJob(job, limit_ms, holds[submission], own.get(job)) for job, submission, limit_ms in rows
     }
 
 
@@ -157,7 +162,8 @@ def touch(tx: Transaction, hold: SubmissionHold, jobs: Sequence[int]) -> dict[in
         run_many(
             tx.connection,
             _ADD_OWN,
-            [{"job": one.job, "submission": one.submission, "legs": legs} for one in fresh],
+            ("job", "submission", "legs"),
+            [(one.job, one.submission, legs) for one in fresh],
         )
         fewer_untouched(tx, hold.submission, len(fresh))
         known |= {one.job: one for one in fresh}
@@ -171,21 +177,12 @@ def fewer_untouched(tx: Transaction, submission: int, fewer: int) -> None:
 
 def write_job_holds(tx: Transaction, holds: Sequence[JobHold]) -> None:
     """Store what became of the holds of single jobs."""
-    if holds:
-        run_many(
-            tx.connection,
-            _WRITE_OWN,
-            [
-                {
-                    "of_job": one.job,
-                    "new_legs": stored_legs(one.legs),
-                    "is_closed": one.closed,
-                    "so_many": one.postings,
-                    "since": one.waiting_ms,
-                }
-                for one in holds
-            ],
-        )
+    run_many(
+        tx.connection,
+        _WRITE_OWN,
+        ("of_job", "new_legs", "is_closed", "so_many", "since"),
+        [(job, stored_legs(legs), closed, many, since) for job, _, legs, closed, many, since in holds],
+    )
 
 
 def bar(tx: Transaction, hold: SubmissionHold, pool: str, why: tuple[str, str]) -> None:
@@ -199,7 +196,7 @@ def entry_about(
 ) -> Entry:
     """An entry in the book of the organisation that a submission belongs to."""
     detail = {"submission": hold.submission, **detail}
-    return Entry(hold.organisation, cause, kind, now_ms, tuple(transfers), detail=detail)
+    return Entry(hold.organisation, cause, kind, now_ms, tuple(transfers), None, detail)
 
 
 def job_entry(
@@ -208,11 +205,12 @@ def job_entry(
     kind: str,
     now_ms: int,
     transfers: Sequence[Transfer],
-    **detail: Any,
+    detail: Mapping[str, Any] = NO_DETAIL,
 ) -> Entry:
     """An entry about one job; its cause is numbered by the job's postings."""
     cause = f"job/{own.job}/{own.postings}"
-    return entry_about(hold, cause, kind, now_ms, transfers, job=own.job, **detail)
+    said = {"submission": hold.submission, "job": own.job, **detail}
+    return Entry(hold.organisation, cause, kind, now_ms, tuple(transfers), None, said)
 
 
 def _submission_hold(row: AnyRow) -> SubmissionHold:
@@ -233,11 +231,6 @@ def _submission_hold(row: AnyRow) -> SubmissionHold:
         row.max_price_micro_yuan,
         row.purpose,
     )
-
-
-def _job_hold(row: AnyRow) -> JobHold:
-    legs = legs_from(row.legs)
-    return JobHold(row.job, row.submission, legs, bool(row.closed), row.postings, row.waiting_ms)
 
 
 def _stored_barred(barred: Mapping[str, tuple[str, str]]) -> str:

@@ -13,7 +13,8 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -21,6 +22,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from weir.billing.accounts import AccountRole, kind_of
 from weir.billing.ledger_counters import Change, Shortage, change_counters
 from weir.billing.ledger_counters import shortage as counter_shortage
+from weir.billing.stored_text import detail_text, hashed_text
 from weir.model.change import ChangeKind
 from weir.store import Transaction, schema
 from weir.store.bulk import run_many
@@ -46,8 +48,9 @@ _MOVE_BOOK = (
 )
 _ADD_ENTRY = insert(schema.ledger_entry)
 _ADD_TRANSFER = insert(schema.ledger_transfer)
-_compact = json.JSONEncoder(separators=(",", ":")).encode
-_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_ENTRY_COLUMNS = ("number", "cause", "kind", "at_ms", "corrects", "detail", "hash")
+_TRANSFER_COLUMNS = ("entry", "line", "debit", "credit", "amount_micro_yuan")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ACCOUNTS = select(schema.ledger_account).where(among_texts(_account.code, "codes"))
 
 
@@ -60,8 +63,7 @@ class Transfer(NamedTuple):
     """Micro-yuan, more than 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Something to be posted: transfers that belong together.
 
     `cause` is what it comes from, once and for ever: an entry whose cause has been posted before is not posted
@@ -75,7 +77,7 @@ class Entry:
     at_ms: int
     transfers: tuple[Transfer, ...]
     corrects: int | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = _NOTHING
 
 
 class Posted(NamedTuple):
@@ -138,7 +140,6 @@ def post(tx: Transaction, entries: Sequence[Entry]) -> list[Posted]:
     named: set[str] = set(known)
     for entry in entries:
         if entry.cause not in named:
-            _check(entry)
             named.add(entry.cause)
             new.append(entry)
     if new:
@@ -157,7 +158,7 @@ def shortage_for(connection: Connection, entries: Sequence[Entry]) -> Shortage |
     return counter_shortage(connection, _changes(connection, entries))
 
 
-def movements(transfers: Iterable[Transfer]) -> dict[str, Movement]:
+def movements(transfers: Iterable[tuple[str, str, int]]) -> dict[str, Movement]:
     """How the transfers move each account of role `hold` that they touch."""
     held: dict[str, int] = defaultdict(int)
     spent: dict[str, int] = defaultdict(int)
@@ -233,7 +234,7 @@ def entry_hash(
     transfers: Sequence[tuple[str, str, int]],
 ) -> str:
     """SHA-256 over the hash before and over all that an entry says; `detail` as its stored text."""
-    said = _compact([number, cause, kind, at_ms, corrects, detail, transfers])
+    said = hashed_text(number, cause, kind, at_ms, corrects, detail, transfers)
     return hashlib.sha256(f"{previous}\n{said}".encode()).hexdigest()
 
 
@@ -251,20 +252,27 @@ def _stored(row: AnyRow, book: str, transfers: Sequence[Transfer]) -> StoredEntr
     )
 
 
-def _check(entry: Entry) -> None:
-    if not entry.transfers:
-        raise ValueError(f"{entry.cause}: an entry has at least one transfer")
-    if not entry.book or not entry.cause or not entry.kind:
-        raise ValueError(f"{entry}: an entry has a book, a cause and a kind")
-    for debit, credit, amount in entry.transfers:
-        kind_of(debit)
-        kind_of(credit)
-        if amount <= 0 or debit == credit:
-            raise ValueError(f"{entry.cause}: {amount} from {debit} to {credit} is no transfer")
-        if kind_of(debit).role is kind_of(credit).role is AccountRole.HOLD:
-            raise ValueError(
-                f"{entry.cause}: what is held goes back to its funding before it is held for another"
-            )
+def _summed(entries: Iterable[Entry]) -> list[tuple[str, str, int]]:
+    """What the entries move between each two accounts. Raises ValueError for one that is malformed."""
+    sums: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        if not entry.transfers:
+            raise ValueError(f"{entry.cause}: an entry has at least one transfer")
+        if not entry.book or not entry.cause or not entry.kind:
+            raise ValueError(f"{entry}: an entry has a book, a cause and a kind")
+        for debit, credit, amount in entry.transfers:
+            if amount <= 0 or debit == credit:
+                raise ValueError(f"{entry.cause}: {amount} from {debit} to {credit} is no transfer")
+            pair = (debit, credit)
+            before = sums.get(pair)
+            if before is None:
+                if kind_of(debit).role is kind_of(credit).role is AccountRole.HOLD:
+                    raise ValueError(
+                        f"{entry.cause}: what is held goes back to its funding before it is held for another"
+                    )
+                before = 0
+            sums[pair] = before + amount
+    return [(debit, credit, amount) for (debit, credit), amount in sums.items()]
 
 
 def _known(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:
@@ -277,7 +285,7 @@ def _known(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:
 
 def _changes(connection: Connection, entries: Sequence[Entry]) -> dict[str, Change]:
     """How the entries move counters."""
-    moved = movements(transfer for entry in entries for transfer in entry.transfers)
+    moved = movements(_summed(entries))
     if not moved:
         return {}
     rows = connection.execute(_ACCOUNTS, {"codes": text_list(moved)})
@@ -299,51 +307,28 @@ def _append(tx: Transaction, entries: Sequence[Entry]) -> dict[str, int]:
     books = _books(connection, {entry.book for entry in entries})
     heads = {row.id: (row.number << BOOK_SHIFT, row.length, row.hash) for row in books}
     begun = dict(heads)
-    rows: list[dict[str, Any]] = []
-    lines: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    lines: list[tuple[Any, ...]] = []
     numbers: dict[str, int] = {}
     last_ms: dict[str, int] = {}
-    for entry in entries:
-        base, length, previous = heads[entry.book]
+    for book, cause, kind, at_ms, transfers, corrects, said in entries:
+        base, length, previous = heads[book]
         number = base + length + 1
-        detail = _sorted(entry.detail)
-        digest = entry_hash(
-            previous,
-            number,
-            entry.cause,
-            entry.kind,
-            entry.at_ms,
-            entry.corrects,
-            detail,
-            entry.transfers,
-        )
-        heads[entry.book] = (base, length + 1, digest)
-        last_ms[entry.book] = entry.at_ms
-        numbers[entry.cause] = number
-        rows.append(
-            {
-                "number": number,
-                "cause": entry.cause,
-                "kind": entry.kind,
-                "at_ms": entry.at_ms,
-                "corrects": entry.corrects,
-                "detail": detail,
-                "hash": digest,
-            }
-        )
-        lines += [
-            {"entry": number, "line": line, "debit": debit, "credit": credit, "amount_micro_yuan": amount}
-            for line, (debit, credit, amount) in enumerate(entry.transfers)
-        ]
-    run_many(connection, _ADD_ENTRY, rows)
-    run_many(connection, _ADD_TRANSFER, lines)
+        detail = detail_text(said)
+        digest = entry_hash(previous, number, cause, kind, at_ms, corrects, detail, transfers)
+        heads[book] = (base, length + 1, digest)
+        last_ms[book] = at_ms
+        numbers[cause] = number
+        rows.append((number, cause, kind, at_ms, corrects, detail, digest))
+        for line, (debit, credit, amount) in enumerate(transfers):
+            lines.append((number, line, debit, credit, amount))
+    run_many(connection, _ADD_ENTRY, _ENTRY_COLUMNS, rows)
+    run_many(connection, _ADD_TRANSFER, _TRANSFER_COLUMNS, lines)
     run_many(
         connection,
         _MOVE_BOOK,
-        [
-            {"of_book": base >> BOOK_SHIFT, "new_length": length, "new_hash": digest}
-            for base, length, digest in heads.values()
-        ],
+        ("of_book", "new_length", "new_hash"),
+        [(base >> BOOK_SHIFT, length, digest) for base, length, digest in heads.values()],
     )
     for book, (base, length, _) in heads.items():
         first = begun[book][1] + 1

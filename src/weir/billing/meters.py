@@ -9,11 +9,11 @@ The clock is the centre's: an attempt lasted as long as the centre says, laid be
 times of our messages allow. What exceeds that goes to the exceptions queue. Time past the limit is the centre's.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select
 
 from weir.billing import exceptions
 from weir.billing.accounts import account
@@ -23,22 +23,41 @@ from weir.billing.hold_legs import charged
 from weir.billing.hold_offers import Cards
 from weir.billing.hold_rows import JobHold, PricedJob, job_entry, priced_jobs, touch, write_job_holds
 from weir.billing.ledger import Entry, post, shortage_for
+from weir.billing.meter_rows import Meter, add_meters, meters_of, write_meters
 from weir.billing.price_bands import Bands, time_in_bands, union
-from weir.billing.rate_card import RateCard, Unpriced, difference, stored_amounts
+from weir.billing.rate_card import RateCard, Unpriced, difference
+from weir.billing.stored_text import amounts_text
 from weir.store import Transaction, schema
-from weir.store.bulk import run_many
-from weir.store.listed import AnyRow, among, number_list
+from weir.store.bulk import run_many, uncollected
+from weir.store.listed import among, number_list
 from weir.units import format_duration, format_yuan
 
 CLOCK_TOLERANCE_MS = 1_000
 """By so much a centre's times may go beyond ours before somebody should look at its clock."""
 
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+AT_ONCE = 5_000
+"""So many attempts are looked at together, so that memory does not grow with how many there are."""
+
 _meter = schema.meter.c
-_ADD = insert(schema.meter)
 _ADD_CHARGE = insert(schema.charge)
-_OF_JOBS = select(schema.meter).where(among(_meter.job, "jobs"))
-_OPEN_OF_JOBS = _OF_JOBS.where(_meter.open.is_(True))
+_CHARGE_COLUMNS = (
+    "entry",
+    "line",
+    "job",
+    "epoch",
+    "organisation",
+    "centre",
+    "pool",
+    "contract",
+    "kind",
+    "at_ms",
+    "from_ms",
+    "to_ms",
+    "times",
+    "parts",
+    "amount_micro_yuan",
+)
+_OPEN_OF_JOBS = select(schema.meter).where(among(_meter.job, "jobs"), _meter.open.is_(True))
 _OPEN_AT = (
     select(schema.meter)
     .join(
@@ -47,16 +66,6 @@ _OPEN_AT = (
     )
     .where(_meter.centre == bindparam("at_centre"), _meter.open.is_(True))
     .where(schema.attempt.c.observed == bindparam("running"))
-)
-_WRITE = (
-    update(schema.meter)
-    .where(_meter.job == bindparam("of_job"), _meter.epoch == bindparam("of_epoch"))
-    .values(
-        intervals=bindparam("now_intervals"),
-        parts=bindparam("now_parts"),
-        postings=bindparam("so_many"),
-        open=bindparam("is_open"),
-    )
 )
 
 
@@ -84,27 +93,7 @@ class Seen:
     """A late proof of success of an attempt that was given up: its charge is restored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """What an attempt has been charged so far."""
-
-    job: int
-    epoch: int
-    centre: str
-    pool: str
-    contract: str
-    started_ms: int
-    until_ms: int
-    """Its start plus its time limit."""
-    intervals: tuple[tuple[int, int], ...] = ()
-    parts: Mapping[str, int] | None = None
-    """Micro-yuan by `unit/band`, and `transfer_gb` and `minimum`."""
-    postings: int = 0
-    open: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """A meter before and after, and what that costs."""
 
     priced: PricedJob
@@ -115,10 +104,8 @@ class _Step:
     bands: Bands
     parts: Mapping[str, int]
     """What is to be charged or given back, by unit and band."""
-
-    @property
-    def amount(self) -> int:
-        return sum(self.parts.values())
+    amount: int
+    """Its sum."""
 
 
 def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
@@ -127,33 +114,9 @@ def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
     Attempts whose jobs are not priced are left out. What cannot be priced, paid or believed goes to the queue of
     exceptions.
     """
-    if not seen:
-        return
-    found = priced_jobs(tx.connection, {one.job for one in seen})
-    if not found:
-        return
-    metered = [(found[one.job], one) for one in seen if one.job in found]
-    meters = meters_of(tx.connection, found)
-    meters |= _begin(tx, [(priced, one) for priced, one in metered if (one.job, one.epoch) not in meters])
-    cards = Cards(tx.connection)
-    steps: list[_Step] = []
-    trouble: list[NewException] = []
-    touched = _touched(tx, found)
-    for priced, one in metered:
-        card = cards.of(priced.of, f"{one.centre}/{one.pool}")
-        if isinstance(card, Unpriced):
-            trouble.append(_unpriced(priced, one, card))
-            continue
-        before = meters[one.job, one.epoch]
-        after, exceeded = _after(before, one, card, now_ms)
-        if exceeded:
-            trouble.append(_exceeded(priced, one, exceeded, now_ms))
-        if after != before:
-            parts = difference(before.parts or {}, after.parts or {})
-            kind = _kind(one, after, sum(parts.values()))
-            steps.append(_Step(priced, touched[one.job], before, after, kind, card.bands, parts))
-    trouble += _charge(tx, steps, now_ms)
-    exceptions.put(tx, trouble, now_ms)
+    for first in range(0, len(seen), AT_ONCE):
+        with uncollected():
+            _observe(tx, seen[first : first + AT_ONCE], now_ms)
 
 
 def close_intervals(tx: Transaction, centre: str, running: int, now_ms: int) -> None:
@@ -171,10 +134,33 @@ def give_back(tx: Transaction, jobs: Iterable[int], now_ms: int) -> None:
     observe(tx, seen, now_ms)
 
 
-def meters_of(connection: Connection, jobs: Iterable[int]) -> dict[tuple[int, int], Meter]:
-    """The meters of these jobs' attempts, by job and epoch."""
-    rows = connection.execute(_OF_JOBS, {"jobs": number_list(jobs)})
-    return {(row.job, row.epoch): _meter_of(row) for row in rows}
+def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
+    found = priced_jobs(tx.connection, {one.job for one in seen})
+    if not found:
+        return
+    metered = [(found[one.job], one) for one in seen if one.job in found]
+    meters = meters_of(tx.connection, found)
+    meters |= _begin(tx, [(priced, one) for priced, one in metered if (one.job, one.epoch) not in meters])
+    cards = Cards(tx.connection)
+    steps: list[_Step] = []
+    trouble: list[NewException] = []
+    touched = _touched(tx, found)
+    for priced, one in metered:
+        card = cards.of(priced.of, one.centre, one.pool)
+        if isinstance(card, Unpriced):
+            trouble.append(_unpriced(priced, one, card))
+            continue
+        before = meters[one.job, one.epoch]
+        after, exceeded = _after(before, one, card, now_ms)
+        if exceeded:
+            trouble.append(_exceeded(priced, one, exceeded, now_ms))
+        if after != before:
+            parts = difference(before.parts, after.parts)
+            amount = sum(parts.values())
+            kind = _kind(one, after, amount)
+            steps.append(_Step(priced, touched[one.job], before, after, kind, card.bands, parts, amount))
+    trouble += _charge(tx, steps, now_ms)
+    exceptions.put(tx, trouble, now_ms)
 
 
 def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
@@ -189,114 +175,60 @@ def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Mete
         intervals = union([(before.started_ms, min(ends, now_ms, before.until_ms))])
         if seen.lost or (seen.preempted and not card.preempted_charged):
             intervals = union(seen.kept)
-    after = Meter(
-        before.job,
-        before.epoch,
-        before.centre,
-        before.pool,
-        before.contract,
-        before.started_ms,
-        before.until_ms,
-        tuple(intervals),
-        card.parts(intervals),
-        before.postings,
-        open=seen.lasted_ms is None and not seen.proven,
-    )
-    return after, exceeded
+    job, epoch, centre, pool, contract, started_ms, until_ms, _, _, postings, _ = before
+    still = seen.lasted_ms is None and not seen.proven
+    its = tuple(intervals)
+    parts = card.parts(its)
+    return Meter(
+        job, epoch, centre, pool, contract, started_ms, until_ms, its, parts, postings, still
+    ), exceeded
 
 
 def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewException]:
     """Post what the steps cost, all together where the limits allow it; those that they do not allow are exceptions."""
     posting = [(step, *_entry(step, now_ms)) for step in steps if step.amount]
-    quiet = [(step.after, step.before.postings) for step in steps if not step.amount]
+    quiet = [step.after for step in steps if not step.amount]
     trouble = []
-    if shortage_for(tx.connection, [entry for _, _, entry in posting]) is not None:
+    if shortage_for(tx.connection, [entry for _, _, entry in posting]) is None:
+        _post(tx, posting, now_ms)
+    else:
         for step, own, entry in posting:
             short = shortage_for(tx.connection, [entry])
             if short is None:
-                numbers = post(tx, [entry])
-                _write(tx, [(step, own, numbers[0].number)], now_ms)
+                _post(tx, [(step, own, entry)], now_ms)
             else:
                 trouble.append(_no_money(step, short.key, short.short))
                 # As before: what still runs is tried again with its next interval, and all of it then.
-                kept = replace(step.after, intervals=step.before.intervals, parts=step.before.parts)
-                quiet.append((kept, step.before.postings))
-    elif posting:
-        numbers = post(tx, [entry for _, _, entry in posting])
-        _write(
-            tx,
-            [(step, own, one.number) for (step, own, _), one in zip(posting, numbers, strict=True)],
-            now_ms,
-        )
-    _write_meters(tx, quiet)
+                quiet.append(step.after._replace(intervals=step.before.intervals, parts=step.before.parts))
+    write_meters(tx, quiet)
     return trouble
 
 
 def _entry(step: _Step, now_ms: int) -> tuple[JobHold, Entry]:
     """The job's hold after the step, and the entry that makes it so."""
-    payable = account("payable", step.after.centre)
-    legs, transfers = charged(step.own.legs, step.amount, payable)
-    entry = job_entry(
-        step.priced.of,
-        step.own,
-        step.kind,
-        now_ms,
-        transfers,
-        epoch=step.after.epoch,
-        contract=step.after.contract,
-    )
+    after = step.after
+    legs, transfers = charged(step.own.legs, step.amount, account("payable", after.centre))
+    detail = {"epoch": after.epoch, "contract": after.contract}
+    entry = job_entry(step.priced.of, step.own, step.kind, now_ms, transfers, detail)
     return step.own.posted(legs, 1), entry
 
 
-def _write(tx: Transaction, done: Sequence[tuple[_Step, JobHold, int]], now_ms: int) -> None:
-    """Store the meters, the holds and the charges of what was posted."""
-    write_job_holds(tx, [own for _, own, _ in done])
-    rows = []
-    for step, _, number in done:
-        before, after, parts = step.before, step.after, step.parts
+def _post(tx: Transaction, posting: Sequence[tuple[_Step, JobHold, Entry]], now_ms: int) -> None:
+    """Post these, and store the holds, meters and charges that follow."""
+    posted = post(tx, [entry for _, _, entry in posting])
+    write_job_holds(tx, [own for _, own, _ in posting])
+    charges: list[tuple[Any, ...]] = []
+    meters = []
+    for (step, _, _), (number, _) in zip(posting, posted, strict=True):
+        priced, _, before, after, kind, bands, parts, amount = step
+        job, epoch, centre, pool, contract, *_ = after
         begins, ends = _span(before, after)
-        times = _times(step.bands, before, after)
-        rows.append(
-            {
-                "entry": number,
-                "line": 0,
-                "job": after.job,
-                "epoch": after.epoch,
-                "organisation": step.priced.of.organisation,
-                "centre": after.centre,
-                "pool": after.pool,
-                "contract": after.contract,
-                "kind": step.kind,
-                "at_ms": now_ms,
-                "from_ms": begins,
-                "to_ms": ends,
-                "times": stored_amounts(times),
-                "parts": stored_amounts(parts),
-                "amount_micro_yuan": step.amount,
-            }
-        )
-    run_many(tx.connection, _ADD_CHARGE, rows)
-    _write_meters(tx, [(step.after, step.before.postings + 1) for step, _, _ in done])
-
-
-def _write_meters(tx: Transaction, meters: Sequence[tuple[Meter, int]]) -> None:
-    """Store the meters, each with how many charges it has posted."""
-    if meters:
-        run_many(
-            tx.connection,
-            _WRITE,
-            [
-                {
-                    "of_job": meter.job,
-                    "of_epoch": meter.epoch,
-                    "now_intervals": _compact(meter.intervals),
-                    "now_parts": stored_amounts(meter.parts or {}),
-                    "so_many": postings,
-                    "is_open": meter.open,
-                }
-                for meter, postings in meters
-            ],
-        )
+        times = amounts_text(_times(bands, before, after))
+        about = (priced.of.organisation, centre, pool, contract, kind, now_ms, begins, ends, times)
+        charges.append((number, 0, job, epoch, *about, amounts_text(parts), amount))
+        meters.append(after._replace(postings=before.postings + 1))
+    run_many(tx.connection, _ADD_CHARGE, _CHARGE_COLUMNS, charges)
+    write_meters(tx, meters)
 
 
 def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tuple[int, int], Meter]:
@@ -316,24 +248,10 @@ def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tup
             contract,
             seen.started_ms,
             seen.started_ms + priced.limit_ms,
+            (),
+            {},
         )
-    if made:
-        rows = [
-            {
-                "job": meter.job,
-                "epoch": meter.epoch,
-                "centre": meter.centre,
-                "pool": meter.pool,
-                "contract": meter.contract,
-                "started_ms": meter.started_ms,
-                "until_ms": meter.until_ms,
-                "intervals": "[]",
-                "parts": "{}",
-                "open": True,
-            }
-            for meter in made.values()
-        ]
-        run_many(tx.connection, _ADD, rows)
+    add_meters(tx, made.values())
     return made
 
 
@@ -421,20 +339,4 @@ def _no_money(step: _Step, key: str, short: int) -> NewException:
     )
 
 
-def _meter_of(row: AnyRow) -> Meter:
-    return Meter(
-        row.job,
-        row.epoch,
-        row.centre,
-        row.pool,
-        row.contract,
-        row.started_ms,
-        row.until_ms,
-        tuple((begins, ends) for begins, ends in json.loads(row.intervals)),
-        json.loads(row.parts),
-        row.postings,
-        bool(row.open),
-    )
-
-
-__all__ = ["Meter", "Seen", "close_intervals", "give_back", "meters_of", "observe"]
+__all__ = ["Seen", "close_intervals", "give_back", "observe"]

@@ -35,15 +35,19 @@ class Bands:
         """How many milliseconds of [from, to) lie in each band; those of none are left out."""
         if to_ms <= from_ms:
             return {}
-        if len(self.starts) == 1:
+        starts = self.starts
+        if len(starts) == 1:
             return {self.names[0]: to_ms - from_ms}
+        offset = (from_ms - MONDAY_MS) % WEEK_MS
+        place = bisect.bisect_right(starts, offset) - 1
+        until = offset + to_ms - from_ms
+        if until <= (starts[place + 1] if place + 1 < len(starts) else WEEK_MS):
+            return {self.names[place]: to_ms - from_ms}
         found: dict[str, int] = {}
         weeks, rest = divmod(to_ms - from_ms, WEEK_MS)
         if weeks:
             for place, name in enumerate(self.names):
                 found[name] = found.get(name, 0) + weeks * (self._end(place) - self.starts[place])
-        offset = (from_ms - MONDAY_MS) % WEEK_MS
-        place = bisect.bisect_right(self.starts, offset) - 1
         while rest:
             step = min(rest, self._end(place) - offset)
             found[self.names[place]] = found.get(self.names[place], 0) + step

@@ -52,14 +52,12 @@ class Line:
     """List price of the unit in micro-yuan."""
     numerator: int
     denominator: int
+    name: str
+    """`unit/band`, by which charges are told apart."""
 
     def cost(self, time_ms: int) -> Fraction:
         """The exact cost of so much time, in micro-yuan."""
         return Fraction(self.numerator * time_ms, self.denominator)
-
-    def charge(self, time_ms: int) -> int:
-        """The cost of so much time, rounded half to even."""
-        return round_half_even(self.numerator * time_ms, self.denominator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +86,8 @@ class RateCard:
         found = {}
         for line in self.lines:
             time_ms = times.get(line.band)
-            if time_ms and (amount := line.charge(time_ms)):
-                found[f"{line.unit}/{line.band}"] = amount
+            if time_ms and (amount := round_half_even(line.numerator * time_ms, line.denominator)):
+                found[line.name] = amount
         if self.transfer_micro_yuan:
             found["transfer_gb"] = self.transfer_micro_yuan
         missing = self.minimum_micro_yuan - sum(found.values())
@@ -162,7 +160,8 @@ def rate_card(
         for unit, (quantity, per) in uses.items():
             price = price_of(prices, band, unit, pool)
             assert price is not None
-            lines.append(Line(unit, band, price, quantity * price * share.numerator, per * share.denominator))
+            costs = quantity * price * share.numerator, per * share.denominator
+            lines.append(Line(unit, band, price, *costs, f"{unit}/{band}"))
     transfer_price = prices.transfer_gb or 0
     return RateCard(
         version=version,
@@ -193,11 +192,6 @@ def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str,
         if name not in after:
             found[name] = -amount
     return {name: amount for name, amount in found.items() if amount}
-
-
-def stored_amounts(amounts: Mapping[str, int]) -> str:
-    """Amounts by name as JSON; the names are of units and bands, which need no escaping."""
-    return "{" + ",".join([f'"{name}":{amount}' for name, amount in amounts.items()]) + "}"
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -235,5 +229,4 @@ __all__ = [
     "needed_units",
     "price_of",
     "rate_card",
-    "stored_amounts",
 ]

@@ -96,7 +96,7 @@ class GroupWriter:
         try:
             raw.execute("BEGIN IMMEDIATE")
             for waiting in group:
-                transaction = self._run_one(waiting)
+                transaction = self._run_one(waiting, alone=len(group) == 1)
                 if not raw.in_transaction:
                     return self._apart(group, touched)
                 if transaction is not None:
@@ -115,19 +115,28 @@ class GroupWriter:
         self.position += len(rows)
         return len(rows)
 
-    def _run_one(self, waiting: Waiting) -> Transaction | None:
+    def _run_one(self, waiting: Waiting, *, alone: bool) -> Transaction | None:
+        """The transaction of a work; None where it failed, and was undone.
+
+        One that is alone needs no savepoint: SQLite keeps the pages that a savepoint may need in a list, which each
+        statement with a trigger walks from its beginning.
+        """
         raw = self._session.raw
         transaction = Transaction(self._session.connection)
-        raw.execute("SAVEPOINT work")
+        if not alone:
+            raw.execute("SAVEPOINT work")
         try:
             waiting.result = waiting.work(transaction)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller, who gets it
             waiting.error = self._translated(error)
-            if raw.in_transaction:
+            if alone:
+                raw.rollback()
+            elif raw.in_transaction:
                 raw.execute("ROLLBACK TO work")
                 raw.execute("RELEASE work")
             return None
-        raw.execute("RELEASE work")
+        if not alone:
+            raw.execute("RELEASE work")
         return transaction
 
     def _apart(self, group: Sequence[Waiting], touched: set[str]) -> int:

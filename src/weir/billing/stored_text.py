@@ -1,0 +1,70 @@
+"""JSON as billing stores it, written and read many at a time.
+
+An encoder or decoder is set up for each text that it is given, which takes several times as long as the few plain
+values in it. So shapes that never vary are written by hand here, and lists of texts are read as one.
+"""
+
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from json.encoder import encode_basestring, encode_basestring_ascii
+from typing import Any
+
+_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+quoted = functools.lru_cache(maxsize=1 << 16)(encode_basestring)
+"""A text that comes again and again (an account, a contract), as JSON."""
+quoted_ascii = functools.lru_cache(maxsize=1 << 16)(encode_basestring_ascii)
+"""The same with escapes outside of ASCII, as the ledger's hashes are over."""
+
+
+def read_texts(texts: Iterable[str]) -> list[Any]:
+    """What each of these JSON texts says, in order."""
+    found: list[Any] = json.loads(f"[{','.join(texts)}]")
+    return found
+
+
+def amounts_text(amounts: Mapping[str, int]) -> str:
+    """Amounts by name; the names are of units and bands, which need no escaping."""
+    return "{" + ",".join([f'"{name}":{amount}' for name, amount in amounts.items()]) + "}"
+
+
+def intervals_text(intervals: Sequence[tuple[int, int]]) -> str:
+    """Pairs of numbers."""
+    return "[" + ",".join([f"[{begins},{ends}]" for begins, ends in intervals]) + "]"
+
+
+def detail_text(detail: Mapping[str, Any]) -> str:
+    """An entry's detail in the one form in which it is hashed: sorted, without spaces."""
+    parts = []
+    for name in sorted(detail):
+        value = detail[name]
+        kind = type(value)
+        if kind is int:
+            parts.append(f"{quoted(name)}:{value}")
+        elif kind is str:
+            parts.append(f"{quoted(name)}:{quoted(value)}")
+        else:
+            parts.append(f"{quoted(name)}:{_sorted(value)}")
+    return "{" + ",".join(parts) + "}"
+
+
+def hashed_text(
+    number: int,
+    cause: str,
+    kind: str,
+    at_ms: int,
+    corrects: int | None,
+    detail: str,
+    transfers: Sequence[tuple[str, str, int]],
+) -> str:
+    """All that an entry says, as its hash is over: a JSON list without spaces, in ASCII."""
+    moved = ",".join(
+        [f"[{quoted_ascii(debit)},{quoted_ascii(credit)},{amount}]" for debit, credit, amount in transfers]
+    )
+    last = "null" if corrects is None else corrects
+    said = f"{encode_basestring_ascii(cause)},{quoted_ascii(kind)},{at_ms},{last},{encode_basestring_ascii(detail)}"
+    return f"[{number},{said},[{moved}]]"
+
+
+__all__ = ["amounts_text", "detail_text", "hashed_text", "intervals_text", "quoted", "read_texts"]
