@@ -1,16 +1,33 @@
-"""Many rows at once: a statement is compiled once, and its rows go to the driver as tuples.
+"""Many rows at once, past what takes longer than storing them.
 
-SQLAlchemy looks at every parameter of every row, which takes several times as long as storing it.
+SQLAlchemy looks at every parameter of every row: on SQLite a statement is compiled once, and its rows go to the driver
+as tuples. On PostgreSQL each row would be a question and an answer: there all rows go as one JSON list.
 """
 
 import functools
 import gc
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import (
+    JSON,
+    BindParameter,
+    ColumnClause,
+    Connection,
+    Insert,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
 
 FEW = 8
@@ -29,12 +46,37 @@ def run_many(
     if len(rows) < FEW:
         connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
         return
+    if connection.dialect.name == "postgresql":
+        listed = json.dumps([dict(zip(names, row, strict=True)) for row in rows], separators=(",", ":"))
+        connection.execute(_as_set(statement, connection.dialect, names), {"rows": listed})
+        return
     text, places, constants = _compiled(statement, connection.dialect, names)
     if constants:
         rows = [(*row, *constants) for row in rows]
     if places != tuple(range(len(names))):
         rows = list(map(itemgetter(*places), rows))
     connection.exec_driver_sql(text, rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _as_set(statement: UpdateBase, dialect: Any, names: tuple[str, ...]) -> Any:
+    """The same for all rows of a JSON list, which is bound to `rows`."""
+    if isinstance(statement, Insert):
+        row = _listed([column(name, statement.table.c[name].type) for name in names])
+        return insert(statement.table).from_select(list(names), select(row))
+    bound = statement.compile(dialect=dialect, column_keys=list(names)).binds
+    row = _listed([column(name, bound[name].type) for name in names])
+
+    def replaced(element: Any, **_: Any) -> Any:
+        known = isinstance(element, BindParameter) and element.key in row.c
+        return row.c[element.key] if known else None
+
+    return visitors.replacement_traverse(statement, {}, replaced)
+
+
+def _listed(columns: Sequence[ColumnClause[Any]]) -> TableValuedAlias:
+    listed = cast(bindparam("rows", type_=Text), JSON)
+    return func.json_to_recordset(listed).table_valued(*columns).render_derived("listed", with_types=True)
 
 
 @contextmanager
