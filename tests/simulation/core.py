@@ -17,7 +17,7 @@ def check_core(control: Control, store: Store, wrong: Callable[[str], Exception]
     if not control.leading or state is None or known._again or known.position != store.position():
         return False
     fresh = Snapshot()
-    news = store.read(fresh.read)
+    news = store.read(lambda connection: fresh.read(connection, 0))
     assert news.changes is not None
     if fresh.versions != known.versions:
         raise wrong(f"the scheduler has {known.versions} queued, the store {fresh.versions}")

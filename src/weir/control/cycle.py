@@ -6,20 +6,20 @@ from dataclasses import dataclass, field, replace
 from weir import scheduling
 from weir.control import applier, leader, liveness
 from weir.control.applier import Applied, Cycle
+from weir.control.expectations import VERSION
 from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
 from weir.registry import drop_empty
 from weir.scheduling import Policy, State
+from weir.scheduling.inputs import Changes
 from weir.scheduling.plan import Explanation, Plan
 from weir.scheduling.policies import NAMED
 from weir.store import Store, Transaction
 
-LIVE = replace(NAMED["weir"], name="weir-on-limits", fair=False)
-"""The live loop's policy: `weir` as far as it is told what that goes by. Runs are expected to be as long as their
-limits, and tenants have no shares."""
-FORECAST = "limits/1"
-"""What runs are expected to be, as it is logged."""
+LIVE = replace(NAMED["weir"], name="weir-unshared", fair=False)
+"""The live loop's policy: `weir`, but for tenants' shares."""
+NEVER_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class Control:
         self._as_of_ms = 0
         self._watching_since_ms = 0
         self._look_ms = 0
+        self._supply_ms = NEVER_MS
 
     @property
     def leading(self) -> bool:
@@ -125,15 +126,17 @@ class Control:
             return StepOutcome(False, now_ms if lease is None else max(lease.expires_ms, now_ms + 1))
         self._watch(now_ms)
         due_ms = min(self._look_ms, lease.expires_ms - self._settings.lease_ms // 2)
-        news = self._store.read(self._snapshot.read)
+        news = self._store.read(lambda connection: self._snapshot.read(connection, now_ms))
+        if news.changes is None and now_ms >= self._supply_ms:
+            news = replace(news, changes=Changes())
         if news.changes is None and not news.stopping:
-            return StepOutcome(True, due_ms)
+            return StepOutcome(True, min(due_ms, self._supply_ms))
         plan = self._plan(news, now_ms)
         applied = self._apply(plan, news, lease, now_ms)
         self._clean(now_ms)
         return StepOutcome(
             leading=True,
-            next_ms=due_ms,
+            next_ms=min(due_ms, self._supply_ms),
             again=bool(applied.refused),
             planned=plan is not None,
             starts=len(applied.started),
@@ -199,6 +202,8 @@ class Control:
         state, self._state = self._state, None
         self._state, plan = scheduling.step(state, news.changes, now_ms)
         self._as_of_ms = now_ms
+        self._snapshot.promised = frozenset(kept.job for kept in plan.reservations)
+        self._supply_ms = self._state.hours.next_change_ms(now_ms) if self._state.queued else NEVER_MS
         return plan
 
     def _apply(self, plan: Plan | None, news: News, lease: Lease, now_ms: int) -> Applied:
@@ -208,7 +213,7 @@ class Control:
             now_ms=now_ms,
             policy=f"{policy.name}/{policy.version}",
             prices=self._snapshot.pools.prices,
-            forecast=FORECAST,
+            forecast=VERSION,
             code=scheduling.code_version(),
         )
         versions = self._snapshot.versions
@@ -228,6 +233,7 @@ class Control:
     def _forget(self) -> None:
         self._snapshot = Snapshot()
         self._state = None
+        self._supply_ms = NEVER_MS
 
 
 __all__ = ["Control", "ControlSettings", "Stand", "StepOutcome"]

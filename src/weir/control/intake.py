@@ -26,6 +26,7 @@ from weir.model.role import Role
 from weir.model.state import JobState
 from weir.model.view import SubmittedView
 from weir.store import Transaction, schema
+from weir.units import parse_time_ms
 
 RandomBits = Callable[[int], int]
 
@@ -73,7 +74,7 @@ def submit(
     limits = limits or IntakeLimits()
     if not 1 <= len(specifications) <= limits.entries:
         raise refused("jobs", len(specifications), f"give 1 to {limits.entries} entries in one request")
-    checked = _checked(tx.connection, actor, specifications)
+    checked = _checked(tx.connection, actor, specifications, now_ms)
     total = sum(specification.size for specification, _ in checked)
     if total > limits.jobs:
         raise refused("array", total, f"one request makes at most {limits.jobs} jobs")
@@ -95,7 +96,7 @@ def submit(
 
 
 def _checked(
-    connection: Connection, actor: Actor, specifications: Sequence[JobSpecification]
+    connection: Connection, actor: Actor, specifications: Sequence[JobSpecification], now_ms: int
 ) -> list[tuple[JobSpecification, Project]]:
     """Each with its project, and looked at alone."""
     pools = declared_pools(connection)
@@ -110,6 +111,11 @@ def _checked(
                     "priority",
                     given.priority.value,
                     "give urgent, normal or low; reserved is the coordinator's",
+                )
+            deadline = given.constraints.deadline
+            if deadline and parse_time_ms(deadline) <= now_ms:
+                raise refused(
+                    "constraints.deadline", deadline, "it has passed; give a later one, or leave it out"
                 )
             if given.project not in projects:
                 projects[given.project] = project_for(connection, actor, given.project)

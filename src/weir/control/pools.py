@@ -84,10 +84,22 @@ class Pools:
     removing: bool = False
     """Whether a pool waits to be empty before it is removed."""
 
+    def speed(self, key: str, job_class: JobClass) -> int:
+        """How fast a pool runs a class of jobs, in millionths of nominal; nominal where it is not declared."""
+        row = _by_key(self).get(key)
+        if row is None:
+            return 1_000_000
+        return max(1, row.speed_milli * dict(job_class.variant_speeds).get(row.stack, 1_000))
+
     @property
     def prices(self) -> str:
         """What pools cost and emit, as a hash: equal where no price differs."""
         return _prices_of(self)
+
+
+@functools.lru_cache(maxsize=4)
+def _by_key(pools: Pools) -> dict[str, PoolRow]:
+    return {row.key: row for row in pools.rows}
 
 
 @functools.lru_cache(maxsize=4)
@@ -99,6 +111,9 @@ def _prices_of(pools: Pools) -> str:
             row.core_hour_micro_yuan,
             row.carbon_g_per_kwh,
             row.device_power_watts,
+            row.device_hour_over_time,
+            row.core_hour_over_time,
+            row.carbon_over_time,
         )
         for row in pools.rows
     ]

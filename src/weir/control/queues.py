@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from weir.billing.price_rows import with_price_needs
 from weir.control.listed import among, number_list
 from weir.model.state import JobState
-from weir.scheduling.inputs import JobClass, QueuedJobs
+from weir.scheduling.inputs import NO_DEADLINE, JobClass, QueuedJobs
 from weir.store import schema
 
 _hold = schema.hold.c
@@ -31,6 +31,9 @@ class Run(NamedTuple):
     """Digest."""
     price_version: int | None
     """Of the price book that they are priced by."""
+    organisation: str
+    owner: str
+    project: str
 
 
 _ALIKE = (
@@ -40,6 +43,9 @@ _ALIKE = (
     _submission.submitted_ms,
     _submission.specification,
     _hold.price_version,
+    _submission.organisation,
+    _submission.owner,
+    _submission.project,
 )
 # Jobs that wait for money; the core hears of them when they have it.
 _POOR = select(schema.job_hold.c.job).where(schema.job_hold.c.waiting_ms.is_not(None))
@@ -87,21 +93,31 @@ def queued_among(connection: Connection, jobs: Collection[int]) -> list[Run]:
     return [Run._make(row) for row in connection.execute(_ONES_AMONG, {"jobs": number_list(jobs)}).all()]
 
 
-def as_columns(runs: Sequence[Run], classes: Mapping[str, JobClass]) -> tuple[QueuedJobs, ...]:
+class Told(NamedTuple):
+    """Neighbouring jobs as the core is told of them, with what it is told besides."""
+
+    run: Run
+    expected_ms: int
+    deadline_ms: int
+
+
+def as_columns(told: Sequence[Told], classes: Mapping[str, JobClass]) -> tuple[QueuedJobs, ...]:
     """The jobs by class."""
-    alike: dict[tuple[str, int | None], list[Run]] = defaultdict(list)
-    for run in runs:
-        alike[run.specification, run.price_version].append(run)
-    by_class: dict[JobClass, list[Run]] = defaultdict(list)
+    alike: dict[tuple[str, int | None], list[Told]] = defaultdict(list)
+    for one in told:
+        alike[one.run.specification, one.run.price_version].append(one)
+    by_class: dict[JobClass, list[Told]] = defaultdict(list)
     for (specification, version), its in alike.items():
         by_class[with_price_needs(classes[specification], version)] += its
     return tuple(_columns(job_class, its) for job_class, its in by_class.items())
 
 
-def _columns(job_class: JobClass, runs: Sequence[Run]) -> QueuedJobs:
+def _columns(job_class: JobClass, told: Sequence[Told]) -> QueuedJobs:
+    runs, *further = zip(*told, strict=True)
     first, last, _, priority, time_limit_ms, submitted_ms = (
         np.array(column, np.int64) for column in list(zip(*runs, strict=True))[:6]
     )
+    expected_ms, deadline_ms = (np.array(column, np.int64) for column in further)
     count = last - first + 1
     before = np.cumsum(count) - count
     return QueuedJobs(
@@ -110,7 +126,9 @@ def _columns(job_class: JobClass, runs: Sequence[Run]) -> QueuedJobs:
         priority=np.repeat(priority, count),
         submitted_ms=np.repeat(submitted_ms, count),
         time_limit_ms=np.repeat(time_limit_ms, count),
+        expected_ms=np.repeat(expected_ms, count),
+        deadline_ms=np.repeat(deadline_ms, count) if (deadline_ms < NO_DEADLINE).any() else None,
     )
 
 
-__all__ = ["Run", "all_queued", "all_queued_within", "as_columns", "queued_among"]
+__all__ = ["Run", "Told", "all_queued", "all_queued_within", "as_columns", "queued_among"]

@@ -7,8 +7,10 @@ from typing import Any
 
 from weir.model.codec import from_plain, to_plain
 from weir.model.job import JobSpecification, Priority, preference_weights
-from weir.scheduling.inputs import JobClass
+from weir.scheduling.inputs import NO_DEADLINE, JobClass
+from weir.units import parse_time_ms
 
+_DEADLINE = '"deadline":"'
 _SHAPING = ("tasks", "devices", "cores", "memory", "variants", "constraints", "data", "prefer")
 
 PRIORITY_LEVELS = {Priority.RESERVED: 30, Priority.URGENT: 20, Priority.NORMAL: 10, Priority.LOW: 0}
@@ -74,6 +76,14 @@ def class_of_stored(body: str) -> JobClass:
     return _class_of_shape(json.dumps(shaping, sort_keys=True))
 
 
+def deadline_of_stored(body: str) -> int:
+    """When a job of a stored specification must have ended, in ms; NO_DEADLINE where it need not."""
+    if _DEADLINE not in body:
+        return NO_DEADLINE
+    deadline = json.loads(body).get("constraints", {}).get("deadline")
+    return parse_time_ms(deadline) if deadline else NO_DEADLINE
+
+
 @functools.lru_cache(maxsize=16_384)
 def _class_of_shape(shape: str) -> JobClass:
     return class_of(from_plain(JobSpecification, json.loads(shape)))
@@ -84,6 +94,7 @@ __all__ = [
     "PRIORITY_LEVELS",
     "class_of",
     "class_of_stored",
+    "deadline_of_stored",
     "specification_of",
     "stored_form",
 ]

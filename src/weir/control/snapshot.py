@@ -1,17 +1,18 @@
 """What the scheduling core is told: built from the live rows once, and from the change log ever after."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
+from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Kind, learnable
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.names import AttemptKey
 from weir.control.pools import Pools, load_pools
-from weir.control.queues import Run, all_queued, all_queued_within, as_columns, queued_among
-from weir.control.shapes import class_of_stored
+from weir.control.queues import Run, Told, all_queued, all_queued_within, as_columns, queued_among
+from weir.control.shapes import class_of_stored, deadline_of_stored
 from weir.model.change import Change, ChangeKind
 from weir.model.state import Desired, JobState, Observed
 from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob
@@ -23,15 +24,19 @@ MANY = 256
 """So many neighbours are looked at together."""
 MOST_CLASSES = 200_000
 """So many specifications are remembered at most by what shapes them."""
+REMEMBERED = 10_000
+"""Of the jobs that succeeded, and of those that failed, so many of the newest are learnt from at start."""
 GHOSTS = 1 << 60
 """From here on: what a given-up attempt may still hold at its centre, told to the core as a job of its own."""
 
 _ENDED = frozenset(state.name.lower() for state in JobState if state.ended)
+_DONE = frozenset({JobState.SUCCEEDED.name.lower(), JobState.FAILED.name.lower()})
 _QUEUED = JobState.QUEUED.name.lower()
 _job = schema.job.c
 _submission = schema.submission.c
 _attempt = schema.attempt.c
 
+_WHOSE = (_submission.organisation, _submission.owner, _submission.project)
 _PLACED = (
     select(
         _job.number,
@@ -44,6 +49,8 @@ _PLACED = (
         _attempt.nodes,
         _attempt.placed_ms,
         _attempt.desired,
+        _job.started_ms,
+        *_WHOSE,
     )
     .join(schema.submission, _submission.number == _job.submission)
     .join(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
@@ -70,6 +77,28 @@ _BODIES = select(schema.specification.c.digest, schema.specification.c.body).whe
     among_texts(schema.specification.c.digest, "digests")
 )
 _SOME_PLACED = _PLACED.where(among(_job.number, "jobs"))
+_OUTCOMES = (
+    select(
+        _job.number,
+        _job.state,
+        _job.cause,
+        _job.started_ms,
+        _job.ended_ms,
+        _job.time_limit_ms,
+        _submission.specification,
+        _attempt.centre,
+        _attempt.pool,
+        *_WHOSE,
+    )
+    .join(schema.submission, _submission.number == _job.submission)
+    .join(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
+)
+_SOME_OUTCOMES = _OUTCOMES.where(among(_job.number, "jobs"))
+_HISTORY = (
+    _OUTCOMES.where(_job.state == bindparam("state"), _job.started_ms.is_not(None))
+    .order_by(_job.number.desc())
+    .limit(REMEMBERED)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +121,30 @@ class Snapshot:
         """Of each queued job, the version that the core was told of."""
         self.placed: dict[int, int] = {}
         """Of each job that holds capacity, the epoch of its attempt; ghosts included."""
+        self.promised: frozenset[int] = frozenset()
+        """The jobs to which pools are promised: they are not told anew, so that this stands."""
         self._again: set[int] = set()
         self._classes: dict[str, JobClass] = {}
+        self._deadlines: dict[str, int] = {}
+        self._expectations = Expectations()
+        self._asked = Asked()
 
-    def read(self, connection: Connection) -> News:
-        """Everything that was committed since the last reading; the first time, the live rows whole.
+    def read(self, connection: Connection, now_ms: int) -> News:
+        """Everything that was committed since the last reading, by `now_ms`; the first time, the live rows whole.
 
         Nothing else may be read in between: what is returned has been taken note of.
         """
         if self.position < 0:
-            return self._load(connection)
+            return self._load(connection, now_ms)
         try:
             changes = log.changes(connection, self.position, MOST_CHANGES)
         except LogCutError:
-            return self._load(connection)
+            return self._load(connection, now_ms)
         if len(changes) == MOST_CHANGES:
-            return self._load(connection)
+            return self._load(connection, now_ms)
         if not changes and not self._again:
             return News(None, (), self.position)
-        return self._follow(connection, changes)
+        return self._follow(connection, changes, now_ms)
 
     def started(self, job: int, epoch: int) -> None:
         """A start that the core planned has been stored."""
@@ -124,16 +158,17 @@ class Snapshot:
             self.placed[job] = -1
             self._again.add(job)
 
-    def _load(self, connection: Connection) -> News:
+    def _load(self, connection: Connection, now_ms: int) -> News:
         freed = tuple(self.placed)
         unqueued = np.fromiter(self.versions, np.int64, len(self.versions))
         self.versions, self.placed = {}, {}
         self._again.clear()
         self.pools = load_pools(connection)
         self.position = log.last_position(connection)
-        queued = self._queue(connection, all_queued(connection))
         placed = connection.execute(_PLACED).all()
         running, stopping = self._hold(connection, placed), _to_stop(placed)
+        self._remember(connection, placed)
+        queued = self._queue(connection, all_queued(connection), now_ms)
         _, ghosts = self._haunt(connection)
         changes = Changes(
             pools=self.pools.rows,
@@ -145,7 +180,7 @@ class Snapshot:
         )
         return News(changes, stopping, self.position)
 
-    def _follow(self, connection: Connection, changes: Sequence[Change]) -> News:
+    def _follow(self, connection: Connection, changes: Sequence[Change], now_ms: int) -> News:
         dirty, gone, many, province, centres = _named(changes)
         runs: list[Run] = []
         for first, count in many:
@@ -171,6 +206,9 @@ class Snapshot:
         unqueued = [job for job in gone if self.versions.pop(job, None) is not None]
         running: list[RunningJob] = []
         stopping: tuple[tuple[AttemptKey, str], ...] = ()
+        ended = self._outcomes(connection, {*freed, *_done(changes)})
+        requeued: list[int] = []
+        held: Mapping[int, AnyRow] = {}
         if dirty:
             listed = {"jobs": number_list(dirty)}
             waiting = {run.first: run for run in queued_among(connection, dirty)}
@@ -180,6 +218,7 @@ class Snapshot:
                 if job in self.placed and (row is None or row.epoch != self.placed[job]):
                     del self.placed[job]
                     freed.append(job)
+                    requeued.append(job)
                 ready = waiting.get(job)
                 if job in self.versions and (ready is None or ready.version != self.versions[job]):
                     del self.versions[job]
@@ -187,7 +226,15 @@ class Snapshot:
             stopping = _to_stop(held.values())
             runs += [run for job, run in waiting.items() if job not in self.versions]
             running = self._hold(connection, [row for job, row in held.items() if job not in self.placed])
-        queued = self._queue(connection, runs)
+        learnt = self._expectations.happened(ended, self._began(held.values()), requeued)
+        queued = self._queue(connection, runs, now_ms)
+        anew = self._asked.again(learnt, self._expectations, now_ms, self._may_be_told_anew)
+        self._learn(connection, {run.specification for run, _, _ in anew})
+        unqueued += [job for run, _, _ in anew for job in range(run.first, run.last + 1)]
+        queued += as_columns(
+            [Told(run, expected_ms, self._deadlines[run.specification]) for run, _, expected_ms in anew],
+            self._classes,
+        )
         if centres:
             exorcised, ghosts = self._haunt(connection)
             freed += exorcised
@@ -209,7 +256,7 @@ class Snapshot:
         """Whether the core has been told of any of these."""
         return not (self.versions.keys().isdisjoint(jobs) and self.placed.keys().isdisjoint(jobs))
 
-    def _queue(self, connection: Connection, runs: Sequence[Run]) -> tuple[QueuedJobs, ...]:
+    def _queue(self, connection: Connection, runs: Sequence[Run], now_ms: int) -> tuple[QueuedJobs, ...]:
         """The runs by class, and noted as queued."""
         if not runs:
             return ()
@@ -219,7 +266,53 @@ class Snapshot:
                 self.versions[run.first] = run.version
             else:
                 self.versions.update(dict.fromkeys(range(run.first, run.last + 1), run.version))
-        return as_columns(runs, self._classes)
+        kinds = [self._kind(run) for run in runs]
+        told = []
+        for run, kind, expected_ms in zip(runs, kinds, self._expectations.of(kinds, now_ms), strict=True):
+            told.append(Told(run, expected_ms, self._deadlines[run.specification]))
+            self._asked.note(self._expectations.user(kind), run, kind, expected_ms, self._may_be_told_anew)
+        return as_columns(told, self._classes)
+
+    def _may_be_told_anew(self, job: int, version: int) -> bool:
+        """Whether a job still waits as the core was told, and nothing is promised to it."""
+        return self.versions.get(job) == version and job not in self.promised
+
+    def _kind(self, row: Run | AnyRow) -> Kind:
+        size = self._classes[row.specification].size
+        return Kind(row.organisation, row.owner, row.project, size, row.time_limit_ms)
+
+    def _remember(self, connection: Connection, placed: Sequence[AnyRow]) -> None:
+        """Begin anew to expect: learn from the newest jobs that ended, and of those that run."""
+        self._expectations, self._asked = Expectations(), Asked()
+        rows: list[AnyRow] = []
+        for state in (JobState.SUCCEEDED, JobState.FAILED):
+            rows += connection.execute(_HISTORY, {"state": int(state)}).all()
+        self._learn(connection, {row.specification for row in rows})
+        rows.sort(key=lambda row: (row.ended_ms, row.number))
+        self._expectations.happened([self._ended(row) for row in rows], self._began(placed))
+
+    def _outcomes(self, connection: Connection, jobs: Collection[int]) -> list[Ended]:
+        """What became of jobs that ran and have ended."""
+        if not jobs:
+            return []
+        rows = list(connection.execute(_SOME_OUTCOMES, {"jobs": number_list(jobs)}).all())
+        self._learn(connection, {row.specification for row in rows})
+        rows.sort(key=lambda row: (row.ended_ms or 0, row.number))
+        return [self._ended(row) for row in rows]
+
+    def _ended(self, row: AnyRow) -> Ended:
+        ran_ms = 0
+        if row.started_ms is not None and learnable(JobState(row.state), row.cause):
+            wall_ms = min(row.time_limit_ms, max(1, row.ended_ms - row.started_ms))
+            speed = self.pools.speed(f"{row.centre}/{row.pool}", self._classes[row.specification])
+            ran_ms = max(1, wall_ms * speed // NOMINAL)
+        return Ended(row.number, self._kind(row), ran_ms)
+
+    def _began(self, rows: Iterable[AnyRow]) -> list[Began]:
+        """Those of the placements whose jobs run."""
+        return [
+            Began(row.number, self._kind(row), row.started_ms) for row in rows if row.started_ms is not None
+        ]
 
     def _hold(self, connection: Connection, rows: Sequence[AnyRow]) -> list[RunningJob]:
         """The rows as placements, and noted as such."""
@@ -252,10 +345,12 @@ class Snapshot:
     def _learn(self, connection: Connection, digests: Collection[str]) -> None:
         if len(self._classes) > MOST_CLASSES:
             self._classes.clear()
+            self._deadlines.clear()
         new = [digest for digest in digests if digest not in self._classes]
         if new:
             for digest, body in connection.execute(_BODIES, {"digests": text_list(new)}):
                 self._classes[digest] = class_of_stored(body)
+                self._deadlines[digest] = deadline_of_stored(body)
 
 
 def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], list[tuple[int, int]], bool, bool]:
@@ -284,6 +379,18 @@ def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], list[tuple[in
         elif change.kind is ChangeKind.CENTRE:
             centres = True
     return dirty - gone, gone, many, province, centres
+
+
+def _done(changes: Sequence[Change]) -> set[int]:
+    """The jobs that succeeded or failed."""
+    return {
+        job
+        for change in changes
+        if change.kind is ChangeKind.MOVED
+        for first, count, state in change.body["moves"]
+        if state in _DONE
+        for job in range(first, first + count)
+    }
 
 
 def _name(first: int, count: int, dirty: set[int], many: list[tuple[int, int]]) -> None:

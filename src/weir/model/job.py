@@ -127,7 +127,8 @@ class Constraints:
     kinds: tuple[str, ...] = ()
     """Any of these kinds of centre: intelligent, supercomputing, general, edge or quantum."""
     deadline: str = ""
-    """ISO 8601 instant by which it must have ended. Not supported yet."""
+    """ISO 8601 instant, with its offset, by which it should have ended: it goes where it is expected to end by then, if
+    there is such a pool, and ahead in time for it in the queue. Later it runs all the same."""
 
 
 @dataclass(frozen=True, slots=True)

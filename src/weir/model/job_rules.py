@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from weir.model.job import Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
+from weir.units import parse_time_ms
 
 LARGEST_ARRAY = 1_000_000
 LARGEST_GANG = 100_000
@@ -30,6 +31,7 @@ def check_specification(specification: JobSpecification) -> None:
     _check_paths(specification)
     _check_restarts(specification)
     _check_scores(specification)
+    _check_deadline(specification)
     _check_money(specification)
 
 
@@ -50,8 +52,6 @@ def _check_unsupported(specification: JobSpecification) -> None:
         value = getattr(specification, field)
         if value not in ("", None, ()):
             raise not_supported_yet(field, value)
-    if specification.constraints.deadline:
-        raise not_supported_yet("constraints.deadline", specification.constraints.deadline)
     if specification.tasks.least != specification.tasks.most:
         raise not_supported_yet("tasks", f"{specification.tasks.least}..{specification.tasks.most}")
     for index, variant in enumerate(specification.variants):
@@ -141,6 +141,16 @@ def _check_scores(specification: JobSpecification) -> None:
     for index, variant in enumerate(specification.variants):
         if not 1 <= variant.speed <= FASTEST:
             raise refused(f"variants[{index}].speed", variant.speed, f"give thousandths from 1 to {FASTEST}")
+
+
+def _check_deadline(specification: JobSpecification) -> None:
+    deadline = specification.constraints.deadline
+    if deadline:
+        try:
+            parse_time_ms(deadline)
+        except ValueError:
+            accepted = "give an instant with its offset, such as 2026-11-22T08:00+08:00, or leave it out"
+            raise refused("constraints.deadline", deadline, accepted) from None
 
 
 def _check_money(specification: JobSpecification) -> None:

@@ -52,7 +52,7 @@ def windows(pool: Pool) -> tuple[Window, ...]:
     found = []
     for window in pool.windows:
         start = parse_start(window.start)
-        found.append(Window(start.at_ms, start.at_ms + window.lasts, start.every_ms))
+        found.append(Window(start.at_ms, start.at_ms + window.lasts, start.every_ms, window.reason))
     return tuple(found)
 
 

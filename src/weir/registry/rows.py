@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, func, select
 
 from weir.model.codec import from_plain, to_plain
-from weir.model.problem import refused
 from weir.model.province import Centre, City, DeviceModel, Link, Organisation, Pool, Project, Province
 from weir.model.state import Desired, Observed
 from weir.store import schema as s
@@ -66,19 +65,10 @@ def load_declared(connection: Connection) -> Declared:
 
 
 def declared_by(province: Province, catalogue: Mapping[str, DeviceModel]) -> Declared:
-    """What a province declares, with the catalogue's models that its pools name.
-
-    Raises ProblemError for what only the twin honours so far: windows and bands.
-    """
+    """What a province declares, with the catalogue's models that its pools name."""
     devices = {device.id: device for device in province.devices}
     for centre in province.centres:
         for pool in centre.pools:
-            if pool.windows or pool.bands:
-                raise refused(
-                    f"{centre.id}/{pool.id}",
-                    "windows" if pool.windows else "bands",
-                    "only the twin honours them so far; leave them out of what is applied",
-                )
             if pool.device not in devices:
                 devices[pool.device] = catalogue[pool.device]
     return Declared(

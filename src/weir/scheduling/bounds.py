@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from weir.scheduling.inputs import JobClass, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.inputs import NO_DEADLINE, Curve, JobClass, PoolRow, QueuedJobs, RunningJob
 from weir.scheduling.plan import Reservation
 from weir.scheduling.policy import Order, Placement, Policy
 from weir.scheduling.tables import Int64s
@@ -26,6 +26,8 @@ LOWEST_PRIORITY, HIGHEST_PRIORITY = -512, 511
 LARGEST_AMOUNT = 2**37
 LARGEST_WEIGHT = 100_000
 LARGEST_SPEED = 1_000_000
+LARGEST_VALUE = 2**31 - 1
+"""Of a curve, in micro-yuan or mg an hour: more than 2,000 yuan for an hour of one device."""
 
 
 def within_bounds(row: PoolRow) -> PoolRow:
@@ -34,11 +36,14 @@ def within_bounds(row: PoolRow) -> PoolRow:
     devices = _clamped(row.devices_per_node, MOST_DEVICES_A_NODE)
     cores = _clamped(row.cores_milli_per_node, MOST_CORES_MILLI)
     memory = _clamped(row.memory_bytes_per_node, LARGEST_MEMORY)
-    if (nodes, devices, cores, memory) == (
+    device_hour, core_hour = _curve(row.device_hour_over_time), _curve(row.core_hour_over_time)
+    if (nodes, devices, cores, memory, device_hour, core_hour) == (
         row.nodes,
         row.devices_per_node,
         row.cores_milli_per_node,
         row.memory_bytes_per_node,
+        row.device_hour_over_time,
+        row.core_hour_over_time,
     ):
         return row
     return replace(
@@ -47,6 +52,8 @@ def within_bounds(row: PoolRow) -> PoolRow:
         devices_per_node=devices,
         cores_milli_per_node=cores,
         memory_bytes_per_node=memory,
+        device_hour_over_time=device_hour,
+        core_hour_over_time=core_hour,
     )
 
 
@@ -69,7 +76,9 @@ def check_class(job_class: JobClass) -> None:
 
 def check_batch(batch: QueuedJobs) -> None:
     """Raise ValueError for columns of unequal length or values outside the bounds."""
-    columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms, batch.expected)
+    columns = [batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms, batch.expected]
+    if batch.deadline_ms is not None:
+        columns.append(batch.deadline_ms)
     if any(column.dtype != np.int64 or column.shape != (len(batch.job),) for column in columns):
         raise ValueError("queued jobs are columns of int64 of equal length")
     if len(batch.job):
@@ -78,6 +87,8 @@ def check_batch(batch: QueuedJobs) -> None:
         _check_column("submitted_ms", batch.submitted_ms, 0, LATEST_MS)
         _check_column("time_limit_ms", batch.time_limit_ms, 1, LONGEST_LIMIT_MS)
         _check_column("expected_ms", batch.expected, 1, LONGEST_LIMIT_MS)
+        if batch.deadline_ms is not None:
+            _check_column("deadline_ms", batch.deadline_ms, 0, NO_DEADLINE)
         if bool((batch.expected > batch.time_limit_ms).any()):
             raise ValueError("expected_ms: a job is expected to run longer than its time limit")
 
@@ -133,6 +144,12 @@ def check_live(policy: Policy) -> None:
             raise ValueError(
                 f"{name}: policy {policy.name} is for simulations; the live loop cannot go by this"
             )
+
+
+def _curve(curve: Curve | None) -> Curve | None:
+    if curve is None or all(0 <= value <= LARGEST_VALUE for _, value in curve.steps):
+        return curve
+    return replace(curve, steps=tuple((at, _clamped(value, LARGEST_VALUE)) for at, value in curve.steps))
 
 
 def _clamped(value: int, most: int) -> int:

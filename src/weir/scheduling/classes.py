@@ -52,6 +52,8 @@ class ClassTable:
     first: Int64s
     best: Int64s
     """As in lanes.World."""
+    keep: Table
+    """As in lanes.Lives."""
 
     def __init__(self) -> None:
         self.numbers, self.described, self.failing = {}, [], {}
@@ -101,6 +103,7 @@ class ClassTable:
         self.window = np.full(rows, ALWAYS, np.int64)
         self.first, self.best = np.full(rows, NOTHING, np.int64), np.full(rows, NOTHING, np.int64)
         self.waiting, self.waiting_at = np.zeros(rows, lanes.WAITING), np.full(rows, NOTHING, np.int64)
+        self.keep = np.zeros(rows, lanes.KEEP)
         self.failing.clear()
         self._moves, self._roads, self._variants, self._used_moves = {}, {}, {}, 0
         taken = [row for row, job_class in enumerate(self.described) if job_class is not None]
@@ -150,6 +153,7 @@ class ClassTable:
             )
         )
         self.waiting = enlarged(self.waiting, len(self.window))
+        self.keep = enlarged(self.keep, len(self.window))
 
     def _fill(self, rows: Sequence[int], job_classes: Sequence[JobClass]) -> None:
         """Write what these classes have from pools and links; nothing is known to be blocked."""
@@ -164,6 +168,7 @@ class ClassTable:
             written["moves"] = [len(each.data) for each in some]
             written["variant"] = [self._variant_of(each.variant_speeds) for each in some]
             self.table.row[which] = written
+            self.keep[which] = [keep_of(each) for each in some]
 
     def _moves_of(self, data: Data) -> int:
         """The first row of what has to be moved, alike for all with the same data."""
@@ -205,4 +210,14 @@ class ClassTable:
         return row
 
 
-__all__ = ["ALWAYS", "ClassTable", "Ground"]
+def keep_of(job_class: JobClass) -> tuple[int, ...]:
+    """A row of lanes.KEEP."""
+    every, save, restore = (
+        job_class.checkpoint_every_ms,
+        job_class.checkpoint_save_ms,
+        job_class.checkpoint_restore_ms,
+    )
+    return (job_class.preemptible, every, save, restore) if every else (job_class.preemptible, 0, 0, 0)
+
+
+__all__ = ["ALWAYS", "ClassTable", "Ground", "keep_of"]

@@ -5,7 +5,7 @@ from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.plan import Explanation, PoolReason, Terms, Verdict
 from weir.scheduling.rerun import rerun
 from weir.scheduling.state import State
-from weir.scheduling.step import KEPT_NOTE
+from weir.scheduling.step import KEPT_NOTE, away
 
 
 def explain(state: State, job: int) -> Explanation | None:
@@ -29,6 +29,7 @@ def _pools_of_waiting(state: State, slot: int, job: int) -> tuple[PoolReason, ..
     number = int(state.queue.slots["need"][slot])
     job_class = state.known.described[number]
     assert job_class is not None
+    assert state.last is not None
     found = rerun(state, job)
     promised = next((kept.pool for kept in state.reservations() if kept.job == job), "")
     said_of = kernel("reasons")
@@ -45,6 +46,8 @@ def _pools_of_waiting(state: State, slot: int, job: int) -> tuple[PoolReason, ..
         until_ms = None
         if each["verdict"] == said_of.CLOSED:
             said, note = Verdict.CLOSED, row.closed_because
+        elif each["verdict"] == said_of.AWAY:
+            said, note = Verdict.CLOSED, away(row, state.last.now_ms)
         elif each["verdict"] == said_of.KEPT:
             note = KEPT_NOTE.format(job=int(each["holder"]))
             until_ms = int(each["until"])

@@ -9,6 +9,8 @@ from weir.scheduling.plan import Reservation
 
 Int64s = NDArray[np.int64]
 
+NO_DEADLINE = 2**62
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -20,6 +22,8 @@ class Window:
     from_ms: int
     until_ms: int
     every_ms: int = 0
+    reason: str = ""
+    """In words, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,11 @@ class JobClass:
     checkpoint_restore_ms: int = 0
     """How long it takes to begin again from what was saved, beyond its time limit."""
 
+    @property
+    def size(self) -> int:
+        """The devices that a job takes, or its tasks where it takes none: its width, as orders count it."""
+        return self.tasks * max(1, -(-self.devices_milli // 1_000))
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedJobs:
@@ -125,6 +134,7 @@ class QueuedJobs:
 
     `job`: number; `priority`: larger first; `submitted_ms`; `time_limit_ms`; `expected_ms`: for how long each is
     expected to run at nominal speed, never above its limit, by which it is ordered and scored; None: as long as that.
+    `deadline_ms`: when each must have ended, `NO_DEADLINE` where it need not; None: none need.
     """
 
     job_class: JobClass
@@ -133,11 +143,19 @@ class QueuedJobs:
     submitted_ms: Int64s
     time_limit_ms: Int64s
     expected_ms: Int64s | None = None
+    deadline_ms: Int64s | None = None
 
     @property
     def expected(self) -> Int64s:
         """`expected_ms`, or else the limits."""
         return self.time_limit_ms if self.expected_ms is None else self.expected_ms
+
+    @property
+    def deadlines(self) -> Int64s:
+        """`deadline_ms`, or else none."""
+        if self.deadline_ms is None:
+            return np.full(len(self.job), NO_DEADLINE, np.int64)
+        return self.deadline_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,12 +112,12 @@ def lives_of(
     return Lives(rule, rank, none, done, keep, given_up, run, cost, path, chosen, victim, room)
 
 
-_NOBODY = lives_of(
+NOBODY = lives_of(
     np.zeros(0, np.int64), np.zeros(0, KEEP), 0, 0, Nodes(np.zeros(0, NODE), np.zeros(0, np.int64))
 )
 CONSTANT = supply_of(())
 """Nothing that changes with time."""
-_NONE = np.zeros(1, np.int64)
+_NONE, _NOW = np.zeros(1, np.int64), np.zeros(2, np.int64)
 
 WAITING = np.dtype([("job_class", np.int64), ("jobs", np.int64)], align=True)
 
@@ -160,11 +160,11 @@ class World(NamedTuple):
     features: tuple[int, ...] = ()
     """Empty where nothing of what follows is asked for; its length is part of the type, for which code is compiled."""
     supply: Supply = CONSTANT
-    now: Int64s = _NONE
-    """When the pass is made."""
+    now: Int64s = _NOW
+    """As of when pools are scored; and 1 where that is told, 0 where it is when the pass is made."""
     deadline: Int64s = _NONE
     """Of each job."""
-    lives: Lives = _NOBODY
+    lives: Lives = NOBODY
 
 
 class ProvinceTrace(NamedTuple):

@@ -26,6 +26,7 @@ class Cause(StrEnum):
     OVERRUN = "a job there runs past its time limit"
     CAPACITY = "nodes there are no longer in service"
     LIMITS = "what runs there has other time limits or other places"
+    WINDOW = "the pool is out of service meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Verdict(Enum):
     OUTSCORED = "outscored"
     """Eligible, and another pool with room scored better; whether there was room here made no difference."""
     CLOSED = "closed"
-    """Eligible, and starting nothing now (draining, or its centre is lost)."""
+    """Eligible, and it does not start there now: the pool is draining, its centre is lost, or it is out of service
+    before the job would have ended by its time limit."""
     FITS = "fits"
     """Eligible, asked without regard to what runs there now (`fits_ever` alone says this)."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from weir.scheduling import lanes, layout, prediction
+from weir.scheduling.classes import keep_of
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policy import Placement, Policy
@@ -197,9 +198,7 @@ class ProvinceRun:
         keep = np.zeros(len(classes.row), lanes.KEEP)
         each = len(classes.row) // len(state.known.table.row)
         for number, wish in zip(numbers.tolist(), jobs.classes, strict=True):
-            save, restore = wish.checkpoint_save_ms, wish.checkpoint_restore_ms
-            taken = (save, restore) if wish.checkpoint_every_ms else (0, 0)
-            keep[number * each : (number + 1) * each] = (wish.preemptible, wish.checkpoint_every_ms, *taken)
+            keep[number * each : (number + 1) * each] = keep_of(wish)
         may = np.array([wish.preemptible for wish in jobs.classes], np.bool_)[jobs.job_class]
         policy, never = self._policy, np.full(len(jobs.run_ms), _FAR, np.int64)
         lives = lanes.lives_of(
@@ -213,7 +212,7 @@ class ProvinceRun:
         return {
             "features": (1,),
             "supply": supply_of(state.rows),
-            "now": np.zeros(1, np.int64),
+            "now": np.zeros(2, np.int64),
             "deadline": never if jobs.deadline_ms is None else np.ascontiguousarray(jobs.deadline_ms),
             "lives": lives,
         }

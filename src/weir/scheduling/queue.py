@@ -1,11 +1,13 @@
 """The waiting jobs of the live loop: a row each, one line in which they wait, and an index from number to row."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from weir.scheduling import lanes
 from weir.scheduling.compilation import kernel
+from weir.scheduling.inputs import NO_DEADLINE, QueuedJobs
 from weir.scheduling.tables import ENTRY, NOTHING, Counter, Int32s, Int64s, Table, chain, enlarged, table_of
 
 _FIRST_ROWS = 64
@@ -21,6 +23,23 @@ class QueuedColumns(NamedTuple):
     submitted_ms: Int64s
     time_limit_ms: Int64s
     expected_ms: Int64s
+    deadline_ms: Int64s
+
+
+def columns_of(batches: Sequence[QueuedJobs], number: Sequence[int], job: Int64s) -> QueuedColumns:
+    """The batches as columns, `job` those of their numbers and `number` the rows of their classes."""
+    each = [len(batch.job) for batch in batches]
+    sizes = [batch.job_class.size for batch in batches]
+    return QueuedColumns(
+        np.repeat(np.array(number, np.int64), each),
+        np.repeat(np.array(sizes, np.int64), each),
+        job,
+        np.concatenate([batch.priority for batch in batches]),
+        np.concatenate([batch.submitted_ms for batch in batches]),
+        np.concatenate([batch.time_limit_ms for batch in batches]),
+        np.concatenate([batch.expected for batch in batches]),
+        np.concatenate([batch.deadlines for batch in batches]),
+    )
 
 
 class WaitingLine:
@@ -30,6 +49,8 @@ class WaitingLine:
     """Rows of lanes.JOB: those that wait, and free ones, whose job is -1 and whose `second` leads to another."""
     run_of: Int32s
     """Of each row whose job has just started, its run."""
+    deadline: Int64s
+    """Of each row, when its job must have ended."""
     index: Table
     index_used: int
     order: lanes.Order
@@ -39,6 +60,7 @@ class WaitingLine:
 
     def __init__(self, counters: Int64s) -> None:
         self.slots, self.run_of = np.zeros(0, lanes.JOB), np.zeros(0, np.int32)
+        self.deadline = np.zeros(0, np.int64)
         self.order, self.line = lanes.order_of(0)
         self.puts_left = 0
         self.index, self.index_used = table_of(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING)), 0
@@ -70,7 +92,9 @@ class WaitingLine:
             self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
             self.index_used = kernel("waiting").reindex(self.index, self.slots)
         taken = np.empty(jobs, np.int64)
-        self.index_used += kernel("waiting").enter(rates, self.slots, self.index, counters, *new, taken)
+        self.index_used += kernel("waiting").enter(
+            rates, self.slots, self.deadline, self.index, counters, *new, taken
+        )
         # Into the blocks of the line if they are few; else it is filled anew with all.
         self.puts_left -= jobs
         if 8 * jobs < self.waiting and self.puts_left >= 0:
@@ -80,7 +104,7 @@ class WaitingLine:
 
     def rekey(self, rates: Int64s) -> None:
         """Put all in the order that they have under other parameters."""
-        kernel("waiting").rekey(rates, self.slots)
+        kernel("waiting").rekey(rates, self.slots, self.deadline)
         self._fill(self.rows_in_order())
 
     def _fill(self, which: Int64s) -> None:
@@ -110,6 +134,7 @@ class WaitingLine:
         none = np.full(more, NOTHING, np.int32)
         self.order = self.order._replace(where=np.concatenate([self.order.where[:old], none]))
         self.run_of = np.concatenate([self.run_of, none])
+        self.deadline = np.concatenate([self.deadline, np.full(more, NO_DEADLINE)])
 
 
-__all__ = ["QueuedColumns", "WaitingLine"]
+__all__ = ["QueuedColumns", "WaitingLine", "columns_of"]

@@ -60,17 +60,17 @@ def rerun(state: State, job: int) -> Found:
 def _undo(state: State, last: Cycle) -> None:
     """Make a state that has just made its cycle what it was before, so far as the plan depends on it."""
     state.release(last.started["job"].tolist())
-    state.enqueue(_as_batches(state, last.started))
+    state.enqueue(_as_batches(state, last))
     state.known.forget_findings()
     state.queue.slots["promised"] = NOTHING
     state.promise["slot"] = NOTHING
     state.promise_all(state.reservations_of(last.promise, last.proven, last.holder))
 
 
-def _as_batches(state: State, started: Table) -> tuple[QueuedJobs, ...]:
+def _as_batches(state: State, last: Cycle) -> tuple[QueuedJobs, ...]:
     found = []
-    for row in range(len(started)):
-        one = started[row : row + 1]
+    for row in range(len(last.started)):
+        one = last.started[row : row + 1]
         job_class = state.known.described[int(one["need"][0])]
         assert job_class is not None
         found.append(
@@ -81,6 +81,7 @@ def _as_batches(state: State, started: Table) -> tuple[QueuedJobs, ...]:
                 submitted_ms=one["submitted"].copy(),
                 time_limit_ms=one["limit"].copy(),
                 expected_ms=one["expected"].copy(),
+                deadline_ms=last.deadline[row : row + 1].copy(),
             )
         )
     return tuple(found)

@@ -17,11 +17,12 @@ from weir.scheduling.bounds import (
 from weir.scheduling.classes import ALWAYS, ClassTable, Ground
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolKinds
-from weir.scheduling.inputs import JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.hours import HURRIED, Hours, hours_of
+from weir.scheduling.inputs import NO_DEADLINE, LinkRow, PoolRow, QueuedJobs, RunningJob
 from weir.scheduling.moving import Roads, links_by_centres
 from weir.scheduling.plan import Cause, PoolReason, Reservation
 from weir.scheduling.policy import Policy
-from weir.scheduling.queue import QueuedColumns, WaitingLine
+from weir.scheduling.queue import WaitingLine, columns_of
 from weir.scheduling.simulated import rates_of
 from weir.scheduling.tables import (
     LISTED,
@@ -53,7 +54,8 @@ class Cycle(NamedTuple):
     holder: Int64s
     """Promises before the pass, as `State.reservations_of` takes them."""
     started: Table
-    """Rows of lanes.JOB of the jobs that it started, as they waited."""
+    deadline: Int64s
+    """Rows of lanes.JOB of the jobs that it started, as they waited; and their deadlines."""
 
 
 class State:
@@ -86,6 +88,7 @@ class State:
     known: ClassTable
     queue: WaitingLine
     signal: Int64s
+    hours: Hours
     runs: Table
     run_details: dict[int, tuple[int, str, int]]
     """By job that holds capacity: its run, the key of its pool, when it was placed."""
@@ -106,6 +109,7 @@ class State:
         state.rates_of_order = rates_of(policy, policy.order, 1)
         state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1, 0], np.int64)
         state.signal = np.array([0, 0, 0, NOTHING, NOTHING], np.int64)
+        state.hours = hours_of(())
         state.links = {}
         state.known = ClassTable()
         state.last = None
@@ -138,6 +142,15 @@ class State:
         """Whether the job is in the queue."""
         return self.queue.find(job) >= 0
 
+    def look(self, now_ms: int) -> None:
+        """Time has passed: where scores change with it, forget what was found when they were others."""
+        if self.hours.turn(now_ms):
+            self.known.window[:] = ALWAYS
+            self.known.best[:] = NOTHING
+            self.hours.moment[HURRIED] = (
+                self.queue.deadline[self.queue.slots["job"] >= 0] < NO_DEADLINE
+            ).any()
+
     @property
     def world(self) -> lanes.World:
         """All pools and classes, as compiled code goes over them."""
@@ -162,6 +175,11 @@ class State:
             first=self.known.first,
             best=self.known.best,
             signal=self.signal,
+            features=(1,),
+            supply=self.hours.supply,
+            now=self.hours.moment,
+            deadline=self.queue.deadline,
+            lives=lanes.NOBODY._replace(keep=self.known.keep),
             run_of=self.queue.run_of,
             touched=self.touched,
             backlog=_NO_BACKLOG,
@@ -223,6 +241,7 @@ class State:
         anew = self._withdraw_unlike(rows)
         standing = self.reservations()
         self.rows = rows
+        self.hours = hours_of(rows, self.hours.moment)
         self.kinds = PoolKinds(rows)
         self.pool_places = {row.key: place for place, row in enumerate(rows)}
         self.stacks = {stack: number for number, stack in enumerate(sorted({row.stack for row in rows}))}
@@ -341,18 +360,9 @@ class State:
         if self.queued:
             self.dequeue(job)
         number = self.known.number_all([batch.job_class for batch in batches])
-        each = [len(batch.job) for batch in batches]
-        sizes = [_size(batch.job_class) for batch in batches]
-        new = QueuedColumns(
-            np.repeat(np.array(number, np.int64), each),
-            np.repeat(np.array(sizes, np.int64), each),
-            job,
-            np.concatenate([batch.priority for batch in batches]),
-            np.concatenate([batch.submitted_ms for batch in batches]),
-            np.concatenate([batch.time_limit_ms for batch in batches]),
-            np.concatenate([batch.expected for batch in batches]),
-        )
-        of_class = np.bincount(np.repeat(number, each), minlength=len(self.known.window))
+        new = columns_of(batches, number, job)
+        self.hours.moment[HURRIED] |= any(batch.deadline_ms is not None for batch in batches)
+        of_class = np.bincount(new.job_class, minlength=len(self.known.window))
         came = np.flatnonzero(of_class)
         kernel("live").look_at(self.world, came, of_class[came])
         self.queue.add(new, self.rates_of_order, self.counters)
@@ -485,11 +495,6 @@ class State:
 _NO_BACKLOG = np.zeros((0, 4), np.int64)
 _CAUSES = tuple(Cause)
 """By the numbers of kernels/world.py."""
-
-
-def _size(job_class: JobClass) -> int:
-    """The devices that a job takes, or its tasks where it takes none: its width, as orders count it."""
-    return job_class.tasks * max(1, -(-job_class.devices_milli // 1_000))
 
 
 __all__ = ["State"]

@@ -7,10 +7,12 @@ import numpy as np
 from weir.scheduling.bounds import LATEST_MS, check_live
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
-from weir.scheduling.inputs import Changes
+from weir.scheduling.inputs import Changes, PoolRow
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
 from weir.scheduling.state import LIST_ALL_BELOW, Cycle, State
+from weir.scheduling.supply import next_window
 from weir.scheduling.tables import Counter, Int64s
+from weir.units import format_time
 
 KEPT_NOTE = "the room there is, is kept for job {job}"
 
@@ -34,17 +36,18 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
     if not 0 <= now_ms <= LATEST_MS:
         raise ValueError(f"now_ms is {now_ms}, not between 0 and {LATEST_MS}")
     apply(state, changes)
+    state.look(now_ms)
     waiting = state.queued
     before = (state.promise.copy(), state.proven.copy(), state.holders())
     started = run_pass(state, now_ms)
-    rows = state.queue.slots[started]
+    rows, deadline = state.queue.slots[started], state.queue.deadline[started]
     starts = starts_of(state, started, now_ms)
-    reasons = _reasons(state)
+    reasons = _reasons(state, now_ms)
     for start in starts:
         state.reasons[start.job] = reasons[start.reason]
     reservations = state.reservations()
     digest = digest_of(starts, reservations, waiting)
-    state.last = Cycle(now_ms, digest, *before, rows)
+    state.last = Cycle(now_ms, digest, *before, rows, deadline)
     return state, Plan(starts, reasons, digest, waiting, reservations)
 
 
@@ -145,13 +148,24 @@ def starts_of(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
     return tuple(found)
 
 
-def _reasons(state: State) -> tuple[tuple[PoolReason, ...], ...]:
+def away(pool: PoolRow, now_ms: int) -> str:
+    """That a job would not end by its limit before a pool is next out of service, in words."""
+    window = next_window(pool, now_ms)
+    assert window is not None
+    why = f" ({window.reason})" if window.reason else ""
+    out = f"out of service from {format_time(window.from_ms)} until {format_time(window.until_ms)}{why}"
+    return out if window.from_ms <= now_ms else f"{out}; by its time limit the job would not end before"
+
+
+def _reasons(state: State, now_ms: int) -> tuple[tuple[PoolReason, ...], ...]:
     count = int(state.counters[Counter.GROUPS])
     groups = zip(state.work.group[:count].tolist(), state.work.listed[:count].tolist(), strict=True)
-    return tuple(_group_reasons(state, group[0], listed[: group[4]]) for group, listed in groups)
+    return tuple(_group_reasons(state, group[0], listed[: group[-1]], now_ms) for group, listed in groups)
 
 
-def _group_reasons(state: State, job_class: int, listed: list[tuple[int, ...]]) -> tuple[PoolReason, ...]:
+def _group_reasons(
+    state: State, job_class: int, listed: list[tuple[int, ...]], now_ms: int
+) -> tuple[PoolReason, ...]:
     said_of = kernel("reasons")
     found = []
     for place, verdict, idle, holder, *terms in listed:
@@ -164,6 +178,8 @@ def _group_reasons(state: State, job_class: int, listed: list[tuple[int, ...]]) 
                 note = f"the best scored with room; {more} more eligible pools are not listed"
         elif verdict == said_of.CLOSED:
             said, note = Verdict.CLOSED, pool.closed_because
+        elif verdict == said_of.AWAY:
+            said, note = Verdict.CLOSED, away(pool, now_ms)
         elif verdict == said_of.FULL:
             said = Verdict.FULL
         elif verdict == said_of.KEPT:

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weir.scheduling.bounds import LARGEST_VALUE
 from weir.scheduling.inputs import Curve, PoolRow, Window
 from weir.scheduling.tables import NOTHING, Int64s, Table
 
-LARGEST_VALUE = 2**31 - 1
-"""Of a curve, in micro-yuan or mg an hour: more than 2,000 yuan for an hour of one device."""
 MINUTE_MS = 60_000
 LONGEST_CYCLE_MS = 366 * 86_400_000
 """After which the windows of a pool, together, come again."""
@@ -91,6 +90,20 @@ def changes_with_time(rows: Sequence[PoolRow]) -> bool:
         row.windows or row.device_hour_over_time or row.core_hour_over_time or row.carbon_over_time
         for row in rows
     )
+
+
+def next_window(row: PoolRow, now_ms: int) -> Window | None:
+    """The window of a pool that it is in, or the next one, as that one time; None where none is to come."""
+    found = []
+    for window in row.windows:
+        begins, every = window.from_ms, window.every_ms
+        length = window.until_ms - begins
+        if every:
+            begins += (now_ms - begins) // every * every
+            begins += 0 if now_ms < begins + length else every
+        if now_ms < begins + length:
+            found.append(Window(begins, begins + length, 0, window.reason))
+    return min(found, key=lambda each: (each.from_ms, -each.until_ms), default=None)
 
 
 def longest_between(windows: Sequence[Window]) -> int:
@@ -200,6 +213,7 @@ __all__ = [
     "changes_with_time",
     "check_times",
     "longest_between",
+    "next_window",
     "since",
     "step_of",
     "supply_of",

@@ -65,7 +65,7 @@ the record of a task's first device counts the task."""
 RESERVED_NODE = _row("node tasks")
 """Of a promise: the proven nodes of a pool lie from the pool's first node on."""
 
-GROUP = _row("job_class limit chosen kept listed")
+GROUP = _row("job_class limit expected deadline chosen kept listed")
 """Starts decided alike. kept: a number for the set of better pools whose room was kept, and for whom."""
 
 LISTED = _row("pool verdict idle holder run data money carbon score")

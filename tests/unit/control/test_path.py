@@ -40,7 +40,11 @@ def test_submitting_and_placing_are_two_commits_and_then_nothing_is_written() ->
     changes = w.changes(before)
     assert [change.kind for change in changes] == [ChangeKind.SUBMITTED, ChangeKind.MOVED, ChangeKind.CYCLE]
     cycle = changes[-1].body
-    assert ("weir-on-limits/1", "limits/1", w.now_ms) == (cycle["policy"], cycle["forecast"], cycle["now_ms"])
+    assert ("weir-unshared/1", "predicted/1", w.now_ms) == (
+        cycle["policy"],
+        cycle["forecast"],
+        cycle["now_ms"],
+    )
     assert all(cycle[name] for name in ("code", "prices", "plan"))
     position = w.store.position()
     for _ in range(3):

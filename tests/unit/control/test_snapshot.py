@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.control.world import World, job, runs, world
 from weir.control import orders
-from weir.control.snapshot import Snapshot
+from weir.control.snapshot import News, Snapshot
 from weir.model.job import Constraints, DeviceNeed, Priority
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
@@ -51,9 +51,13 @@ class Told:
         return self.queued, self.running, self.pools
 
 
+def read(w: World, snapshot: Snapshot) -> News:
+    return w.store.read(lambda connection: snapshot.read(connection, w.now_ms))
+
+
 def anew(w: World) -> Told:
     told = Told()
-    told.take(w.store.read(Snapshot().read).changes)
+    told.take(read(w, Snapshot()).changes)
     return told
 
 
@@ -116,10 +120,10 @@ def test_following_is_reading_anew(happenings: list[tuple[str, bool]], seed: int
     for what, look in happenings:
         disturb(w, what, chance)
         if look:
-            told.take(w.store.read(follower.read).changes)
+            told.take(read(w, follower).changes)
             assert told.all() == anew(w).all()
-            assert w.store.read(follower.read).changes is None
-    told.take(w.store.read(follower.read).changes)
+            assert read(w, follower).changes is None
+    told.take(read(w, follower).changes)
     assert told.all() == anew(w).all()
 
 
@@ -128,14 +132,14 @@ def test_a_reader_whose_changes_were_cut_off_reads_anew() -> None:
     w.agent("wuhu-hpc")
     follower, told = Snapshot(), Told()
     w.submit(job())
-    told.take(w.store.read(follower.read).changes)
+    told.take(read(w, follower).changes)
     w.submit(job())
     w.step()
     w.submit(job(array=3))
     w.store.cut(w.store.position() + 1)
     w.submit(job())
     w.store.cut(w.store.position() + 1)
-    told.take(w.store.read(follower.read).changes)
+    told.take(read(w, follower).changes)
     assert told.all() == anew(w).all()
     assert follower.position == w.store.position()
 

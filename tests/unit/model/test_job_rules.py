@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weir.model.identity import JobName, attempt_id, parse_attempt_id, submission_id
-from weir.model.job import Checkpoint, Constraints, DeviceNeed, Input, JobSpecification, Variant
+from weir.model.job import Checkpoint, DeviceNeed, Input, JobSpecification, Variant
 from weir.model.job_rules import check_specification, safe_relative_path
 from weir.model.problem import ProblemError
 from weir.model.task_range import TaskRange
@@ -39,7 +39,6 @@ def test_a_plain_job_is_accepted() -> None:
         ({"secrets": ("s",)}, "secrets"),
         ({"notify": ("a@b",)}, "notify"),
         ({"tasks": TaskRange(1, 2)}, "tasks"),
-        ({"constraints": Constraints(deadline="2026-01-01T00:00Z")}, "constraints.deadline"),
         ({"variants": (Variant("cuda", image="x"),)}, "variants[0].image"),
     ],
 )

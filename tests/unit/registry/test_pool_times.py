@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from weir.model.problem import ProblemError
+from weir.model.province import Pool
+from weir.registry.catalogue import device_catalogue
 from weir.registry.pool_times import parse_start
 from weir.registry.province_file import read_province
-from weir.registry.rows import declared_by
+from weir.registry.rows import declared_by, from_body, to_body
 from weir.scheduling.inputs import Curve, Window
 from weir.twin.province import load_province
 
@@ -59,7 +61,7 @@ def test_a_pool_gets_its_windows_and_curves(tmp_path: Path) -> None:
     [pool], _ = load_province(file)
     once = 1_772_373_600_000
     assert pool.windows == (
-        Window(2 * DAY + 18 * HOUR, 2 * DAY + 22 * HOUR, 7 * DAY),
+        Window(2 * DAY + 18 * HOUR, 2 * DAY + 22 * HOUR, 7 * DAY, "cooling"),
         Window(once, once + 2 * DAY),
     )
     assert pool.device_hour_over_time == Curve(((14 * HOUR, 6_000_000), (22 * HOUR, 10_000_000)), DAY)
@@ -86,6 +88,9 @@ def test_what_cannot_be_is_refused_with_its_place(before: str, after: str, said:
         read_province(_FILE.replace(before, after), "small.yaml")
 
 
-def test_what_only_the_twin_honours_is_not_applied() -> None:
-    with pytest.raises(ProblemError, match="only the twin honours"):
-        declared_by(read_province(_FILE, "small.yaml"), {})
+def test_what_is_applied_is_kept_as_it_was_written() -> None:
+    province = read_province(_FILE, "small.yaml")
+    [declared] = declared_by(province, device_catalogue()).pools.values()
+    assert from_body(Pool, to_body(declared)) == province.centres[0].pools[0]
+    assert len(declared.windows) == 2
+    assert len(declared.bands) == 4

@@ -8,9 +8,20 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.scheduling import oracle
 from tests.unit.scheduling.provinces import GIB, NOW, pool
 from weir.scheduling import Policy, State, explain, fits_ever, step, validate
-from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.inputs import (
+    NO_DEADLINE,
+    Changes,
+    Curve,
+    JobClass,
+    LinkRow,
+    PoolRow,
+    QueuedJobs,
+    RunningJob,
+    Window,
+)
 from weir.scheduling.plan import Plan, Reservation, Verdict
 from weir.scheduling.policies import NAMED
 from weir.scheduling.policy import Order
@@ -23,6 +34,14 @@ POLICIES = (
     Policy(depth=0),
     Policy(gate_ms=5_000_000, gate_power=1),
 )
+WINDOWS: tuple[tuple[Window, ...], ...] = (
+    (),
+    (),
+    (),
+    (Window(NOW + 2_000, NOW + 3_601_000),),
+    (Window(0, 600_000, 3_600_000), Window(NOW + 1_000_500, NOW + 1_900_000)),
+)
+CURVES = (None, None, Curve(((0, 1_000_000), (2_400_000, 90_000_000)), 3_600_000))
 LINKS = (LinkRow("a", "b", 10**9, 5), LinkRow("b", "c", 10**8, 20))
 
 
@@ -41,6 +60,8 @@ def provinces(draw: st.DrawFn) -> tuple[PoolRow, ...]:
             device_hour_micro_yuan=draw(st.sampled_from([1_000_000, 30_000_000])),
             stack=draw(st.sampled_from(["cuda", "cann"])),
             closed_because=draw(st.sampled_from(["", "", "", "draining"])),
+            windows=draw(st.sampled_from(WINDOWS)),
+            device_hour_over_time=draw(st.sampled_from(CURVES)),
         )
         for number in range(count)
     )
@@ -63,7 +84,7 @@ class Told:
     """What has been told to the core so far: the snapshot that a new one would be given."""
 
     pools: tuple[PoolRow, ...] = ()
-    queued: dict[int, tuple[JobClass, int, int, int]] = field(default_factory=dict)
+    queued: dict[int, tuple[JobClass, int, int, int, int, int]] = field(default_factory=dict)
     running: dict[int, RunningJob] = field(default_factory=dict)
     promised: dict[int, Reservation] = field(default_factory=dict)
 
@@ -77,11 +98,13 @@ class Told:
             self.promised.pop(job, None)
         for batch in changes.queued:
             columns = (batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms)
-            for job, *rest in zip(*(column.tolist() for column in columns), strict=True):
+            for job, *rest in zip(
+                *(column.tolist() for column in (*columns, batch.expected, batch.deadlines)), strict=True
+            ):
                 self.queued[job] = (batch.job_class, *rest)
                 self.promised.pop(job, None)
         for start in plan.starts:
-            job_class, _, _, limit = self.queued.pop(start.job)
+            job_class, _, _, limit, _, _ = self.queued.pop(start.job)
             self.running[start.job] = RunningJob(
                 start.job, job_class, start.pool, start.nodes, now_ms, limit, start.devices
             )
@@ -101,7 +124,8 @@ class Told:
 
 
 def batch(job_class: JobClass, rows: list[tuple[int, ...]]) -> QueuedJobs:
-    columns = np.array(rows, np.int64).reshape(len(rows), 4).T
+    """Rows: job, priority, submitted, limit and, where they are told, expected and deadline."""
+    columns = np.array(rows, np.int64).T
     return QueuedJobs(job_class, *(np.ascontiguousarray(column) for column in columns))
 
 
@@ -124,7 +148,10 @@ def next_changes(draw: st.DrawFn, told: Told, numbers: list[int]) -> Changes:
         for _ in range(draw(st.integers(1, 4))):
             numbers.append(len(numbers) + 1)
             submitted, limit = draw(st.integers(0, 5)), draw(st.sampled_from([1_000, 60_000, 3_600_000]))
-            rows.append((numbers[-1] * 61_803 % 100_003, draw(st.integers(0, 2)), NOW + submitted, limit))
+            expected = draw(st.sampled_from([limit, limit, limit // 10]))
+            deadline = draw(st.sampled_from([NO_DEADLINE, NO_DEADLINE, NO_DEADLINE, NOW + 2 * limit]))
+            number = numbers[-1] * 61_803 % 100_003
+            rows.append((number, draw(st.integers(0, 2)), NOW + submitted, limit, expected, deadline))
         batches.append(batch(draw(classes), rows))
     return Changes(**changes, queued=tuple(batches))
 
@@ -133,13 +160,16 @@ def needs(job_class: JobClass) -> tuple[int, int, int]:
     return job_class.devices_milli, job_class.cores_milli, job_class.memory_bytes
 
 
-def assert_starts_are_right(told: Told, plan: Plan) -> None:
+def assert_starts_are_right(told: Told, plan: Plan, now_ms: int) -> None:
     """Called before the plan is taken in: all that a start must fulfil, computed the slow way."""
     by_key = {row.key: row for row in told.pools}
     used: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
     device: defaultdict[tuple[str, int, int], int] = defaultdict(int)
     rows = [(job.job_class, job.pool, job.nodes, job.devices) for job in told.running.values()]
     new = [(told.queued[start.job][0], start.pool, start.nodes, start.devices) for start in plan.starts]
+    for start in plan.starts:
+        limit = told.queued[start.job][3]
+        assert oracle.begins_next(by_key[start.pool].windows, now_ms) >= now_ms + limit
     # A pool made smaller may be too full by what runs there; of what a start needs there is enough in any case.
     needed: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     for job_class, key, nodes, devices in new:
@@ -175,13 +205,14 @@ def assert_explained(state: State, told: Told, plan: Plan) -> None:
         assert start.pool == chosen.pool
         better = [r for r in answer.pools if r.terms and chosen.terms and r.terms.score < chosen.terms.score]
         assert {reason.verdict for reason in better} <= {Verdict.FULL, Verdict.CLOSED}
+    in_haste = any(row[5] < NO_DEADLINE for row in told.queued.values())
     order = sorted(told.queued, key=lambda job: (-told.queued[job][1], told.queued[job][2], job))
     for position, job in enumerate(order, 1):
         answer = explain(state, job)
         assert answer is not None
         assert len(order) == answer.queued
         fellows = [other for other in order[: position - 1] if told.queued[other][0] == told.queued[job][0]]
-        if by_age:
+        if by_age and not in_haste:
             assert (position, len(fellows)) == (answer.position, answer.ahead_of_same_class)
         assert {reason.verdict for reason in answer.pools} <= {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
         ever = {reason.pool: reason.failed for reason in fits_ever(told.pools, LINKS, told.queued[job][0])}
@@ -195,7 +226,7 @@ def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> N
     state, told, now_ms = State.empty(policy), Told(), NOW
     numbers: list[int] = []
     for _ in range(data.draw(st.integers(1, 6))):
-        now_ms += data.draw(st.sampled_from([0, 1_000, 4_000_000]))
+        now_ms += data.draw(st.sampled_from([0, 1_000, 120_000, 4_000_000]))
         changes = data.draw(next_changes(told, numbers))
         state, plan = step(state, changes, now_ms)
         before = Told(told.pools, dict(told.queued), dict(told.running), dict(told.promised))
@@ -214,7 +245,7 @@ def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> N
             assert (plan.starts, plan.reasons) == (again.starts, again.reasons)
             assert plan.reservations == again.reservations
             validate(fresh)
-        assert_starts_are_right(before, plan)
+        assert_starts_are_right(before, plan, now_ms)
         told.take(changes, plan, now_ms)
         told.keep(plan)
         validate(state)
@@ -250,13 +281,17 @@ def test_reservations_hold_while_nothing_changes_but_by_limits(
                 assert reservation.start_ms <= promised.get(first, reservation.start_ms)
                 promised[first] = reservation.start_ms
         ends = {job: run.placed_ms + run.time_limit_ms for job, run in told.running.items()}
-        if not ends:
+        if not ends and not any(could_run(rows, told.queued[job][0]) for job in told.queued):
             break
-        now_ms = min(ends.values())
+        now_ms = min([*ends.values(), state.hours.next_change_ms(now_ms)])
         changes = Changes(freed=tuple(job for job, end in ends.items() if end == now_ms))
         told.take(changes, replace(plan, starts=()), now_ms)
     # Nothing runs, so whatever still waits fits nowhere that is open.
     for job, (job_class, *_) in told.queued.items():
-        open_pools = [row for row in rows if not row.closed_because]
-        verdicts = {reason.verdict for reason in fits_ever(open_pools, LINKS, job_class)}
-        assert verdicts <= {Verdict.FAILS}, job
+        assert not could_run(rows, job_class), job
+
+
+def could_run(rows: tuple[PoolRow, ...], job_class: JobClass) -> bool:
+    """Whether any pool is open and fit for it."""
+    open_pools = [row for row in rows if not row.closed_because]
+    return any(reason.verdict is Verdict.FITS for reason in fits_ever(open_pools, LINKS, job_class))

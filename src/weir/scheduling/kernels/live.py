@@ -10,19 +10,25 @@ from weir.scheduling.kernels.promises import (
     ALWAYS,
     CAPACITY,
     LIMITS,
+    NEVER,
     NOBODY,
     OVERRUN,
     RESUMED,
     WANTED,
+    WINDOW,
+    ask_anew,
     foresee,
     is_gated,
     keep_cause,
     reopen,
+    wait_for_ends,
 )
 from weir.scheduling.kernels.reasons import GROUPS
 from weir.scheduling.kernels.reasons import hashed as group_place
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, withhold
 from weir.scheduling.kernels.running import release
+from weir.scheduling.kernels.stay import stays
+from weir.scheduling.kernels.supply import next_change, opens_for
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.verdicts import room_left
 from weir.scheduling.kernels.waiting import find, leave
@@ -117,6 +123,14 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
         start = np.int64(-1)
         if pool.open != 0 and world.classes.barred[job_class, place] & FAILS == 0:
             start = foresee(world, place, job_class, now)
+        ended = start
+        if start >= 0:
+            length = stays(rule, world, place, job_class, slots[slot].limit)
+            start = opens_for(world.supply, place, ended, length)
+            if start == NEVER:
+                start = np.int64(-1)
+            else:
+                wait_for_ends(world, place, ended, start)
         if start < 0:
             void(slots, world, place, slot)
             continue
@@ -130,6 +144,8 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
                 named = np.int64(CAPACITY)
             elif pool.running >= 0 and world.runs[pool.running].end < now:
                 named = np.int64(OVERRUN)
+            elif start > ended:
+                named = np.int64(WINDOW)
             used = choose_later(
                 world.pools, world.classes, world.free, world.later, world.work, place, job_class
             )
@@ -156,6 +172,7 @@ def void(slots, world, place, slot):  # type: ignore[no-untyped-def]
     world.promise[place].slot = NOBODY
     slots[slot].promised = NOBODY
     world.window[slots[slot].need] = ALWAYS
+    ask_anew(world, slots[slot].need)
     reopen(world, place)
 
 
@@ -206,6 +223,12 @@ def differs(pool, one, other):  # type: ignore[no-untyped-def]
 
 
 @entry
+def changes_next(supply, now):  # type: ignore[no-untyped-def]
+    """The first instant after `now` at which a window begins or ends or a price changes; 2**62: never."""
+    return next_change(supply, now)
+
+
+@entry
 def begin(world):  # type: ignore[no-untyped-def]
     """Make ready for a pass."""
     world.counters[GROUPS] = 0
@@ -226,7 +249,7 @@ def regroup(work, groups):  # type: ignore[no-untyped-def]
     mask = len(work.group_index) - 1
     for group in range(groups):
         row = work.group[group]
-        at = group_place(row.job_class, row.limit, row.chosen, row.kept) & mask
+        at = group_place(row.job_class, row.limit, row.expected, row.deadline, row.chosen, row.kept) & mask
         while work.group_index[at] >= 0:
             at = (at + 1) & mask
         work.group_index[at] = group

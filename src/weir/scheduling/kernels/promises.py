@@ -21,9 +21,9 @@ NEVER = 2**62
 NOBODY, ANYWHERE = -1, -2
 RACES = 1
 REOPENED, WANTED, WAITING, RESUMED, MARKED = 0, 1, 2, 3, 4
-AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS = 0, 1, 2, 3, 4
+AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS, WINDOW = 0, 1, 2, 3, 4, 5
 """Why a promise is later than it was: a job ahead of its holder started there; something runs past its limit; nodes
-were lost; what runs there has other limits."""
+were lost; what runs there has other limits; the pool is out of service meanwhile."""
 
 
 @inner
@@ -40,7 +40,11 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 claim(rule, slots, world, slot, place, now)
         return
     if world.best[job_class] < 0:
-        world.best[job_class] = best_open(world, score_of(rule, world, slots, slot))
+        if len(world.features) != 0 and slots[slot].promised >= 0:
+            # What is better may be another by now; what was promised is kept.
+            world.best[job_class] = slots[slot].promised
+        else:
+            world.best[job_class] = best_open(world, score_of(rule, world, slots, slot))
     best = world.best[job_class]
     if best >= 0:
         if slots[slot].promised >= 0 and slots[slot].promised != best:
@@ -59,6 +63,7 @@ def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
             return
         slots[holder].promised = NOBODY
         world.window[slots[holder].need] = ALWAYS
+        ask_anew(world, slots[holder].need)
         world.signal[REOPENED] = 1
         world.promise[place].slot = NOBODY
         reopen(world, place)
@@ -103,9 +108,17 @@ def renew(rule, slots, world, place, now):  # type: ignore[no-untyped-def]
             keep_cause(world, place, start, first, cause, AHEAD)
     else:
         slots[slot].promised = NOBODY
+        ask_anew(world, slots[slot].need)
         reopen(world, place)
     world.window[slots[slot].need] = ALWAYS
     world.signal[REOPENED] = 1
+
+
+@folded
+def ask_anew(world, job_class):  # type: ignore[no-untyped-def]
+    """The first job of a class has lost its promise: which pool it asks for is what is best by now."""
+    if len(world.features) != 0:
+        world.best[job_class] = NOBODY
 
 
 @inner

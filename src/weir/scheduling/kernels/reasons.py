@@ -4,12 +4,13 @@ import numpy as np
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
-from weir.scheduling.kernels.score import terms
+from weir.scheduling.kernels.stay import is_in_service, terms_then
 from weir.scheduling.tables import BLOCKED, Counter
 
 GROUPS = Counter.GROUPS
 NEVER = 2**62
-ELIGIBLE, CHOSEN, OUTSCORED, FULL, KEPT, CLOSED = 0, 1, 2, 3, 4, 5
+ELIGIBLE, CHOSEN, OUTSCORED, FULL, KEPT, CLOSED, AWAY = 0, 1, 2, 3, 4, 5, 6
+"""AWAY: out of service before the job would have ended by its limit."""
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
 
@@ -22,7 +23,7 @@ def mixed(number):  # type: ignore[no-untyped-def]
 
 
 @inner
-def group_of(slots, world, candidates, slot, chosen):  # type: ignore[no-untyped-def]
+def group_of(rule, slots, world, candidates, slot, chosen, now):  # type: ignore[no-untyped-def]
     """The group of starts decided alike that one belongs to, made if it is the first.
 
     `world.score` holds what every pool scores for it, `world.candidate` the pools where it can go. A better one that is
@@ -30,19 +31,28 @@ def group_of(slots, world, candidates, slot, chosen):  # type: ignore[no-untyped
     """
     job_class = np.int64(slots[slot].need)
     limit = slots[slot].limit
+    expected = slots[slot].expected
+    deadline = world.deadline[slot] if len(world.features) != 0 else np.int64(0)
     score = world.score
     kept = np.int64(0)
     for i in range(candidates):
         place = world.candidate[i]
-        if score[place] <= score[chosen] and verdict_of(world, job_class, place, chosen) == KEPT:
+        if score[place] <= score[chosen] and verdict_of(rule, slots, world, slot, place, chosen, now) == KEPT:
             kept = mixed(mixed(kept + place + 1) + holder_of(slots, world, place))
     index = world.work.group_index
     mask = len(index) - 1
-    at = hashed(job_class, limit, chosen, kept) & mask
+    at = hashed(job_class, limit, expected, deadline, chosen, kept) & mask
     while index[at] >= 0:
         group = index[at]
         row = world.work.group[group]
-        if row.job_class == job_class and row.limit == limit and row.chosen == chosen and row.kept == kept:
+        if (
+            row.job_class == job_class
+            and row.limit == limit
+            and row.expected == expected
+            and row.deadline == deadline
+            and row.chosen == chosen
+            and row.kept == kept
+        ):
             return group
         at = (at + 1) & mask
     group = world.counters[GROUPS]
@@ -51,22 +61,25 @@ def group_of(slots, world, candidates, slot, chosen):  # type: ignore[no-untyped
     row = world.work.group[group]
     row.job_class = job_class
     row.limit = limit
+    row.expected = expected
+    row.deadline = deadline
     row.chosen = chosen
     row.kept = kept
-    row.listed = list_pools(slots, world, candidates, group, slot, chosen)
+    row.listed = list_pools(rule, slots, world, candidates, group, slot, chosen, now)
     return group
 
 
 @inner
-def hashed(job_class, limit, chosen, kept):  # type: ignore[no-untyped-def]
+def hashed(job_class, limit, expected, deadline, chosen, kept):  # type: ignore[no-untyped-def]
     """Where a group is looked for."""
-    return mixed(mixed(mixed(mixed(job_class + 1) + limit) + chosen) + kept)
+    return mixed(
+        mixed(mixed(mixed(mixed(mixed(job_class + 1) + limit) + expected) + deadline) + chosen) + kept
+    )
 
 
 @inner
-def list_pools(slots, world, candidates, group, slot, chosen):  # type: ignore[no-untyped-def]
+def list_pools(rule, slots, world, candidates, group, slot, chosen, now):  # type: ignore[no-untyped-def]
     """Write the chosen pool and then the others by score, as many as are listed; returns how many."""
-    job_class = np.int64(slots[slot].need)
     place = chosen
     for listed in range(world.work.listed.shape[1]):
         if listed > 0:
@@ -75,12 +88,10 @@ def list_pools(slots, world, candidates, group, slot, chosen):  # type: ignore[n
                 return listed
         row = world.work.listed[group, listed]
         row.pool = place
-        row.verdict = verdict_of(world, job_class, place, chosen)
+        row.verdict = verdict_of(rule, slots, world, slot, place, chosen, now)
         row.idle = world.pools[place].idle
         row.holder = holder_of(slots, world, place)
-        row.run, row.data, row.money, row.carbon, row.score = terms(
-            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
-        )
+        row.run, row.data, row.money, row.carbon, row.score = terms_then(rule, world, slots, slot, place)
     return world.work.listed.shape[1]
 
 
@@ -110,9 +121,10 @@ def holder_of(slots, world, place):  # type: ignore[no-untyped-def]
 
 
 @folded
-def verdict_of(world, job_class, place, chosen):  # type: ignore[no-untyped-def]
+def verdict_of(rule, slots, world, slot, place, chosen, now):  # type: ignore[no-untyped-def]
     """What the decision for one pool found about another."""
     score = world.score
+    job_class = np.int64(slots[slot].need)
     if place == chosen:
         return CHOSEN
     if score[place] == NEVER:
@@ -123,4 +135,6 @@ def verdict_of(world, job_class, place, chosen):  # type: ignore[no-untyped-def]
         return OUTSCORED
     if world.classes.barred[job_class, place] == BLOCKED:
         return FULL
+    if not is_in_service(rule, world, place, job_class, slots[slot].limit, now):
+        return AWAY
     return KEPT

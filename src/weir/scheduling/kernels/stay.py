@@ -126,6 +126,21 @@ def score_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
 
 
 @folded
+def terms_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
+    """What `score_then` is made of, as `terms_at`; from now on where the pool is never in service for long enough."""
+    job_class = slots[slot].need
+    start = world.now[0]
+    if len(world.features) != 0:
+        opens = opens_for(world.supply, place, start, stays(rule, world, place, job_class, slots[slot].limit))
+        if opens < NEVER:
+            start = opens
+    run, move, money, carbon, score = terms_at(world, place, job_class, slots[slot].expected, start)
+    if len(world.features) != 0:
+        score += worth_of(world, job_class, start - world.now[0]) + lateness(world, slot, start + move + run)
+    return run, move, money, carbon, score
+
+
+@folded
 def worth_of(world, job_class, time):  # type: ignore[no-untyped-def]
     """What it costs a job in its score to wait so long."""
     return (

@@ -5,10 +5,9 @@ import numpy as np
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.promises import kept_from, score_of
-from weir.scheduling.kernels.reasons import CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
+from weir.scheduling.kernels.reasons import AWAY, CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
 from weir.scheduling.kernels.room import room_for
-from weir.scheduling.kernels.score import terms
-from weir.scheduling.kernels.stay import stays
+from weir.scheduling.kernels.stay import is_in_service, stays, terms_then
 
 
 @inner
@@ -34,13 +33,13 @@ def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         row.holder = slots[holder].job if holder >= 0 else np.int64(-1)
         if score[place] == NEVER:
             continue
-        row.run, row.data, row.money, row.carbon, row.score = terms(
-            world.pools, world.classes, world.rates, place, job_class, slots[slot].expected
-        )
+        row.run, row.data, row.money, row.carbon, row.score = terms_then(rule, world, slots, slot, place)
         row.room = room_left(world, False, place, job_class)
         end = now + stays(rule, world, place, job_class, limit)
         if world.pools[place].open == 0:
             row.verdict = CLOSED
+        elif not is_in_service(rule, world, place, job_class, limit, now):
+            row.verdict = AWAY
         elif row.room < tasks:
             row.verdict = FULL
         elif (

@@ -4,7 +4,7 @@ import numpy as np
 
 from weir.scheduling.kernels.compiled import entry, inner
 from weir.scheduling.kernels.line import BLOCK, insert_block, insert_from
-from weir.scheduling.kernels.priority import key_of
+from weir.scheduling.kernels.priority import KIND, PATIENCE, SUBMITTED, key_of
 from weir.scheduling.kernels.reasons import mixed
 from weir.scheduling.kernels.turn import ONLY, ahead
 from weir.scheduling.tables import Counter
@@ -57,7 +57,10 @@ def reindex(index, slots):  # type: ignore[no-untyped-def]
 
 
 @entry
-def enter(rates, slots, index, counters, job_class, size, job, priority, submitted, limit, expected, taken):  # type: ignore[no-untyped-def]
+def enter(  # type: ignore[no-untyped-def]
+    rates, slots, deadlines, index, counters, job_class, size, job, priority, submitted, limit, expected, deadline,
+    taken,
+):  # fmt: skip
     """Give jobs rows and keys; the rows are written to `taken`. Returns how many index entries that took.
 
     There are free rows and index entries for all, and none of the jobs waits. A key is the priority, the higher the
@@ -68,9 +71,10 @@ def enter(rates, slots, index, counters, job_class, size, job, priority, submitt
     for i in range(len(job)):
         slot = counters[FREE_SLOT]
         counters[FREE_SLOT] = slots[slot].second
-        key = key_of(rates, submitted[i], expected[i], size[i], submitted[i])
         slots[slot].job = job[i]
-        slots[slot].key = ((PRIORITIES - 1 - priority[i]) << KEY_BITS) | min(KEY_MASK, max(0, key))
+        key = own_key(rates, submitted[i], expected[i], size[i], deadline[i])
+        slots[slot].key = ((PRIORITIES - 1 - priority[i]) << KEY_BITS) | key
+        deadlines[slot] = deadline[i]
         slots[slot].submitted = submitted[i]
         slots[slot].limit = limit[i]
         slots[slot].expected = expected[i]
@@ -82,19 +86,31 @@ def enter(rates, slots, index, counters, job_class, size, job, priority, submitt
     return entries
 
 
+@inner
+def own_key(rates, submitted, expected, size, deadline):  # type: ignore[no-untyped-def]
+    """The order's own key of a job, as far as KEY_BITS reach.
+
+    Where keys are times, a job goes ahead in time for its deadline; never of those that were there before.
+    """
+    key = key_of(rates, submitted, expected, size, submitted)
+    if rates[KIND] == SUBMITTED or rates[KIND] == PATIENCE:
+        key = min(key, max(submitted, deadline - 2 * expected))
+    return min(KEY_MASK, max(0, key))
+
+
 def priority_of(keys):  # type: ignore[no-untyped-def]
     """The priorities in keys."""
     return PRIORITIES - 1 - (keys >> KEY_BITS)
 
 
 @entry
-def rekey(rates, slots):  # type: ignore[no-untyped-def]
+def rekey(rates, slots, deadlines):  # type: ignore[no-untyped-def]
     """Give jobs the keys that they have under other parameters of the order; priorities stay."""
     for slot in range(len(slots)):
         if slots[slot].job >= 0:
-            submitted = slots[slot].submitted
-            key = key_of(rates, submitted, slots[slot].expected, np.int64(slots[slot].size), submitted)
-            slots[slot].key = (slots[slot].key & ~KEY_MASK) | min(KEY_MASK, max(0, key))
+            size = np.int64(slots[slot].size)
+            key = own_key(rates, slots[slot].submitted, slots[slot].expected, size, deadlines[slot])
+            slots[slot].key = (slots[slot].key & ~KEY_MASK) | key
 
 
 @inner

@@ -123,7 +123,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
     it goes on from there.
     """
     starts = 0
-    if len(world.features) != 0:
+    if len(world.features) != 0 and world.now[1] == 0:
         world.now[0] = now
     marked = np.int64(world.signal[MARKED])
     at = np.int64(world.signal[RESUMED])
@@ -183,7 +183,7 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
 
     True if it starts; it is then not in the line.
     """
-    if len(world.features) != 0:
+    if len(world.features) != 0 and world.now[1] == 0:
         world.now[0] = now
     open_gates(rule, slots, world, now)
     know_nothing(world, slots[slot].need)
@@ -264,7 +264,9 @@ def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no
     job_class = np.int64(slots[slot].need)
     end = now + stays(rule, world, place, job_class, slots[slot].limit)
     if rule[REASONS] != 0:
-        slots[slot].second = group_of(slots, world, score_of(rule, world, slots, slot), slot, place)
+        slots[slot].second = group_of(
+            rule, slots, world, score_of(rule, world, slots, slot), slot, place, now
+        )
     run = new_run(world.pools, world.runs, world.counters, slots[slot].job, job_class, place, end)
     world.runs[run].record = take(
         world.pools, world.classes, world.free, world.later, both, world.records, world.counters, world.work,
