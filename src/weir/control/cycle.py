@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from weir import scheduling
-from weir.control import applier, leader, liveness
+from weir.control import applier, leader, liveness, promises
 from weir.control.applier import Applied, Cycle
 from weir.control.expectations import VERSION
 from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
@@ -217,9 +217,16 @@ class Control:
             code=scheduling.code_version(),
         )
         versions = self._snapshot.versions
-        applied = self._store.write(
-            lambda tx: applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)
-        )
+        before = self._snapshot.stored
+        after = before if plan is None else promises.kept(plan.reservations, versions)
+
+        def write(tx: Transaction) -> Applied:
+            made = applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)
+            promises.store(tx.connection, before, after)
+            return made
+
+        applied = self._store.write(write)
+        self._snapshot.stored = after
         for key in applied.started:
             self._snapshot.started(key.job, key.epoch)
         self._snapshot.not_started(applied.refused)

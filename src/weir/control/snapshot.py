@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
+from weir.control import promises
 from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Kind, learnable
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.names import AttemptKey
 from weir.control.pools import Pools, load_pools
+from weir.control.promises import Kept
 from weir.control.queues import Run, Told, all_queued, all_queued_within, as_columns, queued_among
 from weir.control.shapes import class_of_stored, deadline_of_stored
 from weir.model.change import Change, ChangeKind
@@ -123,6 +125,8 @@ class Snapshot:
         """Of each job that holds capacity, the epoch of its attempt; ghosts included."""
         self.promised: frozenset[int] = frozenset()
         """The jobs to which pools are promised: they are not told anew, so that this stands."""
+        self.stored: dict[str, Kept] = {}
+        """What pools are promised, as it is stored."""
         self._again: set[int] = set()
         self._classes: dict[str, JobClass] = {}
         self._deadlines: dict[str, int] = {}
@@ -170,6 +174,7 @@ class Snapshot:
         self._remember(connection, placed)
         queued = self._queue(connection, all_queued(connection), now_ms)
         _, ghosts = self._haunt(connection)
+        self.stored = promises.load(connection)
         changes = Changes(
             pools=self.pools.rows,
             links=self.pools.links,
@@ -177,6 +182,11 @@ class Snapshot:
             unqueued=unqueued,
             queued=queued,
             running=(*running, *ghosts),
+            promised=tuple(
+                one.promise
+                for one in self.stored.values()
+                if self.versions.get(one.promise.job) == one.version
+            ),
         )
         return News(changes, stopping, self.position)
 

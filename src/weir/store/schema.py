@@ -304,6 +304,19 @@ reason = Table(
     comment="control: why a pool was chosen, per pool; shared by attempts decided alike",
 )
 
+promise = Table(
+    "promise",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("job", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("first_start_ms", BigInteger, nullable=False),
+    Column("nodes", Text, nullable=False),
+    Column("cause", Text, nullable=False, server_default=""),
+    comment="control.promises: by centre/pool, what the last plan promised, and to which version of which job",
+)
+
 output = Table(
     "output",
     metadata,
@@ -373,6 +386,7 @@ __all__ = [
     "pool",
     "price_book",
     "project",
+    "promise",
     "reason",
     "redemption",
     "scheme",
