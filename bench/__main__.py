@@ -37,6 +37,7 @@ from bench import (
     submission,
     take_over,
     throughput,
+    writers,
 )
 from bench.figure import Figure, accepted_ranges, machine
 from weir import __version__
@@ -71,6 +72,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "forecast-province": forecast_province.measure,
     "peers": peers.measure,
     "billing": billing.measure,
+    "writers": writers.measure,
 }
 ON_REQUEST = (
     "billing",
