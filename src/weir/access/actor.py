@@ -44,6 +44,7 @@ class Permission(Enum):
     STATE_FACTS = "state facts about organisations"
     READ_MONEY = "read budgets, charges and the ledger"
     SET_MONEY = "apply prices and schemes, set budgets, close statements and settle"
+    RECORD_INVOICES = "record invoices of a centre"
     SERVE_CENTRE = "speak for a centre as its agent"
 
 
@@ -86,6 +87,7 @@ PERMITTED: dict[Role, frozenset[Permission]] = {
             Permission.DRAIN_CENTRE,
             Permission.READ_AUDIT,
             Permission.READ_MONEY,
+            Permission.RECORD_INVOICES,
         }
     ),
     Role.AUDITOR: READING,

@@ -1,4 +1,4 @@
-"""Budgets, charges, the ledger, exceptions and contracts: a tenant sees its own, a centre what it earned, the
+"""Budgets, charges, the ledger and exceptions: a tenant sees its own, a centre what it earned, the
 coordinator and the province's auditor all; only the coordinator changes anything."""
 
 from dataclasses import replace
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from weir.access import Permission, scope_of
 from weir.api.bodies import JsonBody, object_of
 from weir.api.caller import Asked, Caller
+from weir.api.creates import IdempotencyKey, create
 from weir.api.openapi import json_body_of
 from weir.api.problems import REFUSALS
 from weir.api.specifications import read_value
@@ -154,10 +155,11 @@ def show_bill(
 @router.post(
     "/refunds",
     response_model=LedgerEntryView,
+    status_code=201,
     openapi_extra=json_body_of(_REFUND),
     summary="Give back part of what an attempt was charged",
 )
-def make_refund(caller: Asked, body: JsonBody) -> Response:
+def make_refund(caller: Asked, body: JsonBody, key: IdempotencyKey = "") -> Response:
     caller.require(Permission.SET_MONEY)
     given = object_of(body, {"attempt": str, "amount": str, "reason": str})
     try:
@@ -171,7 +173,7 @@ def make_refund(caller: Asked, body: JsonBody) -> Response:
         number = refund(tx, caller.actor, found.first, epoch, amount, given.get("reason", ""), caller.now_ms)
         return _entry(tx.connection, number)
 
-    return caller.answer(caller.write(work))
+    return create(caller, key, body.raw, work)
 
 
 @router.get("/ledger/verify", response_model=VerificationView, summary="Walk the whole ledger")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from weir.access import Actor, record
 from weir.model.codec import from_plain, to_plain
 from weir.model.problem import conflict, not_found, refused
+from weir.registry.document import parse_document, read_document
 from weir.store import Transaction, schema
 from weir.units import MicroYuan, format_yuan, parse_time_ms
 
@@ -94,6 +95,11 @@ class ContractDocument:
     """SHA-256 of the paper, where it was kept."""
 
 
+def read_contract(text: str, source: str) -> Contract:
+    """The contract that a YAML text says. Raises ProblemError naming line, field and what is accepted."""
+    return parse_document(read_document(text, source), Contract, kind="invalid-contract")
+
+
 def standing(organisation: str, centre: str) -> str:
     """The id of the contract that an organisation and a centre have without any paper."""
     return f"standing/{organisation}/{centre}"
@@ -149,6 +155,9 @@ def add_document(tx: Transaction, actor: Actor, document: ContractDocument, now_
 
     Raises ProblemError: 404 for no such contract, 409 where the reference is recorded otherwise, 422.
     """
+    if document.contract.startswith("standing/"):
+        said = "a standing contract has no papers; record a contract and its papers with that"
+        raise refused("contract", document.contract, said)
     found = contract_of(tx.connection, document.contract)
     if not document.reference:
         raise refused("reference", "", "give the paper's own number")
@@ -254,5 +263,6 @@ __all__ = [
     "contracts_between",
     "documents_of",
     "end_contract",
+    "read_contract",
     "standing",
 ]

@@ -11,6 +11,7 @@ from weir import __version__
 from weir.cli import (
     agent,
     centre,
+    contract,
     demo,
     engine,
     explanation,
@@ -119,6 +120,7 @@ _register(
     org,
     price,
     money,
+    contract,
     scheme,
     statement,
     token,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from weir.client.calls import query_of
+from weir.client.contracts import ContractCalls
 from weir.client.events import follow_events
 from weir.client.money import MoneyCalls
 from weir.client.organisations import OrganisationCalls
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client(OrganisationCalls, SchemeCalls, StatementCalls, MoneyCalls):
+class Client(OrganisationCalls, SchemeCalls, StatementCalls, MoneyCalls, ContractCalls):
     """Speaks to one Weir server with one token. Threads may share it; close it, or use it in a `with`.
 
     Every method raises ApiError (a refusal, with the problem's fields) or UnreachableError. What can be asked

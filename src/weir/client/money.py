@@ -82,10 +82,10 @@ class MoneyCalls(Calls):
         )
         return self._get(f"/bill{query}", BillView)
 
-    def refund(self, attempt: str, amount: str, reason: str) -> LedgerEntryView:
-        """Give back part of what an attempt was charged."""
+    def refund(self, attempt: str, amount: str, reason: str, *, key: str = "") -> LedgerEntryView:
+        """Give back part of what an attempt was charged, once for the `key`."""
         body = {"attempt": attempt, "amount": amount, "reason": reason}
-        return self._change("POST", "/refunds", LedgerEntryView, body)
+        return self._create("/refunds", body, LedgerEntryView, key)
 
     def verify_ledger(self) -> VerificationView:
         """Walk the whole ledger."""
