@@ -11,6 +11,7 @@ from weir.agents.fetching import disk_problem
 from weir.agents.inputs import Collected, LogsSent
 from weir.agents.outputs import Found, OutputsError, find_outputs
 from weir.agents.record import RecordedAttempt
+from weir.agents.resuming import LOOKED_AT, resumed_ms
 from weir.agents.transport import Transport, TransportError, UnreachableError, WrongOffsetError
 from weir.engines.driver import STREAMS, Driver
 from weir.model.agent import LogChunk, OutputFile, Work
@@ -54,7 +55,8 @@ def collect(driver: Driver, transport: Transport, attempt: RecordedAttempt, trie
         problem = str(error)
     except OSError as error:
         problem = disk_problem("the outputs", error)
-    return Collected(attempt.id, outputs, tuple(logs.chunks), logs.dropped, problem)
+    told = _resumed(driver, attempt.id) if attempt.work.restartable else None
+    return Collected(attempt.id, outputs, tuple(logs.chunks), logs.dropped, problem, resumed_ms=told)
 
 
 def send_log(
@@ -90,6 +92,12 @@ def _output_size(driver: Driver, attempt: str, task: int, stream: str) -> int:
     except OSError as error:
         _log.warning("%s of task %d of %s cannot be read: %s", stream, task, attempt, error)
         return 0
+
+
+def _resumed(driver: Driver, attempt: str) -> int | None:
+    """What the first task says of where it went on."""
+    said = (resumed_ms(_output(driver, attempt, 0, stream, 0, LOOKED_AT)) for stream in STREAMS)
+    return next((at_ms for at_ms in said if at_ms is not None), None)
 
 
 @dataclass(slots=True)

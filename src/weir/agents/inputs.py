@@ -111,6 +111,7 @@ class Collected:
     dropped_log_bytes: int = 0
     problem: str = ""
     again: bool = False
+    resumed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ class Lifecycle:
             ended_ms=ending.ended_ms,
             outputs=answer.outputs,
             dropped_log_bytes=answer.dropped_log_bytes,
+            resumed_ms=answer.resumed_ms,
         )
         if answer.chunks:
             self._agenda.batch.chunks[attempt.id] = answer.chunks

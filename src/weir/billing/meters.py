@@ -290,6 +290,8 @@ def _times(bands: Bands, before: Meter, after: Meter) -> dict[str, int]:
 def _kind(seen: Seen, after: Meter, amount: int) -> str:
     if seen.proven:
         return "restored"
+    if seen.lost and amount > 0:
+        return "resumed"
     if seen.lost or (seen.preempted and not after.parts):
         return "reversal"
     return "correction" if amount < 0 else "usage"

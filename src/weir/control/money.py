@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from weir.access import server_itself
-from weir.billing import holds, meters
+from weir.billing import holds, meters, resumption
 from weir.billing.hold_offers import Offers
 from weir.billing.hold_rows import job_holds, submission_holds
 from weir.billing.holds import HoldRequest
@@ -144,6 +144,12 @@ def observed(tx: Transaction, news: Sequence[Seen], now_ms: int) -> None:
     meters.observe(tx, news, now_ms)
 
 
+def resumed(tx: Transaction, told: Mapping[tuple[int, int], int], now_ms: int) -> None:
+    """Attempts, by job and epoch, say when the checkpoints were written from which they went on, in our time."""
+    for (job, epoch), checkpoint_ms in told.items():
+        resumption.resumed(tx, job, epoch, checkpoint_ms, now_ms)
+
+
 def tick(tx: Transaction, centre: str, before_ms: int | None, now_ms: int) -> None:
     """A report of a centre has come, the one before at `before_ms`: now and then what runs there is charged."""
     if before_ms is not None and before_ms // METER_EVERY_MS != now_ms // METER_EVERY_MS:
@@ -221,6 +227,7 @@ __all__ = [
     "offers",
     "possible_pools",
     "relimited",
+    "resumed",
     "seen",
     "settled",
     "start",

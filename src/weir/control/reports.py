@@ -180,6 +180,7 @@ class _Taking:
         outputs: list[dict[str, Any]] = []
         concerned: set[int] = set()
         metered: dict[int, Seen] = {}
+        resumed: dict[tuple[int, int], int] = {}
         superseded = False
         for key, observation in own:
             row = rows[key]
@@ -194,6 +195,8 @@ class _Taking:
                 superseded = superseded or not live
                 if live:
                     outputs += _outputs(key, end)
+                    if end.resumed_ms is not None:
+                        resumed[key] = end.resumed_ms + self.skew_ms
             elif (values["level"], values["started"], values["said"]) != (
                 row.observed,
                 row.started_ms,
@@ -225,6 +228,7 @@ class _Taking:
         if outputs:
             self.tx.connection.execute(insert(schema.output), outputs)
         money.observed(self.tx, list(metered.values()), self.now_ms)
+        money.resumed(self.tx, resumed, self.now_ms)
         if superseded:
             # What it held is free again, and its job's own moves say nothing of that.
             self._centre_changed()

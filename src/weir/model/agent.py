@@ -138,6 +138,8 @@ class End:
     ended_ms: int
     outputs: tuple[OutputFile, ...] = ()
     dropped_log_bytes: int = 0
+    resumed_ms: int | None = None
+    """When the checkpoint of an earlier attempt was written from which it says that it went on."""
 
 
 @dataclass(frozen=True, slots=True)

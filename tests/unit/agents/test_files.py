@@ -200,6 +200,12 @@ def test_large_logs_are_sent_from_where_the_server_stands(tmp_path: Path, files:
     assert () == answer.chunks
 
 
+def test_where_restartable_work_says_to_have_resumed_is_told(tmp_path: Path, files: Files) -> None:
+    said = Outputs(stdout=b"begins", stderr=b"weir: resumed from 2026-11-22T14:03:00+08:00\n")
+    assert 1_795_327_380_000 == take(files, said, tmp_path, restartable=True).resumed_ms
+    assert None is take(files, said, tmp_path, restartable=False).resumed_ms
+
+
 def test_of_many_streams_only_a_few_travel_in_the_report(tmp_path: Path, files: Files) -> None:
     answer = take(files, Outputs(stdout=b"x" * SMALL_LOG), tmp_path, tasks=20)
     assert 8 == len(answer.chunks)

@@ -155,14 +155,19 @@ class MoneyHistory(RuleBasedStateMachine):
             [None, None, Cause.EXIT, Cause.NODE_FAILED, Cause.PREEMPTED, Cause.LOST, Cause.CANCELLED]
         ),
         drift_ms=st.sampled_from([0, 0, 0, -5, 700, 40_000_000]),
+        resumed_minutes=st.none() | st.integers(-10, 3_000),
     )
-    def end(self, data: st.DataObject, cause: Cause | None, drift_ms: int) -> None:
+    def end(
+        self, data: st.DataObject, cause: Cause | None, drift_ms: int, resumed_minutes: int | None
+    ) -> None:
         one = data.draw(st.sampled_from(self.attempts))
         self.attempts.remove(one)
         told = one.agent.end(one.name, cause)
         assert told.end is not None
         ended_ms = self.world.now_ms + drift_ms
-        self.tell(one, replace(told, end=replace(told.end, started_ms=one.began_ms, ended_ms=ended_ms)))
+        resumed_ms = None if resumed_minutes is None else self.world.now_ms - resumed_minutes * 60_000
+        end = replace(told.end, started_ms=one.began_ms, ended_ms=ended_ms, resumed_ms=resumed_ms)
+        self.tell(one, replace(told, end=end))
 
     def tell(self, one: Known, observation: Any) -> None:
         one.agent.report(observation)
