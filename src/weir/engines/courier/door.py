@@ -48,6 +48,7 @@ class Lodging:
     folder: str
     outputs: tuple[str, ...] = ()
     limit_bytes: int = 0
+    log_limit_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,8 @@ class Door:
         except OSError as error:
             where = f"{listen or 'every address'}, port {self._settings.port}"
             raise conflict(f"the agent cannot listen for its nodes on {where}: {error.strerror}") from None
-        threading.Thread(target=self._server.serve_forever, daemon=True, name="courier door").start()
+        serve = self._server.serve_forever
+        threading.Thread(target=serve, args=(0.05,), daemon=True, name="courier door").start()
 
     def close(self) -> None:
         server, self._server = self._server, None

@@ -5,6 +5,7 @@ cannot evaluate are texts.
 
     python3 -c TEXT fetch URL PART        inputs into the present folder
     python3 -c TEXT hand URL PART         outputs out of it
+    python3 -c TEXT boot URL PLACE …      fetch a program and what it is to do, and become `program carry FOLDER …`
 
 The token is in WEIR_FILES_TOKEN. Every piece goes with its place and its SHA-256, and is sent again until the agent
 has it: an agent that is restarted, or away for a while, costs time and nothing else. What cannot be is said in one
@@ -18,11 +19,15 @@ import os
 import pathlib
 import stat
 import sys
+import tempfile
 import time
 import urllib.parse
 from typing import Any
 
-__all__ = ["Courier", "FilesError", "main"]
+__all__ = ["PIECE", "UNREACHED", "Courier", "FilesError", "main"]
+
+UNREACHED = 120
+"""Exit code of `boot`: the agent cannot be reached from here, or will not have it."""
 
 PIECE = 1 << 20
 MOST_FILES = 100000
@@ -42,12 +47,13 @@ class Courier:
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._base = parts.path
         self._headers = {"Authorization": "Bearer " + token}
-        self._patience_s = patience_s
+        self.patience_s = patience_s
+        """For how long a question is asked again; 0 for a single try."""
         self._wire = None  # type: http.client.HTTPConnection | None
 
     def ask(self, method: str, path: str, body: bytes = b"", **query: Any) -> "tuple[int, bytes]":
         """The answer to one request, asked until there is one. Raises FilesError once patience is over."""
-        until = time.monotonic() + self._patience_s
+        until = time.monotonic() + self.patience_s
         target = self._base + "/" + urllib.parse.quote(path)
         if query:
             target += "?" + urllib.parse.urlencode(query)
@@ -180,7 +186,9 @@ def _size(root: pathlib.Path, file: pathlib.Path, path: str) -> "int | None":
 
 def main(arguments: "list[str]") -> int:
     """Carry out one verb; 1 with one line where it cannot be."""
-    verb, url, part = arguments
+    verb, url, part = arguments[:3]
+    if verb == "boot":
+        return _boot(url, part, arguments[3:])
     courier = Courier(url, os.environ.pop("WEIR_FILES_TOKEN", ""))
     try:
         if verb == "fetch":
@@ -193,6 +201,25 @@ def main(arguments: "list[str]") -> int:
     finally:
         courier.close()
     return 0
+
+
+def _boot(url: str, place: str, rest: "list[str]") -> int:
+    """Fetch the program into a new folder below `place`, and become it; UNREACHED where that cannot be."""
+    courier = Courier(url, os.environ.get("WEIR_FILES_TOKEN", ""))
+    try:
+        folder = tempfile.mkdtemp(prefix="weir-", dir=place)
+        for name in ("program", "launch"):
+            content = courier.must("GET", name)
+            with open(
+                os.open(folder + "/" + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+            ) as file:
+                file.write(content)
+        courier.close()
+        program = [sys.executable, "-I", "-S", folder + "/program", "carry", folder]
+        os.execv(sys.executable, program + rest)  # noqa: S606 (a program of its own, and no shell's business)
+    except (FilesError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+    return UNREACHED
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from weir.engines.driver import STREAMS, AttemptOrder, EngineState, EngineUnreachableError, SubmitOutcome
 from weir.engines.others_files import read_part, size_of
+from weir.engines.slurm.carried import Carried
 from weir.engines.slurm.command import CommandCluster
 from weir.engines.slurm.description import pool_observation
 from weir.engines.slurm.parcel import never
@@ -50,6 +52,7 @@ class SlurmDriver:
     _roll: Roll
     _sender: Sender
     _watch: Watch
+    _carried: Carried | None = None
 
     def __init__(self, folder: Path, clock: Callable[[], int] = _wall_clock_ms) -> None:
         """`folder` is the agent's; `clock` gives milliseconds since 1970."""
@@ -69,7 +72,7 @@ class SlurmDriver:
 
     def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
         settings = Settings.read(pools, options)
-        users = read_users(settings.users)
+        users = replace(read_users(settings.users), carried=settings.door is not None)
         cluster: Cluster = RestCluster(settings) if settings.rest else CommandCluster(settings)
         first = not self._attached
         if first:
@@ -79,12 +82,21 @@ class SlurmDriver:
         facts = self._facts(cluster)
         if first:
             self._capabilities = _capabilities(facts, settings)
+        carried = self._carried
+        if carried is None or (not first and settings.door != self._settings.door):
+            if carried is not None:
+                carried.door.close()
+            carried = None
+            if settings.door is not None:
+                carried = Carried(self._folder, settings.door, lambda: len(self._roll.live))
+                carried.door.open()
+            self._carried = carried
         watch = Watch(self._roll, cluster, settings, users, self._attempts)
         with self._working, self._roll.lock:
             self._pools = {entry.id: entry for entry in pools}
             self._settings, self._users, self._cluster = settings, users, cluster
             self._watch = watch
-            self._sender = Sender(self._roll, cluster, facts, settings, users)
+            self._sender = Sender(self._roll, cluster, facts, settings, users, carried)
             self._read = None
             self._attached = True
             for name in list(self._roll.live):
@@ -186,6 +198,9 @@ class SlurmDriver:
             folder.clear([(tracked.attempt, tracked.folder)])
             if tracked.batch and tracked.batch not in kept:
                 folder.drop_batch(tracked.batch)
+        if self._carried is not None:
+            batches = {tracked.batch for tracked in dropped} - kept
+            self._carried.leave([tracked.attempt for tracked in dropped], batches)
 
     def wait(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s
@@ -215,6 +230,9 @@ class SlurmDriver:
             self._attached = False
             self.wake()
             with self._working:
+                if self._carried is not None:
+                    self._carried.door.close()
+                    self._carried = None
                 self._cluster.close()
                 self._roll.record.close()
 
@@ -278,7 +296,7 @@ class SlurmDriver:
         if user is None:
             return f"this centre maps account {order.work.account!r} to no local user; ask its operator to add it"
         tracked = self._tracked(order)
-        if place := self._roll.folder(tracked).unreachable_for(user.uid):
+        if place := self._roll.folder(tracked).unreachable_for(self._users.owner(user).uid):
             return f"user {user.name} cannot reach the attempt's folder: {place} lets nobody else through"
         return ""
 
@@ -291,7 +309,7 @@ class SlurmDriver:
             order.work.pool,
             order.folder,
             user.name,
-            user.uid,
+            self._users.owner(user).uid,
             Phase.HELD_BACK,
             state,
             order,
@@ -303,7 +321,14 @@ class SlurmDriver:
         if tracked is None:
             self._must_answer()
             tracked = self._watch.adopt(name)
-        return EngineState(name, Observed.NOTHING) if tracked is None else tracked.state
+        if tracked is None:
+            return EngineState(name, Observed.NOTHING)
+        if tracked.ended and self._carried is not None:
+            try:
+                self._carried.door.settle(name)
+            except OSError as error:
+                raise EngineUnreachableError(f"what {name} brought back cannot be laid: {error}") from error
+        return tracked.state
 
     def _must_answer(self) -> None:
         if self._watch.trouble:
@@ -364,11 +389,12 @@ def _capabilities(facts: ClusterFacts, settings: Settings) -> frozenset[str]:
         "devices",
         "stop-signal",
         "files",
-        "shared-folder",
         "streams",
         "time-limit",
         "output-live",
     }
+    if settings.folder == "shared":
+        found.add("shared-folder")
     if facts.kills_all or settings.kills_all == "yes":
         found |= {"kill-all", "kill-by-cgroup"}
     if facts.limits_memory or settings.limits_memory == "yes":

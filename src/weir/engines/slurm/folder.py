@@ -13,14 +13,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from weir.engines.courier.program import node_program
 from weir.engines.others_files import read_part
 from weir.engines.slurm.parcel import is_attempt, is_batch
 from weir.engines.slurm.states import RecordedRun, read_record
 
 __all__ = ["SharedFolder", "packed_program"]
 
-_SOURCES = ("attempt", "process", "run", "tasks")
-_MAIN = "import sys\nfrom node.run import main\nsys.exit(main(sys.argv[1:]))\n"
+_SOURCES = ("attempt", "carry", "process", "run", "tasks")
+_MAIN = """\
+import sys
+
+if sys.argv[1] == "carry":
+    from node.carry import main
+
+    del sys.argv[1]
+else:
+    from node.run import main
+sys.exit(main(sys.argv[1:]))
+"""
 _STAMP = (1980, 1, 1, 0, 0, 0)
 _LARGEST_RECORD = 65_536
 _LARGEST_BATCH = 16 << 20
@@ -31,7 +42,9 @@ def packed_program() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py", _STAMP), _MAIN)
-        archive.writestr(zipfile.ZipInfo("node/__init__.py", _STAMP), "")
+        for package in ("node", "weir", "weir/engines", "weir/engines/courier"):
+            archive.writestr(zipfile.ZipInfo(f"{package}/__init__.py", _STAMP), "")
+        archive.writestr(zipfile.ZipInfo("weir/engines/courier/node.py", _STAMP), node_program())
         for name in _SOURCES:
             source = pkgutil.get_data("weir.engines.slurm.node", f"{name}.py")
             assert source is not None

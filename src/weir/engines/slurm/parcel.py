@@ -18,6 +18,7 @@ from weir.model.agent import PoolEntry
 __all__ = [
     "COMMENT",
     "batch_name",
+    "carried_script_of",
     "is_attempt",
     "is_batch",
     "launch_of",
@@ -30,6 +31,8 @@ __all__ = [
 COMMENT = "weir:"
 """A job's comment is this and the name of its batch."""
 _MIB = 1 << 20
+_CARRY_MINUTES = 60
+"""What a job is given beyond its own time limit where its files are brought from the agent and back."""
 _ATTEMPT = re.compile(r"[a-z0-9]{12}(\.[0-9]{1,9})?-[0-9]{1,9}")
 _BATCH = re.compile(rf"{_ATTEMPT.pattern}(~[0-9]{{1,9}})?")
 
@@ -119,6 +122,8 @@ def launch_of(
         "look_ms": settings.look_ms,
         "stops": os.fspath(stops),
         "news": os.fspath(news),
+        "log_limit_bytes": work.log_limit_bytes,
+        "door": None,
     }
 
 
@@ -136,8 +141,28 @@ def script_of(python: str, program: Path, batch: Path) -> str:
     )
 
 
+def carried_script_of(settings: Settings, program: str, url: str, token: str) -> str:
+    """The batch script where nodes see no folder of the agent's: it fetches everything from the agent's door.
+
+    `program` is the text that does so, `url` the batch's.
+    """
+    python, text, place = (shlex.quote(part) for part in (settings.python, program, settings.node_folder))
+    return (
+        "#!/bin/sh\n"
+        f"command -v {python} >/dev/null 2>&1 || exit {NO_PYTHON}\n"
+        f"export WEIR_FILES_TOKEN={token}\n"
+        f"exec {python} -I -S -c {text} boot {shlex.quote(url)} {place}\n"
+    )
+
+
 def request_of(
-    orders: Sequence[AttemptOrder], pool: PoolSettings, user: str, script: str, group: int = 0
+    orders: Sequence[AttemptOrder],
+    pool: PoolSettings,
+    user: str,
+    script: str,
+    group: int = 0,
+    *,
+    carried: bool = False,
 ) -> JobRequest:
     """What Slurm is asked for: an equal number of nodes, and for uneven tasks memory by the core."""
     order, work = orders[0], orders[0].work
@@ -156,7 +181,8 @@ def request_of(
         user=user,
         partition=pool.partition,
         # Slurm's own limit, in whole minutes, is there for what the runner cannot end.
-        time_limit_minutes=math.ceil((work.time_limit_ms + work.stop_grace_ms) / 60_000) + 1,
+        time_limit_minutes=math.ceil((work.time_limit_ms + work.stop_grace_ms) / 60_000)
+        + (_CARRY_MINUTES if carried else 1),
         nodes=len(each),
         tasks=sum(each),
         tasks_per_node=most if even else 0,

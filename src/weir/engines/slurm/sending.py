@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weir.engines.driver import AttemptOrder, EngineUnreachableError
+from weir.engines.slurm.carried import Carried
 from weir.engines.slurm.parcel import batch_name, launch_of, portions, request_of, script_of
 from weir.engines.slurm.port import Cluster, ClusterFacts, NotDeliveredError, NotNowError, RejectedError
 from weir.engines.slurm.roll import Roll
@@ -34,8 +35,16 @@ class Sender:
     """Moves what is held back to Slurm, as far as it is reached and the pools' own limits let it."""
 
     def __init__(
-        self, roll: Roll, cluster: Cluster, facts: ClusterFacts, settings: Settings, users: Users
+        self,
+        roll: Roll,
+        cluster: Cluster,
+        facts: ClusterFacts,
+        settings: Settings,
+        users: Users,
+        carried: Carried | None = None,
     ) -> None:
+        """`carried` brings the files where nodes do not see them."""
+        self._carried = carried
         self._roll = roll
         self._cluster = cluster
         self._settings = settings
@@ -129,21 +138,28 @@ class Sender:
         pool = self._settings.pools[first.pool]
         # The mapping may have changed since it was accepted: what it no longer allows must not run as anybody.
         user = self._users.of(orders[0].work.account)
-        if user is None or (user.name, user.uid) != (first.user, first.uid):
+        owner = None if user is None else self._users.owner(user)
+        if user is None or owner is None or (user.name, owner.uid) != (first.user, first.uid):
             raise RejectedError(f"this centre no longer runs work as {first.user} for this account")
         folder = self._roll.folder(first)
         try:
             for tracked in parcel:
-                folder.prepare(tracked.attempt, tracked.folder, user.uid, user.gid)
+                folder.prepare(tracked.attempt, tracked.folder, owner.uid, owner.gid)
             launch = launch_of(orders, self._settings, pool, folder.stops, folder.news_folder)
-            batch = folder.write_batch(first.batch, launch, user.uid, user.gid)
+            if self._carried is not None:
+                launch["door"] = self._carried.lodge(orders, first.batch, self._settings.node_folder)
+            batch = folder.write_batch(first.batch, launch, owner.uid, owner.gid)
+            if self._carried is not None:
+                script = self._carried.script(first.batch, batch, self._settings)
+            else:
+                script = script_of(self._settings.python, folder.program, batch)
         except FileNotFoundError as error:
             raise RejectedError(f"the attempt's folder was removed before its start: {error}") from error
         except OSError as error:
             raise NotDeliveredError(f"the attempt's folder cannot be made ready: {error}") from error
-        script = script_of(self._settings.python, folder.program, batch)
         name = "" if user == self._users.own else user.name
-        return self._cluster.submit(request_of(orders, pool, name, script, user.gid))
+        carried = self._carried is not None
+        return self._cluster.submit(request_of(orders, pool, name, script, user.gid, carried=carried))
 
     def _hold_back(self, parcel: list[Tracked], message: str) -> None:
         with self._roll.lock:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from weir.engines.courier.settings import DoorSettings, read_address, read_listen
 from weir.engines.slurm.users import SHARED
 from weir.model.agent import PoolEntry
 from weir.model.problem import refused
@@ -61,8 +62,15 @@ class Settings:
     """The Python (3.6 or newer) of the compute nodes."""
     users: str = ""
     """The file that maps accounts to local users; `one` to run everybody's work as the agent's own user."""
-    folder: Literal["shared"] = "shared"
-    """The attempts' folders lie on a file system that the compute nodes see under the same path."""
+    folder: Literal["shared", "agent"] = "shared"
+    """Whether the attempts' folders lie on a file system that the compute nodes see under the same path, or nodes
+    come to the agent for their files."""
+    agent_address: tuple[str, int] | None = None
+    """For the latter, the host and port at which compute nodes reach the agent."""
+    agent_listen: str = ""
+    """The one address of the agent's machine that it listens on for them; by default every one."""
+    node_folder: str = "/tmp"  # noqa: S108 (the default of a node's own disk; folders in it are made anew, mode 700)
+    """Where nodes then keep an attempt's files while it runs."""
     kills_all: Literal["yes", "no"] = "no"
     """Whether slurm.conf has `ProctrackType=proctrack/cgroup`; asked where Slurm's commands are used."""
     limits_memory: Literal["yes", "no"] = "no"
@@ -72,6 +80,11 @@ class Settings:
     look_ms: int = 1_000
     """How often what runs looks whether it was told to stop."""
     pools: Mapping[str, PoolSettings] = PoolSettings  # type: ignore[assignment]  # always given by `read`
+
+    @property
+    def door(self) -> DoorSettings | None:
+        """Where nodes come for their files; None where they see them."""
+        return DoorSettings(*self.agent_address, self.agent_listen) if self.agent_address else None
 
     @classmethod
     def read(cls, entries: tuple[PoolEntry, ...], options: Mapping[str, str]) -> "Settings":
@@ -109,6 +122,14 @@ class Settings:
             raise refused(f"{where}.reads", self.reads, "leave it out where no slurmrestd is used")
         if self.rest and self.ssh and self.reads != "commands":
             raise refused(f"{where}.ssh", self.ssh, "leave it out where slurmrestd is used for everything")
+        if self.folder == "agent" and self.agent_address is None:
+            raise refused(
+                f"{where}.agent_address", "", "give the host and port at which compute nodes reach the agent"
+            )
+        if self.folder == "shared" and (self.agent_address or self.agent_listen):
+            raise refused(
+                f"{where}.folder", self.folder, "give agent where nodes are to come to the agent's address"
+            )
         if self.most_poll_ms < self.least_poll_ms:
             raise refused(f"{where}.most_poll_ms", self.most_poll_ms, f"at least {self.least_poll_ms}")
 
@@ -195,7 +216,10 @@ _READERS: dict[str, _Reader] = {
     "conf": _path,
     "python": _matching(r"[A-Za-z0-9_/][A-Za-z0-9_./+-]*", "give the name or absolute path of a Python"),
     "users": _users,
-    "folder": _choice("shared"),
+    "folder": _choice("shared", "agent"),
+    "agent_address": read_address,
+    "agent_listen": read_listen,
+    "node_folder": _path,
     "kills_all": _choice("yes", "no"),
     "limits_memory": _choice("yes", "no"),
     "least_poll_ms": _number(50, 15_000),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from weir.engines.courier.node import UNREACHED
 from weir.engines.driver import EngineEnd
 from weir.engines.slurm.node.run import DUPLICATE, FAULT
 from weir.engines.slurm.port import JobRow
@@ -44,6 +45,7 @@ _CAUSES: Mapping[str, tuple[Cause, str]] = {
 _FAILED_CODES: Mapping[int, tuple[Cause, str]] = {
     NO_PYTHON: (Cause.NODE_FAILED, "the node has no such Python as the option `python` names"),
     NO_FOLDER: (Cause.NODE_FAILED, "the node does not see the attempt's folder: it must be on a shared one"),
+    UNREACHED: (Cause.NODE_FAILED, "the node could not reach the agent at its `agent_address`"),
     FAULT: (Cause.NODE_FAILED, "the node could not read or write the attempt's folder"),
     DUPLICATE: (Cause.NODE_FAILED, "Slurm started it again, and it is not restartable"),
 }

@@ -32,6 +32,12 @@ class Users:
 
     own: LocalUser
     mapped: Mapping[str, LocalUser] | None
+    carried: bool = False
+    """Whether attempts' folders are the agent's own, which no user sees."""
+
+    def owner(self, user: LocalUser) -> LocalUser:
+        """Whose the files in an attempt's folder are when its work runs as this user."""
+        return self.own if self.carried else user
 
     def of(self, account: str) -> LocalUser | None:
         """The user that this account's work runs as; None where the centre knows no such account."""

@@ -367,6 +367,8 @@ class Watch:
         """Whose files its folder holds; -1, whose are nobody's, where Slurm names nobody known here."""
         if not row.user and self._users.mapped is None:
             return self._users.own.uid
+        if self._users.carried:
+            return self._users.own.uid
         known = {user.name: user.uid for user in self._users.everybody}
         found = known[row.user] if row.user in known else _uid_of(row.user)
         return -1 if found is None else found

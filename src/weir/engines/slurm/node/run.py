@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from typing import Any
 
 from .attempt import Attempt, Ended, now_ms
@@ -88,7 +89,11 @@ def _run_gang(
         "--mem=0",
     ]
     srun += ["--cpu-bind=none", "--kill-on-bad-exit=1", "--input=none", "--export=ALL"]
-    here = [sys.executable, "-I", "-S", os.path.abspath(sys.argv[0]), batch, str(attempt.element)]
+    here = [sys.executable, "-I", "-S", os.path.abspath(sys.argv[0]), batch]
+    environment = dict(os.environ)
+    if launch.get("door"):
+        here, environment["WEIR_FILES_TOKEN"] = _boot_elsewhere(launch["door"]), launch["door"]["token"]
+    here.append(str(attempt.element))
     names = _names_of(os.environ.get("SLURM_JOB_NODELIST", ""))
     places = [",".join(str(count) for count in counts), host, str(port)]
     with open(attempt.run + "/srun.log", "ab") as log:
@@ -97,7 +102,7 @@ def _run_gang(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=dict(os.environ, WEIR_NODE_NAMES=",".join(names)),
+            env=dict(environment, WEIR_NODE_NAMES=",".join(names)),
             preexec_fn=unblock,  # noqa: PLW1509 (there are no threads)
         )
     told = False
@@ -105,6 +110,8 @@ def _run_gang(
         heard = signal.sigtimedwait(HEARD, 1.0)
         if heard is not None and heard.si_signo == signal.SIGTERM and not told:
             told = True  # Slurm tells every step by itself
+    if launch.get("door"):
+        _fetch_parts(launch["door"], attempt, nodes)
     ends = attempt.parts(nodes)
     if not ends:
         with open(attempt.run + "/srun.log", encoding="utf-8", errors="replace") as lines:
@@ -113,6 +120,28 @@ def _run_gang(
     elif len(ends) < launch["tasks"] and all(end.cause is None for end in ends):
         ends.append(Ended("engine", None, None, "some of its tasks left no record", None, now_ms()))
     return attempt.conclude(ends)
+
+
+def _boot_elsewhere(door: "dict[str, Any]") -> "list[str]":
+    """How this program is started on a node that has none of its files."""
+    with zipfile.ZipFile(sys.argv[0]) as archive:
+        text = archive.read("weir/engines/courier/node.py").decode()
+    return [sys.executable, "-I", "-S", "-c", text, "boot", door["url"], door["place"]]
+
+
+def _fetch_parts(door: "dict[str, Any]", attempt: Attempt, nodes: int) -> None:
+    """What the other nodes have recorded; they have brought it to the agent."""
+    from weir.engines.courier.node import Courier
+
+    courier = Courier(door["urls"][attempt.element], door["tokens"][attempt.element])
+    try:
+        for node in range(nodes):
+            status, content = courier.ask("GET", f"part/{node}")
+            if status == 200:
+                with open(f"{attempt.run}/part.{node}.json", "wb") as file:
+                    file.write(content)
+    finally:
+        courier.close()
 
 
 def _run_node(launch: "dict[str, Any]", attempt: Attempt, counts: "list[int]", host: str, port: int) -> int:
