@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cut_wire import CutWire
-from tests.contract.engine_scale import engine_scale
+from tests.contract.engine_scale import engine_scale, free_port
 from tests.engines_up.slurm import SlurmCluster, missing
 from weir.engines.conformance import FULL, ConformanceReport, Provocations, run_conformance
 from weir.engines.driver import CAPABILITIES
@@ -30,6 +30,14 @@ URGENT = (
 )
 NEVER = {"bound to cores", "shares of a device", "cleaned up when forgotten", "the engine's clock is wrong"}
 """Slurm gives out whole devices, remembers ended jobs as long as its own settings say, and has this machine's clock."""
+BY_THE_AGENT = {
+    "working files",
+    "files of a failure",
+    "output while it runs",
+    "cancel what runs",
+    "driver killed while it runs",
+    "a gang meets",
+}
 _WORD = "#!/bin/sh\nsleep 600\n"
 
 
@@ -167,6 +175,23 @@ def test_commands(tmp_path: Path, cluster: SlurmCluster) -> None:
     options = {**cluster.command_options, **QUICKLY, "commands": str(folder)}
     scale = replace(SCALE, array=min(SCALE.array, 100), many=min(SCALE.many, 50))
     check(run_conformance(SlurmDriver, tmp_path / "agent", scale=scale, options=options, provocations=can))
+
+
+def test_files_by_way_of_the_agent(tmp_path: Path, cluster: SlurmCluster) -> None:
+    """Nodes that see no folder of the agent's come to it for everything, and leave nothing behind."""
+    node = tmp_path / "node"
+    node.mkdir()
+    options = {
+        **cluster.command_options,
+        **QUICKLY,
+        "folder": "agent",
+        "agent_address": f"127.0.0.1:{free_port()}",
+        "agent_listen": "127.0.0.1",
+        "node_folder": str(node),
+    }
+    found = run_conformance(SlurmDriver, tmp_path / "agent", scale=SCALE, only=BY_THE_AGENT, options=options)
+    assert dict.fromkeys(BY_THE_AGENT, "passed") == {one.name: one.verdict for one in found.results}, found
+    cluster.until(lambda: not list(node.iterdir()))
 
 
 _STAND_IN = """\

@@ -16,7 +16,15 @@ from weir.engines.driver import AttemptOrder
 from weir.engines.slurm import command_form
 from weir.engines.slurm.description import devices_of, pool_observation
 from weir.engines.slurm.node.run import DUPLICATE, tasks_per_node
-from weir.engines.slurm.parcel import batch_name, launch_of, never, portions, request_of, script_of
+from weir.engines.slurm.parcel import (
+    batch_name,
+    carried_script_of,
+    launch_of,
+    never,
+    portions,
+    request_of,
+    script_of,
+)
 from weir.engines.slurm.port import JobRow
 from weir.engines.slurm.settings import PoolSettings, Settings
 from weir.engines.slurm.states import NO_PYTHON, RecordedRun, engine_end, recorded_end
@@ -228,6 +236,32 @@ def test_the_batch_script_holds_quoted_paths_and_nothing_of_the_tenants() -> Non
     assert "'/share/a b/p.zip'" in script
     assert "s3cret" not in script
     assert f"exit {NO_PYTHON}" in script
+
+
+def test_where_no_folder_is_shared_the_script_fetches_everything() -> None:
+    options = {"users": "one", "folder": "agent", "agent_address": "login1:8471", "node_folder": "/scratch"}
+    settings = Settings.read((ENTRY,), options)
+    assert settings.door is not None
+    script = carried_script_of(settings, "print('$x')", f"{settings.door.address}/v1/batch~a-1", "t0ken")
+    assert "export WEIR_FILES_TOKEN=t0ken\n" in script
+    assert script.endswith("boot 'http://login1:8471/v1/batch~a-1' /scratch\n")
+    plain, carried = (
+        request_of([order()], settings.pools["ascend"], "", script, carried=one) for one in (False, True)
+    )
+    assert carried.time_limit_minutes > plain.time_limit_minutes + 30
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"folder": "agent"}, "agent_address"),
+        ({"agent_address": "h:1"}, "folder"),
+        ({"folder": "agent", "agent_address": "h"}, "host and port"),
+    ],
+)
+def test_an_address_goes_with_a_folder_of_the_agents(options: dict[str, str], words: str) -> None:
+    with pytest.raises(ProblemError, match=words):
+        Settings.read((ENTRY,), {"users": "one", **options})
 
 
 def recorded(**changes: Any) -> RecordedRun:
