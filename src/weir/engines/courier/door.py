@@ -130,6 +130,9 @@ class Door:
             request_queue_size = 128
             address_family = socket.AF_INET6 if ":" in listen else socket.AF_INET
 
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A node that goes away in the middle comes again; nobody need read of it."""
+
         try:
             self._server = Server((listen, self._settings.port), Handler)
         except OSError as error:

@@ -19,7 +19,7 @@ __all__ = ["Carried"]
 
 _CLAIM = re.compile(rb"([0-9]{1,10}(?:_[0-9]{1,9})?) ([0-9]{1,6})\n")
 _LARGEST_RECORD = 65_536
-_BEATS_S = 200
+_BEATS_S = 100
 """Together, nodes ask the agent so often a second at most."""
 
 

@@ -90,7 +90,7 @@ def test_a_record_is_laid_down_and_told(node: Node, tmp_path: Path) -> None:
 
 
 def test_the_wish_to_stop_is_told_and_the_many_ask_more_seldom(node: Node, tmp_path: Path) -> None:
-    assert {"stop": "", "again_ms": 5_000} == json.loads(node.ask("GET", "stop")[1])
+    assert {"stop": "", "again_ms": 10_000} == json.loads(node.ask("GET", "stop")[1])
     SharedFolder(tmp_path / "attempts").stop(node.name)
     assert "cancelled" == json.loads(node.ask("GET", "stop")[1])["stop"]
 

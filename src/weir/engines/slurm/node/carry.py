@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 from weir.engines.courier.node import PIECE, Courier, FilesError
@@ -37,8 +38,9 @@ def main(arguments: "list[str]") -> int:
     """Run one element, or a node's part of a gang; the exit code for Slurm."""
     folder = arguments[0]
     listen()
-    lock = os.open(folder + "/lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(folder + "/unlocked", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(folder + "/unlocked", folder + "/lock")  # so that no lock is ever seen that nobody holds yet
     _sweep(os.path.dirname(folder))
     try:
         with open(folder + "/launch", encoding="utf-8") as file:
@@ -122,12 +124,19 @@ class _Carrier:
         command = [sys.executable, "-I", "-S", self._folder + "/program", self._folder + "/local"]
         process = subprocess.Popen(command + self._part, preexec_fn=unblock)  # noqa: PLW1509 (there are no threads)
         self._courier.patience_s = 0.0
+        beat_at = time.monotonic() + self._again_s
         try:
             while process.poll() is None:
-                pause_s = self._again_s if self._told or not self._alone else _LOOK_S
-                heard = signal.sigtimedwait(HEARD, pause_s)
-                self._beat()
-                if heard is not None and heard.si_signo == signal.SIGTERM and process.poll() is None:
+                left_s = max(0.0, beat_at - time.monotonic())
+                heard = signal.sigtimedwait(HEARD, left_s if self._told else min(left_s, _LOOK_S))
+                if process.poll() is not None:
+                    break
+                told = heard is not None and heard.si_signo == signal.SIGTERM
+                started = not self._told and os.path.exists(self._run + "/record.json")
+                if told or started or time.monotonic() >= beat_at:
+                    self._beat()
+                    beat_at = time.monotonic() + self._again_s
+                if told:
                     process.send_signal(signal.SIGTERM)
         finally:
             self._courier.patience_s = _PATIENCE_S
