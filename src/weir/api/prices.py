@@ -89,7 +89,11 @@ def quote(caller: Asked, body: JsonBody) -> Response:
     caller.require(Permission.CHANGE_JOBS)
     [specification] = read_submission(body.value, 1)
     return caller.answer(
-        caller.read(lambda connection: quote_job(connection, caller.actor, specification, caller.now_ms))
+        caller.read(
+            lambda connection: quote_job(
+                connection, caller.actor, specification, caller.now_ms, caller.services.foresee
+            )
+        )
     )
 
 

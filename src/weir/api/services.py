@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from weir.access import TokenCache
 from weir.api.metrics import Meters
 from weir.control.cycle import Stand
+from weir.control.quoting import Foresee
 from weir.files import BlobStore, LogStore
 from weir.store import Store
 
@@ -47,6 +48,8 @@ class Services:
     random_bits: Callable[[int], int]
     version: str
     stand: AskStand | None = None
+    foresee: Foresee | None = None
+    """For how long a job would be expected to run, as `Control.forecast`; likewise."""
     settings: ApiSettings = ApiSettings()
     meters: Meters = field(default_factory=Meters)
     tokens: TokenCache = field(default_factory=TokenCache)

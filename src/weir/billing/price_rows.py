@@ -1,17 +1,21 @@
 """Prices as the scheduling core takes them: rates in the pools' rows, and what makes a pool refuse unpriced work.
 
-The core weighs list prices of devices and cores as they change over the week; memory, storage, transfer, the tenant's
-class and vouchers are not in its score. What a job really costs is decided by its rate card alone.
+The core weighs what a job's owner would pay for devices and cores, as their prices change over the week, and for memory
+at its dearest band: of the list price, his class's share less the shares of the vouchers held for the job. Prices are
+those in force now, which may be others than those that a job which waits for long is charged by. Storage, transfer and
+minimum charges are not in its score. What a job really costs is decided by its rate card alone.
 
 That a pool has a price for a unit is told as a capability, by version of the price book: a job asks for the units that
 it uses, in the version that it is priced by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from sqlalchemy import Connection, func, select
 
+from weir.billing.hold_legs import Leg
 from weir.billing.price_bands import MONDAY_MS, WEEK_MS, Bands, bands_of
 from weir.billing.price_book import PoolPrices
 from weir.billing.price_versions import BookVersion, all_versions, priced_pools
@@ -19,6 +23,7 @@ from weir.billing.rate_card import PricedPool, needed_units, price_of
 from weir.scheduling.inputs import Curve, JobClass, PoolRow
 from weir.store import schema
 
+NET_STEP = 50
 PREFIX = "price/"
 """What the capabilities that tell of prices begin with: `price/VERSION/UNIT`."""
 
@@ -41,16 +46,28 @@ def with_prices(connection: Connection, rows: Sequence[PoolRow]) -> list[PoolRow
     return [_priced(row, known[row.key], versions, current) for row in rows]
 
 
-def with_price_needs(job_class: JobClass, version: int | None) -> JobClass:
-    """The class of jobs that are priced by a version, at pools alone where all that they use has a price."""
-    if version is None:
-        return job_class
+def with_price_needs(job_class: JobClass, version: int, net_milli: int) -> JobClass:
+    """The class of jobs that are priced by a version, at pools alone where all that they use has a price.
+
+    `net_milli`: as of `net_milli`.
+    """
     asked = [f"{PREFIX}{version}/cores_and_memory"]
     if job_class.devices_milli:
         asked.append(f"{PREFIX}{version}/devices")
     if job_class.data:
         asked.append(f"{PREFIX}{version}/data")
-    return replace(job_class, capabilities=(*job_class.capabilities, *asked))
+    return replace(job_class, capabilities=(*job_class.capabilities, *asked), net_milli=net_milli)
+
+
+def net_milli(version: BookVersion, tenant_class: str, legs: Iterable[Leg]) -> int:
+    """How much of the list price a job's owner pays: his class's share, less the shares of the vouchers that are held.
+
+    In thousandths, to the nearest NET_STEP, so that classes of jobs stay few.
+    """
+    share = version.book.share_of(tenant_class) * (
+        1 - sum((leg.share or Fraction(0) for leg in legs), Fraction(0))
+    )
+    return max(0, round(share * 1_000 / NET_STEP)) * NET_STEP
 
 
 def _priced(
@@ -62,6 +79,7 @@ def _priced(
         return row
     prices, bands = current.book.at(pool.key) or PoolPrices(pool.key), bands_of(current.book)
     device = {band: price_of(prices, band, "device_hour", pool) or 0 for band in bands.distinct}
+    memory = [price_of(prices, band, "memory_gb_hour", pool) or 0 for band in bands.distinct]
     core = {band: price_of(prices, band, "core_hour", pool) or 0 for band in bands.distinct}
     return replace(
         row,
@@ -69,6 +87,7 @@ def _priced(
         core_hour_micro_yuan=max(core.values()),
         device_hour_over_time=_curve(bands, device),
         core_hour_over_time=_curve(bands, core),
+        memory_gb_hour_micro_yuan=max(memory),
     )
 
 
@@ -92,4 +111,4 @@ def _curve(bands: Bands, prices: dict[str, int]) -> Curve | None:
     return Curve(tuple(steps), WEEK_MS)
 
 
-__all__ = ["PREFIX", "with_price_needs", "with_prices"]
+__all__ = ["PREFIX", "net_milli", "with_price_needs", "with_prices"]

@@ -38,13 +38,22 @@ class Asked:
     """Those that could ever run it."""
 
 
-def quote(connection: Connection, asked: Asked, now_ms: int, offers: Offers = no_offers) -> QuoteView:
+def quote(
+    connection: Connection,
+    asked: Asked,
+    now_ms: int,
+    offers: Offers = no_offers,
+    predicted: tuple[int, int] | None = None,
+) -> QuoteView:
     """What the job costs at each of the pools: at its time limit, at the forecast run time, line by line.
 
+    predicted: (how long it is expected to run, over how many jobs that is learnt); without it, by its name alone.
     Cheapest first, by what is left after vouchers; pools that refuse it come last, with the reason.
     """
     version = in_force(connection, now_ms)
-    forecast_ms, remembered = forecast(connection, asked.organisation, asked.name, asked.limit_ms)
+    forecast_ms, remembered = predicted or forecast(
+        connection, asked.organisation, asked.name, asked.limit_ms
+    )
     if version is None:
         return QuoteView(None, "", "", asked.limit_ms, forecast_ms, remembered, asked.jobs, 0, ())
     book = version.book

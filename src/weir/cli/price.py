@@ -115,11 +115,10 @@ def _show(found: QuoteView, lines: bool) -> None:
     )
     if found.forecast_ms is not None:
         print(
-            f"forecast {format_duration(found.forecast_ms)}: the median of the last {found.forecast_from} "
-            "jobs of this name that succeeded"
+            f"forecast {format_duration(found.forecast_ms)}: by the last {found.forecast_from} jobs like it that ended"
         )
     else:
-        print("no forecast: no job of this name has succeeded yet")
+        print("no forecast: no job like it has ended yet")
     rows = [
         [
             one.pool,

@@ -92,6 +92,7 @@ def run_server_process(options: ServerOptions) -> int:
             random_bits=secrets.randbits,
             version=__version__,
             stand=control.stand,
+            foresee=control.forecast,
             settings=ApiSettings(),
             meters=meters,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from weir import scheduling
 from weir.control import applier, leader, liveness, promises
 from weir.control.applier import Applied, Cycle
-from weir.control.expectations import VERSION
+from weir.control.expectations import VERSION, Forecast, Kind
 from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
@@ -111,6 +111,12 @@ class Control:
                 return None
             explanation = scheduling.explain(self._state, job)
             return Stand(explanation, self._snapshot.position, self._as_of_ms)
+
+    def forecast(self, kind: Kind, now_ms: int) -> Forecast | None:
+        """For how long such a job would be expected to run; None while this one does not lead, or nothing of its user
+        is remembered."""
+        with self._turn:
+            return None if self._lease is None else self._snapshot.forecast(kind, now_ms)
 
     def resign(self, now_ms: int) -> None:
         """Let another lead at once, on leaving in good order."""

@@ -12,7 +12,7 @@ import numpy as np
 from weir.control.queues import Run
 from weir.model.state import Cause, JobState
 from weir.scheduling import prediction
-from weir.scheduling.prediction import LONGEST_LIMIT_MS, Event
+from weir.scheduling.prediction import DEPTH, LONGEST_LIMIT_MS, Event
 
 VERSION = "predicted/1"
 """By what runs are expected to last, as it is logged."""
@@ -51,6 +51,13 @@ class Ended(NamedTuple):
     job: int
     kind: Kind
     ran_ms: int
+
+
+class Forecast(NamedTuple):
+    """For how long a job would be expected to run at nominal speed, by so many of its user's last jobs."""
+
+    expected_ms: int
+    jobs: int
 
 
 class Expectations:
@@ -96,6 +103,14 @@ class Expectations:
         before = self._running.pop(job, None)
         if before is not None:
             events.append((Event.LEAVE, before.kind, before.started_ms, 0))
+
+    def forecast(self, kind: Kind, now_ms: int) -> Forecast | None:
+        """The same for one kind, with what it rests on; None where nothing of its user has ended yet."""
+        user = self._users.get((kind.organisation, kind.owner))
+        if user is None or not self._state.ended[user]:
+            return None
+        [expected_ms] = self.of([kind], now_ms)
+        return Forecast(expected_ms, min(DEPTH, int(self._state.ended[user])))
 
     def user(self, kind: Kind) -> int:
         """The row of the user whose jobs these are."""
@@ -186,4 +201,4 @@ def learnable(state: JobState, cause: str | None) -> bool:
     return state in (JobState.SUCCEEDED, JobState.FAILED) and (Cause(cause) if cause else None) in TELLING
 
 
-__all__ = ["NOMINAL", "VERSION", "Asked", "Began", "Ended", "Expectations", "Kind", "learnable"]
+__all__ = ["NOMINAL", "VERSION", "Asked", "Began", "Ended", "Expectations", "Forecast", "Kind", "learnable"]

@@ -111,6 +111,7 @@ def _prices_of(pools: Pools) -> str:
             row.core_hour_micro_yuan,
             row.carbon_g_per_kwh,
             row.device_power_watts,
+            row.memory_gb_hour_micro_yuan,
             row.device_hour_over_time,
             row.core_hour_over_time,
             row.carbon_over_time,

@@ -1,13 +1,12 @@
 """Queued jobs as the core's columns: neighbours that are alike are read as one row, however many they are."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Select, bindparam, func, select
 
-from weir.billing.price_rows import with_price_needs
 from weir.control.listed import among, number_list
 from weir.model.state import JobState
 from weir.scheduling.inputs import NO_DEADLINE, JobClass, QueuedJobs
@@ -31,6 +30,9 @@ class Run(NamedTuple):
     """Digest."""
     price_version: int | None
     """Of the price book that they are priced by."""
+    tenant_class: str | None
+    legs: str | None
+    """What is held for each, as stored; both None for work that is not priced."""
     organisation: str
     owner: str
     project: str
@@ -43,6 +45,8 @@ _ALIKE = (
     _submission.submitted_ms,
     _submission.specification,
     _hold.price_version,
+    _hold.tenant_class,
+    _hold.legs,
     _submission.organisation,
     _submission.owner,
     _submission.project,
@@ -97,23 +101,24 @@ class Told(NamedTuple):
     """Neighbouring jobs as the core is told of them, with what it is told besides."""
 
     run: Run
+    job_class: JobClass
     expected_ms: int
     deadline_ms: int
 
 
-def as_columns(told: Sequence[Told], classes: Mapping[str, JobClass]) -> tuple[QueuedJobs, ...]:
-    """The jobs by class."""
-    alike: dict[tuple[str, int | None], list[Told]] = defaultdict(list)
+def as_columns(told: Sequence[Told]) -> tuple[QueuedJobs, ...]:
+    """The jobs by class; those of one class that are the same object are not compared one by one."""
+    alike: dict[int, list[Told]] = defaultdict(list)
     for one in told:
-        alike[one.run.specification, one.run.price_version].append(one)
+        alike[id(one.job_class)].append(one)
     by_class: dict[JobClass, list[Told]] = defaultdict(list)
-    for (specification, version), its in alike.items():
-        by_class[with_price_needs(classes[specification], version)] += its
+    for its in alike.values():
+        by_class[its[0].job_class] += its
     return tuple(_columns(job_class, its) for job_class, its in by_class.items())
 
 
 def _columns(job_class: JobClass, told: Sequence[Told]) -> QueuedJobs:
-    runs, *further = zip(*told, strict=True)
+    runs, _, *further = zip(*told, strict=True)
     first, last, _, priority, time_limit_ms, submitted_ms = (
         np.array(column, np.int64) for column in list(zip(*runs, strict=True))[:6]
     )

@@ -1,11 +1,14 @@
 """What a job would cost and where, for somebody who has not submitted it yet."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
 from weir.access import Actor
 from weir.billing.quote import Asked, quote
 from weir.billing.voucher_offers import quoted_offers
 from weir.control import money
+from weir.control.expectations import Forecast, Kind
 from weir.control.intake import project_for
 from weir.control.pools import declared_pools, why_never
 from weir.control.shapes import class_of
@@ -14,12 +17,20 @@ from weir.model.job_rules import check_specification
 from weir.model.money_view import QuoteView
 from weir.model.problem import refused
 
+Foresee = Callable[[Kind, int], Forecast | None]
+"""As `Control.forecast`, of a kind of jobs at a time."""
+
 
 def quote_job(
-    connection: Connection, actor: Actor, specification: JobSpecification, now_ms: int
+    connection: Connection,
+    actor: Actor,
+    specification: JobSpecification,
+    now_ms: int,
+    foresee: Foresee | None = None,
 ) -> QuoteView:
     """The quote for one job or array, checked as it would be at its submission. Writes nothing.
 
+    `foresee`: asks the scheduler that leads for how long it would be expected to run, as it expects of those that wait.
     Raises ProblemError as `intake.submit` does, but for a lack of money.
     """
     check_specification(specification)
@@ -43,7 +54,8 @@ def quote_job(
         limit_ms,
         money.possible_pools(pools, job_class),
     )
-    return quote(connection, asked, now_ms, quoted_offers)
+    kind = Kind(project.organisation, actor.name, project.id, job_class.size, limit_ms)
+    return quote(connection, asked, now_ms, quoted_offers, foresee(kind, now_ms) if foresee else None)
 
 
-__all__ = ["quote_job"]
+__all__ = ["Foresee", "quote_job"]

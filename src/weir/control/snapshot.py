@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
-from weir.control import promises
-from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Kind, learnable
+from weir.billing.calendar_days import day_of
+from weir.billing.hold_legs import legs_from
+from weir.billing.price_rows import net_milli, with_price_needs
+from weir.billing.price_versions import version_of
+from weir.control import city_first, promises
+from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Forecast, Kind, learnable
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.names import AttemptKey
 from weir.control.pools import Pools, load_pools
@@ -132,6 +136,9 @@ class Snapshot:
         self._deadlines: dict[str, int] = {}
         self._expectations = Expectations()
         self._asked = Asked()
+        self._told: dict[tuple[str | int | None, ...], JobClass] = {}
+        """What queued jobs are, by all that this follows from."""
+        self._away_ms = 0
 
     def read(self, connection: Connection, now_ms: int) -> News:
         """Everything that was committed since the last reading, by `now_ms`; the first time, the live rows whole.
@@ -149,6 +156,10 @@ class Snapshot:
         if not changes and not self._again:
             return News(None, (), self.position)
         return self._follow(connection, changes, now_ms)
+
+    def forecast(self, kind: Kind, now_ms: int) -> Forecast | None:
+        """For how long such a job would be expected to run; None where nothing of its user is remembered."""
+        return self._expectations.forecast(kind, now_ms)
 
     def started(self, job: int, epoch: int) -> None:
         """A start that the core planned has been stored."""
@@ -168,6 +179,8 @@ class Snapshot:
         self.versions, self.placed = {}, {}
         self._again.clear()
         self.pools = load_pools(connection)
+        self._away_ms = city_first.rather_waits_ms(connection)
+        self._told.clear()
         self.position = log.last_position(connection)
         placed = connection.execute(_PLACED).all()
         running, stopping = self._hold(connection, placed), _to_stop(placed)
@@ -192,6 +205,8 @@ class Snapshot:
 
     def _follow(self, connection: Connection, changes: Sequence[Change], now_ms: int) -> News:
         dirty, gone, many, province, centres = _named(changes)
+        if province and city_first.rather_waits_ms(connection) != self._away_ms:
+            return self._load(connection, now_ms)
         runs: list[Run] = []
         for first, count in many:
             jobs = set(range(first, first + count))
@@ -241,9 +256,12 @@ class Snapshot:
         anew = self._asked.again(learnt, self._expectations, now_ms, self._may_be_told_anew)
         self._learn(connection, {run.specification for run, _, _ in anew})
         unqueued += [job for run, _, _ in anew for job in range(run.first, run.last + 1)]
+        of_anew = self._classes_of(connection, [run for run, _, _ in anew], now_ms)
         queued += as_columns(
-            [Told(run, expected_ms, self._deadlines[run.specification]) for run, _, expected_ms in anew],
-            self._classes,
+            [
+                Told(run, job_class, expected_ms, self._deadlines[run.specification])
+                for (run, _, expected_ms), job_class in zip(anew, of_anew, strict=True)
+            ]
         )
         if centres:
             exorcised, ghosts = self._haunt(connection)
@@ -277,11 +295,42 @@ class Snapshot:
             else:
                 self.versions.update(dict.fromkeys(range(run.first, run.last + 1), run.version))
         kinds = [self._kind(run) for run in runs]
+        classes = self._classes_of(connection, runs, now_ms)
         told = []
-        for run, kind, expected_ms in zip(runs, kinds, self._expectations.of(kinds, now_ms), strict=True):
-            told.append(Told(run, expected_ms, self._deadlines[run.specification]))
+        for run, kind, job_class, expected_ms in zip(
+            runs, kinds, classes, self._expectations.of(kinds, now_ms), strict=True
+        ):
+            told.append(Told(run, job_class, expected_ms, self._deadlines[run.specification]))
             self._asked.note(self._expectations.user(kind), run, kind, expected_ms, self._may_be_told_anew)
-        return as_columns(told, self._classes)
+        return as_columns(told)
+
+    def _classes_of(self, connection: Connection, runs: Sequence[Run], now_ms: int) -> list[JobClass]:
+        """The classes of queued jobs: their shapes, with what their owners pay and which city's pools they prefer."""
+        homes: Mapping[str, str] = {}
+        if self._away_ms and runs:
+            homes = city_first.homes(connection, {run.organisation for run in runs}, day_of(now_ms))
+        if len(self._told) > MOST_CLASSES:
+            self._told.clear()
+        found = []
+        for run in runs:
+            home = homes.get(run.organisation, "")
+            key = (run.specification, run.price_version, run.tenant_class, run.legs, home)
+            job_class = self._told.get(key)
+            if job_class is None:
+                job_class = self._told[key] = self._class_told(connection, run, home)
+            found.append(job_class)
+        return found
+
+    def _class_told(self, connection: Connection, run: Run, home: str) -> JobClass:
+        job_class = self._classes[run.specification]
+        if home:
+            job_class = replace(job_class, home=home, away_ms=self._away_ms)
+        if run.price_version is None or run.tenant_class is None or run.legs is None:
+            return job_class
+        version = version_of(connection, run.price_version)
+        return with_price_needs(
+            job_class, run.price_version, net_milli(version, run.tenant_class, legs_from(run.legs))
+        )
 
     def _may_be_told_anew(self, job: int, version: int) -> bool:
         """Whether a job still waits as the core was told, and nothing is promised to it."""
@@ -356,6 +405,7 @@ class Snapshot:
         if len(self._classes) > MOST_CLASSES:
             self._classes.clear()
             self._deadlines.clear()
+            self._told.clear()
         new = [digest for digest in digests if digest not in self._classes]
         if new:
             for digest, body in connection.execute(_BODIES, {"digests": text_list(new)}):

@@ -77,8 +77,9 @@ class PoolQuoteView:
 class QuoteView:
     """What a job costs, pool by pool, cheapest first. Without `version` work is not priced.
 
-    `forecast_ms` is the median run time of the organisation's last jobs of the same name that succeeded, over
-    `forecast_from` of them. `hold` is what submitting all `jobs` sets aside.
+    `forecast_ms` is for how long the scheduler would expect it to run, by the last `forecast_from` jobs of the same
+    user; where it cannot say, the median of the organisation's last jobs of the same name that succeeded. `hold` is
+    what submitting all `jobs` sets aside.
     """
 
     version: int | None

@@ -214,6 +214,9 @@ class Province:
     province: str
     name: str = ""
     name_zh: str = ""
+    city_first: DurationMs | None = None
+    """How much longer a tenant's job rather waits for a pool of its own city (the fact `home-city`) than goes to
+    another city's (城市内供给); without it cities make no difference."""
     cities: tuple[City, ...] = ()
     organisations: tuple[Organisation, ...] = ()
     projects: tuple[Project, ...] = ()

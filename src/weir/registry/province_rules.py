@@ -20,6 +20,7 @@ MOST_NODES = 1_000_000
 MOST_DEVICES_PER_NODE = 1_024
 MOST_SPEED = 1_000_000
 MOST_CARBON = 10_000
+LONGEST_CITY_FIRST_MS = 30 * 86_400_000
 LONGEST_WINDOW_MS = 366 * 86_400_000
 DEAREST_BAND = 2_000_000_000
 """Micro-yuan for an hour."""
@@ -45,6 +46,11 @@ def _header(province: Province) -> Iterator[Fault]:
     if province.version != VERSION:
         yield ("version",), province.version, f"give version: {VERSION}"
     yield from _identity(("province",), province.province)
+    if province.city_first is not None and not 0 < province.city_first <= LONGEST_CITY_FIRST_MS:
+        accepted = (
+            "give how long a job rather waits for its own city, up to 30 days, such as 30m; or leave it out"
+        )
+        yield ("city_first",), format_duration(province.city_first), accepted
 
 
 def _cities(province: Province) -> Iterator[Fault]:

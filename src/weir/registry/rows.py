@@ -72,7 +72,7 @@ def declared_by(province: Province, catalogue: Mapping[str, DeviceModel]) -> Dec
             if pool.device not in devices:
                 devices[pool.device] = catalogue[pool.device]
     return Declared(
-        header={"id": province.province, "name": province.name, "name_zh": province.name_zh},
+        header=_header(province),
         cities={city.id: city for city in province.cities},
         organisations={organisation.id: organisation for organisation in province.organisations},
         projects={project.id: project for project in province.projects},
@@ -81,6 +81,13 @@ def declared_by(province: Province, catalogue: Mapping[str, DeviceModel]) -> Dec
         pools={(centre.id, pool.id): pool for centre in province.centres for pool in centre.pools},
         links={(link.a, link.b): link for link in province.links},
     )
+
+
+def _header(province: Province) -> dict[str, str]:
+    header = {"id": province.province, "name": province.name, "name_zh": province.name_zh}
+    if province.city_first is not None:
+        header["city_first_ms"] = str(province.city_first)
+    return header
 
 
 def running_by_pool(

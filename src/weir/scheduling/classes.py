@@ -1,6 +1,6 @@
 """The classes of jobs that the core knows: their rows, where each may run, and what a pass has found out of each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +30,11 @@ _AT_ONCE = 4_096
 
 
 class Ground(NamedTuple):
-    """What classes are held against: pools, the links between their centres, and the numbers of software stacks."""
+    """What classes are held against: pools, links between their centres, and the numbers of stacks and cities."""
 
     kinds: PoolKinds
     roads: Roads
-    stacks: Mapping[str, int]
+    numbers: layout.Numbers
 
 
 class ClassTable:
@@ -96,7 +96,7 @@ class ClassTable:
             move=np.zeros(0, MOVE),
             bits=none,
             latency=none,
-            variant_speed=np.zeros((0, len(ground.stacks)), np.int64),
+            variant_speed=np.zeros((0, len(ground.numbers.stacks)), np.int64),
             barred=barred,
             eights=layout.eights_of(barred),
         )
@@ -166,6 +166,7 @@ class ClassTable:
             written["segments"] = layout.segments_of(failed)
             written["data"] = [self._moves_of(each.data) for each in some]
             written["moves"] = [len(each.data) for each in some]
+            written["home"] = [self._ground.numbers.cities.get(each.home, NOTHING) for each in some]
             written["variant"] = [self._variant_of(each.variant_speeds) for each in some]
             self.table.row[which] = written
             self.keep[which] = [keep_of(each) for each in some]
@@ -205,7 +206,7 @@ class ClassTable:
         if row is None:
             row = self._variants[speeds] = len(self.table.variant_speed)
             named = dict(speeds)
-            found = column(layout.speed(named.get(stack, 1)) for stack in self._ground.stacks)
+            found = column(layout.speed(named.get(stack, 1)) for stack in self._ground.numbers.stacks)
             self.table = self.table._replace(variant_speed=np.vstack([self.table.variant_speed, found]))
         return row
 

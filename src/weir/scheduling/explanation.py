@@ -5,7 +5,7 @@ from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.plan import Explanation, PoolReason, Terms, Verdict
 from weir.scheduling.rerun import rerun
 from weir.scheduling.state import State
-from weir.scheduling.step import KEPT_NOTE, away
+from weir.scheduling.step import KEPT_NOTE, away, elsewhere
 
 
 def explain(state: State, job: int) -> Explanation | None:
@@ -53,6 +53,7 @@ def _pools_of_waiting(state: State, slot: int, job: int) -> tuple[PoolReason, ..
             until_ms = int(each["until"])
         if row.key == promised:
             note = f"promised to this job; {note}"
+        note = "; ".join(filter(None, (note, elsewhere(row, job_class))))
         reasons.append(
             PoolReason(
                 row.key,

@@ -65,6 +65,7 @@ class PoolRow:
     core_hour_micro_yuan: int
     carbon_g_per_kwh: int
     device_power_watts: int
+    memory_gb_hour_micro_yuan: int = 0
     capabilities: frozenset[str] = frozenset()
     closed_because: str = ""
     windows: tuple[Window, ...] = ()
@@ -113,6 +114,12 @@ class JobClass:
     weight_carbon: int = 0
     capabilities: tuple[str, ...] = ()
     """What the pool's engine must claim to be able to do."""
+    net_milli: int = 1_000
+    """How much of the list price its owner pays, in thousandths: his class of tenants, less what vouchers pay."""
+    home: str = ""
+    """The city whose pools it prefers; empty where none is."""
+    away_ms: int = 0
+    """As much longer it would rather wait for a pool there than go to another city's."""
     preemptible: bool = False
     """Whether it may have to give way to a job of a higher priority class."""
     checkpoint_every_ms: int = 0

@@ -1,11 +1,11 @@
 """From pools and classes as they are told to the core's rows."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling.bounds import LARGEST_AMOUNT, LARGEST_SPEED, LARGEST_WEIGHT
+from weir.scheduling.bounds import LARGEST_AMOUNT, LARGEST_SPEED, LARGEST_WEIGHT, LONGEST_LIMIT_MS
 from weir.scheduling.inputs import JobClass, PoolRow
 from weir.scheduling.policy import LARGEST_PRICE
 from weir.scheduling.tables import (
@@ -29,8 +29,27 @@ from weir.scheduling.tables import (
 )
 
 
+class Numbers(NamedTuple):
+    """Centres that have pools, their cities and software stacks, each with its number in the core's tables."""
+
+    centres: Mapping[str, int]
+    cities: Mapping[str, int]
+    stacks: Mapping[str, int]
+
+
+def numbers_of(rows: Sequence[PoolRow], centres: Iterable[str]) -> Numbers:
+    """The numbers of all that these pools name."""
+    return Numbers(
+        {centre: number for number, centre in enumerate(centres)},
+        {city: number for number, city in enumerate(sorted({row.city for row in rows}))},
+        {stack: number for number, stack in enumerate(sorted({row.stack for row in rows}))},
+    )
+
+
 def pools(
-    rows: Sequence[PoolRow], wanted: Int64s, centres: Mapping[str, int], stacks: Mapping[str, int]
+    rows: Sequence[PoolRow],
+    wanted: Int64s,
+    numbers: Numbers,
 ) -> Table:
     """A row a pool, all idle. Each has its nodes in service, and at least so many as are wanted of it."""
     nodes = column(row.nodes for row in rows)
@@ -53,8 +72,10 @@ def pools(
         device_hour=column(_price(row.device_hour_micro_yuan) for row in rows),
         core_hour=column(_price(row.core_hour_micro_yuan) for row in rows),
         carbon=column(_price(row.device_power_watts * row.carbon_g_per_kwh) for row in rows),
-        centre=column(centres[row.centre] for row in rows),
-        stack=column(stacks[row.stack] for row in rows),
+        memory_hour=column(_price(row.memory_gb_hour_micro_yuan) for row in rows),
+        city=column(numbers.cities[row.city] for row in rows),
+        centre=column(numbers.centres[row.centre] for row in rows),
+        stack=column(numbers.stacks[row.stack] for row in rows),
         idle=nodes,
         running=np.full(len(rows), NOTHING),
         last=np.full(len(rows), NOTHING),
@@ -99,6 +120,10 @@ def class_rows(job_classes: Sequence[JobClass]) -> Table:
         weight_money=weights[1],
         weight_carbon=weights[2],
         variant=np.full(len(job_classes), NOTHING),
+        all_memory=np.minimum(LARGEST_AMOUNT, tasks * (-(-memory // 1_000_000))),
+        net=column(_within(job_class.net_milli, 0, LARGEST_WEIGHT) for job_class in job_classes),
+        home=np.full(len(job_classes), NOTHING),
+        away=column(_within(job_class.away_ms, 0, LONGEST_LIMIT_MS) for job_class in job_classes),
     )
 
 

@@ -73,9 +73,7 @@ class State:
     kinds: PoolKinds
     links: dict[tuple[str, str], LinkRow]
     pool_places: dict[str, int]
-    stacks: dict[str, int]
-    places: dict[str, int]
-    """Centres that have pools, to their columns."""
+    numbers: layout.Numbers
     pools: Table
     free: Nodes
     later: Nodes
@@ -244,8 +242,7 @@ class State:
         self.hours = hours_of(rows, self.hours.moment)
         self.kinds = PoolKinds(rows)
         self.pool_places = {row.key: place for place, row in enumerate(rows)}
-        self.stacks = {stack: number for number, stack in enumerate(sorted({row.stack for row in rows}))}
-        self.places = {centre: number for number, centre in enumerate(self.kinds.centres)}
+        self.numbers = layout.numbers_of(rows, self.kinds.centres)
         for run, key, _ in self.run_details.values():
             self.runs["pool"][run] = self.pool_places.get(key, NOTHING)
         self._lay_out_nodes()
@@ -277,7 +274,7 @@ class State:
         wanted += 1
         for place, nodes in (further or {}).items():
             wanted[place] = max(wanted[place], nodes)
-        self.pools = layout.pools(self.rows, wanted, self.places, self.stacks)
+        self.pools = layout.pools(self.rows, wanted, self.numbers)
         self.free = layout.idle_nodes(self.rows, self.pools)
         self.later = Nodes(*(column.copy() for column in self.free))
         self.before = Nodes(*(column.copy() for column in self.free))
@@ -320,7 +317,7 @@ class State:
 
     def lay_out_classes(self) -> None:
         """Compute all that classes have from pools and links, and count who waits."""
-        self.known.lay_out(Ground(self.kinds, Roads(self.links, self.kinds.centres), self.stacks))
+        self.known.lay_out(Ground(self.kinds, Roads(self.links, self.kinds.centres), self.numbers))
         self.signal[kernel("promises").WAITING] = 0
         waits = self.queue.slots["job"] >= 0
         jobs = np.bincount(self.queue.slots["need"][waits], minlength=len(self.known.window))

@@ -7,12 +7,12 @@ import numpy as np
 from weir.scheduling.bounds import LATEST_MS, check_live
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
-from weir.scheduling.inputs import Changes, PoolRow
+from weir.scheduling.inputs import Changes, JobClass, PoolRow
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
 from weir.scheduling.state import LIST_ALL_BELOW, Cycle, State
 from weir.scheduling.supply import next_window
 from weir.scheduling.tables import Counter, Int64s
-from weir.units import format_time
+from weir.units import format_duration, format_time
 
 KEPT_NOTE = "the room there is, is kept for job {job}"
 
@@ -148,6 +148,14 @@ def starts_of(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
     return tuple(found)
 
 
+def elsewhere(pool: PoolRow, job_class: JobClass) -> str:
+    """Of a pool in another city than a job prefers, what that means to it, in words; else an empty text."""
+    if not job_class.home or not job_class.away_ms or pool.city == job_class.home:
+        return ""
+    longer = format_duration(job_class.away_ms)
+    return f"not in {job_class.home}, its own city: it would rather wait {longer} for a pool there"
+
+
 def away(pool: PoolRow, now_ms: int) -> str:
     """That a job would not end by its limit before a pool is next out of service, in words."""
     window = next_window(pool, now_ms)
@@ -184,6 +192,9 @@ def _group_reasons(
             said = Verdict.FULL
         elif verdict == said_of.KEPT:
             said, note = Verdict.FULL, KEPT_NOTE.format(job=holder)
+        described = state.known.described[job_class]
+        assert described is not None
+        note = "; ".join(filter(None, (note, elsewhere(pool, described))))
         found.append(PoolReason(pool.key, said, terms=Terms(*terms), free_nodes=idle, note=note))
     return (*found, *failing_pools(state, job_class))
 

@@ -29,11 +29,12 @@ def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
 
 POOL = _row(
     "first_node end_node nodes first_device end_device devices_per_node shares open"
-    " speed device_hour core_hour carbon centre stack idle running last free_cores free_devices"
+    " speed device_hour core_hour memory_hour carbon city centre stack idle running last free_cores free_devices"
 )
 """In the order of pool keys. Its nodes lie from first_node to end_node; of them, the first `nodes` are in service
 and given work. Devices have rows of their own only where they are shared. carbon: mg of CO2 an hour of one device
-(watts times grams a kilowatt-hour). idle: nodes in service that run nothing. running, last: the first and
+(watts times grams a kilowatt-hour). memory_hour: the price of a GB hour. city: its number. idle: nodes in service that
+run nothing. running, last: the first and
 the last of its runs, by their latest ends. free_cores, free_devices: of all its nodes in service together."""
 
 NODE = _row("devices cores memory tasks")
@@ -41,11 +42,12 @@ NODE = _row("devices cores memory tasks")
 
 CLASS = _row(
     "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data moves variant "
-    "segments"
+    "segments all_memory net home away"
 )
 """A class of jobs: need of a task, and of all. data, moves: first row in `move`, and how many. variant: row of
 `variant_speed`, or -1 for any stack at the job's nominal speed. segments: a bit for each of the SEGMENTS parts that all
-pools are taken in, 1 where the class can go to any pool of it."""
+pools are taken in, 1 where the class can go to any pool of it. all_memory: of all tasks, in MB. net: thousandths of the
+list price that it pays. home: number of the city that it prefers, or -1; away: so much longer it would wait there."""
 SEGMENTS = 63
 
 MOVE = _row("road bytes")

@@ -4,14 +4,26 @@ from typing import Any
 
 import pytest
 
-from tests.unit.control.world import World, job, runs, world
+from tests.unit.control.world import COORDINATOR, TENANT, World, job, runs, world
+from weir.billing.budget import Budget
+from weir.billing.budget_orders import set_budget
+from weir.billing.price_book import read_price_book
+from weir.billing.price_versions import apply_price_book
 from weir.control.expectations import ASKED_EVERY_MS
+from weir.control.quoting import quote_job
 from weir.control.snapshot import Snapshot
 from weir.model.job import JobSpecification
+from weir.model.money_view import QuoteView
 from weir.model.state import Cause, Observed
 from weir.scheduling.inputs import Changes
 
 HOUR, MINUTE = 3_600_000, 60_000
+BOOK = """
+version: 1
+price_book: test
+tax: {name: VAT, rate: "0.06"}
+prices: [{pool: "*", core_hour: "1.00", memory_gb_hour: "0", device_hour: {ascend-910b: "9.00"}}]
+"""
 
 
 @pytest.fixture
@@ -122,3 +134,27 @@ def test_the_cycle_tells_what_it_goes_by_and_the_core_has_what_was_expected(w: W
     assert set(waits["limit"].tolist()) == {2 * HOUR}
     assert max(waits["expected"].tolist()) < 10 * MINUTE
     assert "predicted/1" == w.changes()[-1].body["forecast"]
+
+
+def test_a_quote_foresees_what_would_be_expected_of_the_job_once_it_waits(w: World) -> None:
+    apply = read_price_book(BOOK, "book")
+    w.store.write(lambda tx: apply_price_book(tx, COORDINATOR, apply, w.now_ms))
+    w.store.write(lambda tx: set_budget(tx, COORDINATOR, Budget("lab", TENANT, limit=10**9), w.now_ms))
+    asked = job(time_limit=2 * HOUR)
+
+    def quoted() -> QuoteView:
+        foresee = w.control.forecast
+        return w.store.read(lambda connection: quote_job(connection, w.tenant, asked, w.now_ms, foresee))
+
+    assert (None, 0) == (quoted().forecast_ms, quoted().forecast_from)
+    for _ in range(3):
+        ran(w, asked, 6 * MINUTE)
+    found = quoted()
+    w.submit(asked)
+    [expected_ms] = expected(w, Snapshot()).values()
+    assert (expected_ms, 3) == (found.forecast_ms, found.forecast_from)
+    [pool, *_] = found.pools
+    assert pool.at_forecast is not None
+    assert 5 * pool.at_forecast < pool.at_limit
+    w.control.resign(w.now_ms)
+    assert quoted().forecast_ms is None

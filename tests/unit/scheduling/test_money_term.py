@@ -1,0 +1,71 @@
+"""The money term: what the owner would pay, memory included; and what another city than his own counts."""
+
+from tests.unit.scheduling.provinces import HOUR, NOW, pool, started, task, waiting
+from weir.scheduling import Policy, State, explain, step
+from weir.scheduling.inputs import Changes, JobClass, PoolRow
+from weir.scheduling.plan import Terms, Verdict
+
+GB_HOUR = 1_000_000
+
+
+def terms(pools: tuple[PoolRow, ...], job_class: JobClass) -> dict[str, Terms]:
+    """Of one job of the class, by pool."""
+    state, _ = step(State.empty(Policy()), Changes(pools, (), queued=(waiting(job_class, [1]),)), NOW)
+    explanation = explain(state, 1)
+    assert explanation is not None
+    return {reason.pool: reason.terms for reason in explanation.pools if reason.terms}
+
+
+def test_what_vouchers_pay_is_no_money_of_its_owner() -> None:
+    pools = (pool("a/x", device_hour_micro_yuan=10_000_000, core_hour_micro_yuan=0),)
+    assert 10_000_000 == terms(pools, task())["a/x"].money_micro_yuan
+    assert 6_500_000 == terms(pools, task(net_milli=650))["a/x"].money_micro_yuan
+    assert 0 == terms(pools, task(net_milli=0))["a/x"].money_micro_yuan
+
+
+def test_memory_has_its_price() -> None:
+    dear = pool("a/x", device_hour_micro_yuan=0, core_hour_micro_yuan=0, memory_gb_hour_micro_yuan=GB_HOUR)
+    found = terms((dear,), task(tasks=2, memory_bytes=8_000_000_000))
+    assert 16 * GB_HOUR == found["a/x"].money_micro_yuan
+
+
+def test_a_voucher_can_make_the_dearer_and_faster_pool_the_better_one() -> None:
+    slow = pool("a/slow", speed_milli=1_000, device_hour_micro_yuan=1_000_000)
+    fast = pool("b/fast", speed_milli=2_000, device_hour_micro_yuan=40_000_000)
+    for net, chosen in ((1_000, "a/slow"), (100, "b/fast")):
+        _, plan = step(
+            State.empty(Policy()), Changes((slow, fast), (), queued=(waiting(task(net_milli=net), [1]),)), NOW
+        )
+        assert {1: chosen} == started(plan)
+
+
+def test_its_own_city_is_preferred_by_as_much_as_it_would_wait_there() -> None:
+    here = pool("a/x", city="hefei", nodes=1, devices_per_node=1, device_hour_micro_yuan=14_000_000)
+    there = pool("b/x", city="wuhu", nodes=1, devices_per_node=1, device_hour_micro_yuan=10_000_000)
+    # Half an hour is worth 5 yuan, 20 minutes are worth 3.33, and the own city costs 4 more.
+    for away_ms, chosen in ((0, "b/x"), (HOUR // 3, "b/x"), (HOUR // 2, "a/x")):
+        home = task(home="hefei", away_ms=away_ms)
+        _, plan = step(State.empty(Policy()), Changes((here, there), (), queued=(waiting(home, [1]),)), NOW)
+        assert {1: chosen} == started(plan)
+
+
+def test_what_has_no_room_at_home_overflows_with_the_reason() -> None:
+    here = pool("a/x", city="hefei", nodes=1, devices_per_node=1)
+    there = pool("b/x", city="wuhu", nodes=1, devices_per_node=1)
+    home = task(home="hefei", away_ms=HOUR)
+    state, plan = step(
+        State.empty(Policy()), Changes((here, there), (), queued=(waiting(home, [1, 2]),)), NOW
+    )
+    assert {1: "a/x", 2: "b/x"} == started(plan)
+    explanation = explain(state, 2)
+    assert explanation is not None
+    found = {reason.pool: reason for reason in explanation.pools}
+    assert (Verdict.FULL, Verdict.CHOSEN) == (found["a/x"].verdict, found["b/x"].verdict)
+    assert "not in hefei, its own city: it would rather wait 1h00m" in found["b/x"].note
+    assert "" == found["a/x"].note
+
+
+def test_a_home_without_pools_makes_no_difference() -> None:
+    pools = (pool("a/x", city="wuhu"), pool("b/x", city="bengbu"))
+    plain, homeless = (terms(pools, task(home=home, away_ms=HOUR)) for home in ("", "hefei"))
+    assert plain == homeless
