@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from weir.access import TokenCache
 from weir.api.metrics import Meters
 from weir.control.cycle import Stand
+from weir.control.journal import AskedCycle
 from weir.control.quoting import Foresee
 from weir.files import BlobStore, LogStore
 from weir.store import Store
 
 AskStand = Callable[[int], Stand | None]
 """Where the job of this number stands in the scheduler, as `Control.stand`; None where it does not lead."""
+AskStood = Callable[[int, AskedCycle, int], Stand | None]
+"""Where it stood in a cycle of the last days, as `Control.stood`; None where it does not lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a request may need. `stand` is None in a process that never leads."""
+    """Everything that a request may need. `stand` and `stood` are None in a process that never leads."""
 
     store: Store
     blobs: BlobStore
@@ -50,9 +53,10 @@ class Services:
     stand: AskStand | None = None
     foresee: Foresee | None = None
     """For how long a job would be expected to run, as `Control.forecast`; likewise."""
+    stood: AskStood | None = None
     settings: ApiSettings = ApiSettings()
     meters: Meters = field(default_factory=Meters)
     tokens: TokenCache = field(default_factory=TokenCache)
 
 
-__all__ = ["ApiSettings", "AskStand", "Services"]
+__all__ = ["ApiSettings", "AskStand", "AskStood", "Services"]

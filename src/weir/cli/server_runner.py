@@ -93,6 +93,7 @@ def run_server_process(options: ServerOptions) -> int:
             version=__version__,
             stand=control.stand,
             foresee=control.forecast,
+            stood=control.stood,
             settings=ApiSettings(),
             meters=meters,
         )

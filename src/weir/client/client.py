@@ -193,9 +193,12 @@ class Client(OrganisationCalls, SchemeCalls, StatementCalls, MoneyCalls, Contrac
             if deadline is not None and self._monotonic() >= deadline:
                 return None
 
-    def explain(self, job: str) -> ExplanationView:
-        """Where a job stands, and per pool why it is, or is not, placed there."""
-        return self._get(_job_path(job, "/explain"), ExplanationView)
+    def explain(self, job: str, *, cycle: int | None = None, at_ms: int | None = None) -> ExplanationView:
+        """Where a job stands, and per pool why it is, or is not, placed there.
+
+        With `cycle` (a position of the change log) or `at_ms`, where it stood in the last cycle by then.
+        """
+        return self._get(_job_path(job, "/explain") + query_of(cycle=cycle, at_ms=at_ms), ExplanationView)
 
     # Content
 

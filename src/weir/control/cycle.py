@@ -4,22 +4,27 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from weir import scheduling
-from weir.control import applier, leader, liveness, promises
+from weir.control import applier, journal, leader, liveness, promises
 from weir.control.applier import Applied, Cycle
 from weir.control.expectations import VERSION, Forecast, Kind
+from weir.control.journal import AskedCycle, DueBase, Entry, Journal
 from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
 from weir.registry import drop_empty
 from weir.scheduling import Policy, State
+from weir.scheduling.explanation import explain_kept
 from weir.scheduling.inputs import Changes
+from weir.scheduling.kept import KeptCycle, replayed
 from weir.scheduling.plan import Explanation, Plan
 from weir.scheduling.policies import NAMED
+from weir.scheduling.rerun import copied
 from weir.store import Store, Transaction
 
 LIVE = replace(NAMED["weir"], name="weir-unshared", fair=False)
 """The live loop's policy: `weir`, but for tenants' shares."""
 NEVER_MS = 2**62
+PAST_MS = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class StepOutcome:
     refused: int = 0
     considered: int = 0
     queued: int = 0
+    base: DueBase | None = None
+    """What `Control.keep` should be given, by another thread, so that later cycles can be explained fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,16 @@ class Stand:
     explanation: Explanation | None
     position: int
     as_of_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A cycle that was asked about, and what it began with."""
+
+    through: int
+    asked_ms: int
+    state: State
+    cycle: KeptCycle
 
 
 class Control:
@@ -74,6 +91,9 @@ class Control:
         self._lease: Lease | None = None
         self._snapshot = Snapshot()
         self._state: State | None = None
+        self._journal = Journal()
+        self._past_turn = threading.Lock()
+        self._past: _Past | None = None
         self._as_of_ms = 0
         self._watching_since_ms = 0
         self._look_ms = 0
@@ -118,6 +138,29 @@ class Control:
         with self._turn:
             return None if self._lease is None else self._snapshot.forecast(kind, now_ms)
 
+    def stood(self, job: int, asked: AskedCycle, now_ms: int) -> Stand | None:
+        """What the core said of a job in a cycle of the last days; None while this one does not lead.
+
+        That cycle is made again from what was kept; steps go on meanwhile. What it began with is remembered for
+        PAST_MS, so that the next job asked about costs little. Raises ProblemError as `journal.find` does.
+        """
+        if self._lease is None:
+            return None
+        with self._past_turn:
+            through, at_ms = self._store.read(lambda connection: journal.find(connection, asked))
+            past = self._past
+            if past is None or past.through != through:
+                past = self._past = None  # so that there are never two of them
+                record = self._store.read(lambda connection: journal.recorded(connection, through))
+                base, cycles = journal.read(record)
+                past = self._past = _Past(through, now_ms, replayed(base, cycles), cycles[-1])
+            return Stand(explain_kept(copied(past.state), past.cycle, job), through, at_ms)
+
+    def keep(self, base: DueBase) -> None:
+        """Write down what a step's outcome said was due; takes as long as it takes, while steps go on."""
+        body = journal.base_body(base)
+        self._store.write(lambda tx: journal.keep(tx, base.through, body))
+
     def resign(self, now_ms: int) -> None:
         """Let another lead at once, on leaving in good order."""
         with self._turn:
@@ -131,14 +174,19 @@ class Control:
         if lease is None or lease.holder != self._holder:
             return StepOutcome(False, now_ms if lease is None else max(lease.expires_ms, now_ms + 1))
         self._watch(now_ms)
+        past = self._past
+        if past is not None and now_ms > past.asked_ms + PAST_MS:
+            self._past = None
         due_ms = min(self._look_ms, lease.expires_ms - self._settings.lease_ms // 2)
         news = self._store.read(lambda connection: self._snapshot.read(connection, now_ms))
         if news.changes is None and now_ms >= self._supply_ms:
             news = replace(news, changes=Changes())
         if news.changes is None and not news.stopping:
             return StepOutcome(True, min(due_ms, self._supply_ms))
+        whole = self._state is None
         plan = self._plan(news, now_ms)
-        applied = self._apply(plan, news, lease, now_ms)
+        entry = self._enter(plan, news, now_ms, whole=whole)
+        applied = self._apply(plan, news, entry, lease, now_ms)
         self._clean(now_ms)
         return StepOutcome(
             leading=True,
@@ -149,6 +197,7 @@ class Control:
             refused=len(applied.refused),
             considered=plan.considered if plan else 0,
             queued=self._state.queued if self._state else 0,
+            base=self._journal.due(news.position, self._state) if entry and self._state else None,
         )
 
     def _lead(self, now_ms: int) -> Lease | None:
@@ -212,7 +261,14 @@ class Control:
         self._supply_ms = self._state.hours.next_change_ms(now_ms) if self._state.queued else NEVER_MS
         return plan
 
-    def _apply(self, plan: Plan | None, news: News, lease: Lease, now_ms: int) -> Applied:
+    def _enter(self, plan: Plan | None, news: News, now_ms: int, *, whole: bool) -> Entry | None:
+        if plan is None or news.changes is None or self._state is None:
+            return None
+        return self._journal.enter(news.changes, plan, news.position, self._state, now_ms, whole=whole)
+
+    def _apply(
+        self, plan: Plan | None, news: News, entry: Entry | None, lease: Lease, now_ms: int
+    ) -> Applied:
         policy = self._settings.policy
         cycle = Cycle(
             through=news.position,
@@ -229,6 +285,8 @@ class Control:
         def write(tx: Transaction) -> Applied:
             made = applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)
             promises.store(tx.connection, before, after)
+            if entry:
+                journal.write(tx, entry)
             return made
 
         applied = self._store.write(write)

@@ -9,13 +9,14 @@ from sqlalchemy import Connection, select
 from weir.control import money
 from weir.control.cycle import Stand
 from weir.control.jobs import Found, names_of
+from weir.control.listed import AnyRow
 from weir.control.outcomes import words_for
 from weir.model.codec import from_plain
 from weir.model.identity import attempt_id
 from weir.model.problem import Problem, ProblemError, refused
 from weir.model.state import JobState
 from weir.model.view import ExplanationView, PoolReasonView, TermsView
-from weir.scheduling.plan import PoolReason
+from weir.scheduling.plan import PoolReason, Verdict
 from weir.store import log, schema
 from weir.units import format_time
 
@@ -63,12 +64,54 @@ def explain(connection: Connection, found: Found, stand: Stand | None, now_ms: i
     return ExplanationView(
         job=found.name,
         state=state.name.lower(),
-        summary="; ".join(filter(None, (said, f"{attempt.centre}/{attempt.pool} was chosen"))),
+        summary="; ".join(filter(None, (said, _chosen(attempt)))),
         as_of_position=position,
         as_of_ms=now_ms,
         waits_for=waits_for,
         pools=_stored(connection, found, attempt.reason),
         attempt=attempt_id(found.name, attempt.epoch),
+    )
+
+
+def explain_past(connection: Connection, found: Found, stand: Stand | None) -> ExplanationView:
+    """Where one job stood in a cycle of the last days, and why: `stand` is the leader's answer, `Control.stood`.
+
+    Raises ProblemError: 503 where there is no leader, 422 for an array as a whole.
+    """
+    if found.is_array and found.index is None:
+        raise refused("id", found.id, f"give one of its elements, such as {found.id}.0")
+    if stand is None:
+        title = f"no scheduler leads now, so that nobody can say how {found.name} stood; ask again"
+        raise ProblemError(Problem("no-leader", 503, title))
+    said = f"in the cycle of {format_time(stand.as_of_ms)}, through {stand.position}, it"
+    explanation = stand.explanation
+    if explanation is None:
+        row = connection.execute(select(schema.job).where(_job.number == found.first)).one()
+        state = JobState(row.state).name.lower()
+        return ExplanationView(
+            found.name,
+            state,
+            f"{said} was not in the queue; now it is {state}",
+            stand.position,
+            stand.as_of_ms,
+        )
+    if explanation.position == 0:
+        chosen = next((each.pool for each in explanation.pools if each.verdict is Verdict.CHOSEN), "")
+        state, said = "placed", f"{said} was started, and {chosen} was chosen"
+    else:
+        state, said = (
+            "queued",
+            f"{said} was number {explanation.position} of {explanation.queued} in the queue",
+        )
+    return ExplanationView(
+        job=found.name,
+        state=state,
+        summary=said,
+        as_of_position=stand.position,
+        as_of_ms=stand.as_of_ms,
+        position=explanation.position,
+        queued=explanation.queued,
+        pools=_views(connection, found, explanation.pools),
     )
 
 
@@ -96,6 +139,10 @@ def _queued(connection: Connection, found: Found, stand: Stand, said: str) -> Ex
         queued=explanation.queued,
         pools=_views(connection, found, explanation.pools),
     )
+
+
+def _chosen(attempt: AnyRow) -> str:
+    return f"{attempt.centre}/{attempt.pool} was chosen at {format_time(attempt.placed_ms)}"
 
 
 def _waits_for(connection: Connection, submission: int) -> tuple[str, ...]:
@@ -173,4 +220,4 @@ def _bounds(reason: PoolReason) -> str:
     return "; ".join(parts)
 
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_past"]

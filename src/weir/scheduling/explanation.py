@@ -2,8 +2,9 @@
 
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
+from weir.scheduling.kept import KeptCycle
 from weir.scheduling.plan import Explanation, PoolReason, Terms, Verdict
-from weir.scheduling.rerun import rerun
+from weir.scheduling.rerun import Found, marked_pass, rerun
 from weir.scheduling.state import State
 from weir.scheduling.step import KEPT_NOTE, away, elsewhere
 
@@ -18,22 +19,35 @@ def explain(state: State, job: int) -> Explanation | None:
     """
     if job in state.reasons:
         return Explanation(state.reasons[job], 0, 0, state.queued)
-    slot = state.queue.find(job)
-    if slot < 0 or state.last is None:
+    if not state.waits(job) or state.last is None:
         return None
-    position, ahead = kernel("waiting").position(state.queue.slots, slot)
-    return Explanation(_pools_of_waiting(state, slot, job), int(position), int(ahead), state.queued)
+    return _explanation(state, job, rerun(state, job))
 
 
-def _pools_of_waiting(state: State, slot: int, job: int) -> tuple[PoolReason, ...]:
-    number = int(state.queue.slots["need"][slot])
-    job_class = state.known.described[number]
+def explain_kept(state: State, cycle: KeptCycle, job: int) -> Explanation | None:
+    """The same of a cycle that was kept; `state` is that of `kept.replayed` just before it, and is used up.
+
+    Position 0 where that cycle started the job; None where it did not wait in it. Raises OtherPlanError when the cycle
+    does not give the plan that it gave.
+    """
+    if not state.waits(job):
+        return None
+    found = marked_pass(state, job, cycle.now_ms, cycle.digest)
+    if found.started:
+        return Explanation(found.started, 0, 0, state.queued)
+    return _explanation(state, job, found)
+
+
+def _explanation(state: State, job: int, found: Found) -> Explanation:
+    position, ahead = kernel("waiting").position(state.queue.slots, state.queue.find(job))
+    return Explanation(_pools_of_waiting(state, found), int(position), int(ahead), state.queued)
+
+
+def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
+    job_class = state.known.described[found.job_class]
     assert job_class is not None
-    assert state.last is not None
-    found = rerun(state, job)
-    promised = next((kept.pool for kept in state.reservations() if kept.job == job), "")
     said_of = kernel("reasons")
-    codes = state.known.failed(number)
+    codes = state.known.failed(found.job_class)
     reasons = []
     for row, code, each, not_before_ms in zip(
         state.rows, codes.tolist(), found.row, found.not_before_ms.tolist(), strict=True
@@ -47,11 +61,11 @@ def _pools_of_waiting(state: State, slot: int, job: int) -> tuple[PoolReason, ..
         if each["verdict"] == said_of.CLOSED:
             said, note = Verdict.CLOSED, row.closed_because
         elif each["verdict"] == said_of.AWAY:
-            said, note = Verdict.CLOSED, away(row, state.last.now_ms)
+            said, note = Verdict.CLOSED, away(row, found.now_ms)
         elif each["verdict"] == said_of.KEPT:
             note = KEPT_NOTE.format(job=int(each["holder"]))
             until_ms = int(each["until"])
-        if row.key == promised:
+        if row.key == found.promised:
             note = f"promised to this job; {note}"
         note = "; ".join(filter(None, (note, elsewhere(row, job_class))))
         reasons.append(

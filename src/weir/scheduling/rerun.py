@@ -1,4 +1,4 @@
-"""The last cycle run again, with one job marked: what every pool was found to be to it at its turn."""
+"""A cycle run again, with one job marked: what every pool was found to be to it at its turn."""
 
 import copy
 from dataclasses import dataclass
@@ -10,25 +10,34 @@ from weir.scheduling import layout
 from weir.scheduling.classes import ClassTable
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import QueuedJobs
+from weir.scheduling.plan import PoolReason
 from weir.scheduling.queue import WaitingLine
 from weir.scheduling.state import Cycle, State
-from weir.scheduling.step import digest_of, run_pass, starts_of
+from weir.scheduling.step import digest_of, reasons_of, run_pass, starts_of
 from weir.scheduling.tables import JUDGED, NOTHING, Int64s, Table
 
 
 class OtherPlanError(AssertionError):
-    """The last cycle, run again, gave another plan than it did. It cannot come from any input, only from a fault."""
+    """A cycle, run again, gave another plan than it did. It cannot come from any input, only from a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a marked job's turn found: a row a pool."""
 
+    now_ms: int
+    """When the cycle was made."""
+    job_class: int
+    """The row of its class."""
     row: Table
     """Rows of JUDGED."""
     not_before_ms: Int64s
     """By pool: before then not enough ends there, by the time limits of what runs after the cycle; NOTHING where it
     never will, or where nothing need end."""
+    promised: str
+    """The key of the pool that is promised to it after the cycle."""
+    started: tuple[PoolReason, ...]
+    """What is said of its start, where the cycle started it."""
 
 
 def rerun(state: State, job: int) -> Found:
@@ -42,26 +51,43 @@ def rerun(state: State, job: int) -> Found:
     if last is None:
         raise ValueError("there was no cycle yet")
     _undo(again, last)
-    slot = again.queue.find(job)
-    places = len(again.rows)
-    again.work = again.work._replace(found=np.zeros(places, JUDGED))
+    return marked_pass(again, job, last.now_ms, last.digest)
+
+
+def marked_pass(state: State, job: int, now_ms: int, digest: str) -> Found:
+    """Make the pass of a cycle with a job marked that waits; the state is as it was before that.
+
+    Raises OtherPlanError when the plan's hash is not `digest`.
+    """
+    slot = state.queue.find(job)
+    number = int(state.queue.slots["need"][slot])
+    places = len(state.rows)
+    state.known.forget_findings()
+    state.work = state.work._replace(found=np.zeros(places, JUDGED))
     live = kernel("live")
-    again.signal[kernel("promises").MARKED] = slot
-    waiting = again.queued
-    started = run_pass(again, last.now_ms)
-    starts = starts_of(again, started, last.now_ms)
-    if digest_of(starts, again.reservations(), waiting) != last.digest:
-        raise OtherPlanError(f"the cycle at {last.now_ms}, run again, gave another plan than it did")
+    state.signal[kernel("promises").MARKED] = slot
+    waiting = state.queued
+    started = run_pass(state, now_ms)
+    starts = starts_of(state, started, now_ms)
+    reservations = state.reservations()
+    if digest_of(starts, reservations, waiting) != digest:
+        raise OtherPlanError(f"the cycle at {now_ms}, run again, gave another plan than it did")
     not_before_ms = np.full(places, NOTHING, np.int64)
-    live.outlook(again.world, int(again.queue.slots["need"][slot]), last.now_ms, not_before_ms)
-    return Found(again.work.found, not_before_ms)
+    live.outlook(state.world, number, now_ms, not_before_ms)
+    return Found(
+        now_ms=now_ms,
+        job_class=number,
+        row=state.work.found,
+        not_before_ms=not_before_ms,
+        promised=next((kept.pool for kept in reservations if kept.job == job), ""),
+        started=next((reasons_of(state, now_ms)[start.reason] for start in starts if start.job == job), ()),
+    )
 
 
 def _undo(state: State, last: Cycle) -> None:
     """Make a state that has just made its cycle what it was before, so far as the plan depends on it."""
     state.release(last.started["job"].tolist())
     state.enqueue(_as_batches(state, last))
-    state.known.forget_findings()
     state.queue.slots["promised"] = NOTHING
     state.promise["slot"] = NOTHING
     state.promise_all(state.reservations_of(last.promise, last.proven, last.holder))
@@ -110,4 +136,4 @@ def _copied(value: Any) -> Any:
     return value
 
 
-__all__ = ["Found", "OtherPlanError", "copied", "rerun"]
+__all__ = ["Found", "OtherPlanError", "copied", "marked_pass", "rerun"]

@@ -42,7 +42,7 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
     started = run_pass(state, now_ms)
     rows, deadline = state.queue.slots[started], state.queue.deadline[started]
     starts = starts_of(state, started, now_ms)
-    reasons = _reasons(state, now_ms)
+    reasons = reasons_of(state, now_ms)
     for start in starts:
         state.reasons[start.job] = reasons[start.reason]
     reservations = state.reservations()
@@ -165,7 +165,8 @@ def away(pool: PoolRow, now_ms: int) -> str:
     return out if window.from_ms <= now_ms else f"{out}; by its time limit the job would not end before"
 
 
-def _reasons(state: State, now_ms: int) -> tuple[tuple[PoolReason, ...], ...]:
+def reasons_of(state: State, now_ms: int) -> tuple[tuple[PoolReason, ...], ...]:
+    """Of each group of the last pass's starts, what is said of the pools."""
     count = int(state.counters[Counter.GROUPS])
     groups = zip(state.work.group[:count].tolist(), state.work.listed[:count].tolist(), strict=True)
     return tuple(_group_reasons(state, group[0], listed[: group[-1]], now_ms) for group, listed in groups)

@@ -1,5 +1,6 @@
 """The change log's rows: reading on from a position, and cutting off what nobody needs."""
 
+import itertools
 import json
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -14,6 +15,12 @@ _change = schema.change.c
 _AFTER = (
     select(_change.position, _change.at_ms, _change.kind, _change.organisation, _change.body)
     .where(_change.position > bindparam("after"))
+    .order_by(_change.position)
+    .limit(bindparam("most"))
+)
+_AGES = (
+    select(_change.position, _change.at_ms)
+    .where(_change.position >= bindparam("from"))
     .order_by(_change.position)
     .limit(bindparam("most"))
 )
@@ -45,6 +52,17 @@ def last_position(connection: Connection) -> int:
     return floor(connection) - 1 if last is None else int(last)
 
 
+def position_before(connection: Connection, before_ms: int, most: int) -> int:
+    """The position below which all changes are older than that, at most `most` of them, for `cut`.
+
+    It goes by the order of the log: nothing behind the first change that is younger is taken for old.
+    """
+    lowest = floor(connection)
+    rows = connection.execute(_AGES, {"from": lowest, "most": most}).all()
+    old = list(itertools.takewhile(lambda row: row.at_ms < before_ms, rows))
+    return old[-1].position + 1 if old else lowest
+
+
 def cut(connection: Connection, before_position: int) -> None:
     """Drop the changes below that position, at most all there are."""
     new_floor = min(before_position, last_position(connection) + 1)
@@ -58,4 +76,4 @@ def cut(connection: Connection, before_position: int) -> None:
         connection.execute(insert(schema.meta).values(key=CHANGE_FLOOR, value=str(new_floor)))
 
 
-__all__ = ["CHANGE_FLOOR", "changes", "cut", "floor", "last_position"]
+__all__ = ["CHANGE_FLOOR", "changes", "cut", "floor", "last_position", "position_before"]

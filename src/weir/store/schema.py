@@ -16,6 +16,7 @@ from sqlalchemy import (
 )
 
 from weir.store.schema_base import Key, metadata
+from weir.store.schema_cycles import cycle_base, kept_cycle
 from weir.store.schema_facts import organisation_fact
 from weir.store.schema_ledger import (
     ledger_account,
@@ -361,6 +362,7 @@ __all__ = [
     "city",
     "contract",
     "contract_document",
+    "cycle_base",
     "dependency",
     "device_model",
     "followed",
@@ -369,6 +371,7 @@ __all__ = [
     "invite",
     "job",
     "job_hold",
+    "kept_cycle",
     "lease",
     "ledger_account",
     "ledger_book",

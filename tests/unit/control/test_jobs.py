@@ -221,7 +221,7 @@ def test_a_placed_job_is_explained_by_the_reasons_stored_with_it() -> None:
         assert (view.pools[0].pool, view.pools[0].verdict) == ("wuhu-hpc/cpu", "chosen")
     agent.report(agent.end(f"{submitted[0].id}-1"))
     w.new_control()  # nobody leads
-    assert explain(w, submitted[0].id).summary == "wuhu-hpc/cpu was chosen"
+    assert explain(w, submitted[0].id).summary == "wuhu-hpc/cpu was chosen at 2023-11-14T22:13:20.000Z"
     w.now_ms += 15_000  # the other's lease is over
     w.step()
     w.now_ms += 30_000

@@ -193,11 +193,17 @@ class World:
         )
 
     def step(self) -> StepOutcome:
-        outcome = self.control.step(self.now_ms)
+        outcome = self._step_once()
         for _ in range(10):
             if not outcome.again:
                 break
-            outcome = self.control.step(self.now_ms)
+            outcome = self._step_once()
+        return outcome
+
+    def _step_once(self) -> StepOutcome:
+        outcome = self.control.step(self.now_ms)
+        if outcome.base is not None:
+            self.control.keep(outcome.base)
         return outcome
 
     def rows(self, table: str) -> list[Any]:

@@ -1,0 +1,146 @@
+"""A cycle kept, and run again later from what was kept before it, with one job marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weir.scheduling.compilation import kernel
+from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob
+from weir.scheduling.plan import Plan, Reservation, Start
+from weir.scheduling.policy import Policy
+from weir.scheduling.state import State
+from weir.scheduling.step import apply
+from weir.scheduling.tables import NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCycle:
+    """What a cycle was told and what came of it, so far as later ones depend on it."""
+
+    now_ms: int
+    policy: Policy
+    changes: Changes
+    starts: tuple[Start, ...]
+    digest: str
+    promised: tuple[Reservation, ...]
+    """The promises after it that are others than before it."""
+    lapsed: tuple[str, ...]
+    """Pools that had a promise before it and have none after it."""
+
+
+class Promises:
+    """The promises from cycle to cycle, so that only what is another need be kept."""
+
+    def __init__(self, standing: Sequence[Reservation] = ()) -> None:
+        self._standing = {kept.pool: kept for kept in standing}
+
+    def of(self, policy: Policy, changes: Changes, plan: Plan, now_ms: int) -> KeptCycle:
+        """The cycle that made this plan, to be kept; it is the next one after those told before."""
+        after = {kept.pool: kept for kept in plan.reservations}
+        new = tuple(kept for pool, kept in after.items() if self._standing.get(pool) != kept)
+        lapsed = tuple(pool for pool in self._standing if pool not in after)
+        self._standing = after
+        return KeptCycle(now_ms, policy, changes, plan.starts, plan.digest, new, lapsed)
+
+    def take(self, cycle: KeptCycle) -> None:
+        """A cycle that was kept is the next one."""
+        for pool in cycle.lapsed:
+            self._standing.pop(pool, None)
+        self._standing.update((kept.pool, kept) for kept in cycle.promised)
+
+    @property
+    def standing(self) -> tuple[Reservation, ...]:
+        """As they are now, by pool."""
+        return tuple(self._standing[pool] for pool in sorted(self._standing))
+
+
+def base_of(state: State) -> Changes:
+    """All that a state knows, as an empty one would be told it: what later cycles can be run again from."""
+    slots = state.queue.slots
+    rows = np.flatnonzero(slots["job"] >= 0)
+    rows = rows[np.argsort(slots["need"][rows], kind="stable")]
+    need = slots["need"][rows]
+    columns = (
+        slots["job"][rows],
+        kernel("waiting").priority_of(slots["key"][rows]),
+        slots["submitted"][rows],
+        slots["limit"][rows],
+        slots["expected"][rows],
+        state.queue.deadline[rows],
+    )
+    first = np.flatnonzero(np.diff(need, prepend=-1)).tolist()
+    queued = tuple(
+        QueuedJobs(_class(state, number), *(column[begin:end] for column in columns))
+        for number, begin, end in zip(need[first].tolist(), first, [*first, len(rows)][1:], strict=True)
+    )
+    runs = list(state.run_details.items())
+    placed = state.placements(np.array([run for _, (run, _, _) in runs], np.int64)) if runs else []
+    running = tuple(
+        RunningJob(
+            job,
+            _class(state, int(state.runs["job_class"][run])),
+            pool,
+            nodes,
+            placed_ms,
+            int(state.runs["end"][run]) - placed_ms,
+            devices,
+        )
+        for (job, (run, pool, placed_ms)), (nodes, devices) in zip(runs, placed, strict=True)
+    )
+    return Changes(
+        pools=state.rows,
+        links=tuple(dict.fromkeys(state.links.values())),
+        queued=queued,
+        running=running,
+        promised=state.reservations(),
+    )
+
+
+def replayed(base: Changes | None, cycles: Sequence[KeptCycle]) -> State:
+    """The state in which the last of these cycles was about to make its pass.
+
+    `base`: what `base_of` said before the first of them; None where the first began from nothing. No pass is made:
+    what each started is taken from what was kept. Raises ValueError where that contradicts itself.
+    """
+    last = cycles[-1]
+    state = State.empty(last.policy)
+    promises = Promises()
+    if base is not None:
+        apply(state, base)
+        promises = Promises(base.promised)
+    for cycle in cycles[:-1]:
+        apply(state, cycle.changes)
+        state.admit([_running(state, start, cycle.now_ms) for start in cycle.starts])
+        promises.take(cycle)
+    state.queue.slots["promised"] = NOTHING
+    state.promise["slot"] = NOTHING
+    state.promise_all(promises.standing)
+    apply(state, last.changes)
+    state.look(last.now_ms)
+    return state
+
+
+def _running(state: State, start: Start, now_ms: int) -> RunningJob:
+    slot = state.queue.find(start.job)
+    if slot < 0:
+        raise ValueError(f"job {start.job} was started and did not wait")
+    row = state.queue.slots[slot]
+    return RunningJob(
+        start.job,
+        _class(state, int(row["need"])),
+        start.pool,
+        start.nodes,
+        now_ms,
+        int(row["limit"]),
+        start.devices,
+    )
+
+
+def _class(state: State, number: int) -> JobClass:
+    found = state.known.described[number]
+    assert found is not None
+    return found
+
+
+__all__ = ["KeptCycle", "Promises", "base_of", "replayed"]

@@ -1,0 +1,187 @@
+"""What the core is told and answers as bytes, so that a cycle can be kept and run again.
+
+The bytes are compressed: a JSON text in which an object names its class, then int64 columns one after another. Only
+the classes of `inputs`, `plan`, `policy` and `kept` are written and read; reading makes nothing else, whatever the
+bytes say. Their fields are those of the code that wrote them: read them with the same `code_version` alone.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from itertools import pairwise
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from weir.scheduling import inputs, kept, plan, policy
+from weir.scheduling.inputs import Int64s, JobClass, QueuedJobs
+
+_LEVEL = 1
+"""Of zlib's nine: the fastest. Columns are brought into a form first in which it finds what repeats."""
+_HEAD = struct.Struct("<II")
+_IS = "="
+"""The key under which an object names what it is; a field is a Python name, and so never this."""
+
+
+class PackedError(ValueError):
+    """The bytes are not what `packed` writes."""
+
+
+def packed(value: Any) -> bytes:
+    """A value of the core's own dataclasses, tuples, sets, int64 columns and scalars, as bytes.
+
+    TypeError for anything else.
+    """
+    writer = _Writer([], {})
+    text = json.dumps(
+        [writer.plain(value), writer.classes()], separators=(",", ":"), ensure_ascii=False
+    ).encode()
+    columns = b"".join(writer.columns)
+    return zlib.compress(_HEAD.pack(len(text), len(columns)) + text + columns, _LEVEL)
+
+
+def unpacked(data: bytes) -> Any:
+    """What was packed. Raises PackedError where that cannot be."""
+    try:
+        raw = zlib.decompress(data)
+        length, _ = _HEAD.unpack_from(raw)
+        value, classes = json.loads(raw[_HEAD.size : _HEAD.size + length])
+        reader = _Reader(raw, _HEAD.size + length, ())
+        return reader._replace(classes=tuple(map(reader.value, classes))).value(value)
+    except (zlib.error, struct.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise PackedError(f"these bytes are no cycle that was kept: {error}") from error
+
+
+class _Writer(NamedTuple):
+    columns: list[bytes]
+    numbers: dict[JobClass, int]
+    """Classes of jobs are written once; a job names its own by number."""
+
+    def plain(self, value: Any) -> Any:
+        if type(value) in _SCALARS:
+            return value
+        if type(value) is tuple:
+            if value and type(value[0]) is QueuedJobs:
+                return self._batches(value)
+            return [self.plain(each) for each in value]
+        if type(value) is JobClass:
+            return {_IS: "class", "number": self.numbers.setdefault(value, len(self.numbers))}
+        if isinstance(value, np.ndarray):
+            return self._column(value)
+        if isinstance(value, Enum):
+            return {_IS: type(value).__name__, "value": value.value}
+        if isinstance(value, frozenset):
+            return {_IS: "set", "of": sorted(value)}
+        return self._object(value)
+
+    def classes(self) -> list[Any]:
+        return [self._object(job_class) for job_class in self.numbers]
+
+    def _object(self, value: Any) -> dict[str, Any]:
+        if type(value) not in _FIELDS:
+            raise TypeError(f"{type(value).__name__} is no class of the core")
+        found: dict[str, Any] = {_IS: type(value).__name__}
+        for name, default in _FIELDS[type(value)]:
+            held = getattr(value, name)
+            if not (type(held) in _SCALARS and held == default and type(held) is type(default)):
+                found[name] = self.plain(held)
+        return found
+
+    def _column(self, column: Int64s) -> dict[str, Any]:
+        if column.dtype != np.int64 or column.ndim != 1:
+            raise TypeError(f"a column of {column.dtype} in {column.ndim} dimensions is none of int64")
+        # Steps between neighbours repeat more than values do, and their upper bytes are nearly all alike.
+        steps = np.diff(column, prepend=np.int64(0))
+        self.columns.append(steps.view(np.uint8).reshape(-1, 8).T.tobytes())
+        return {_IS: "column", "length": len(column), "at": sum(map(len, self.columns[:-1])) // 8}
+
+    def _batches(self, batches: Sequence[QueuedJobs]) -> dict[str, Any]:
+        """Batches as one column for each of their fields, since there may be as many as there are classes."""
+        found: dict[str, Any] = {
+            _IS: "batches",
+            "class": [self.plain(each.job_class)["number"] for each in batches],
+        }
+        found["jobs"] = [len(each.job) for each in batches]
+        for name, _ in _FIELDS[QueuedJobs]:
+            held = [getattr(each, name) for each in batches]
+            if name == "job_class" or all(each is None for each in held):
+                continue
+            there = [each for each in held if each is not None]
+            if len(there) < len(held):
+                found[f"{name}?"] = [int(each is not None) for each in held]
+            found[name] = self._column(np.concatenate(there))
+        return found
+
+
+class _Reader(NamedTuple):
+    raw: bytes
+    first: int
+    classes: tuple[JobClass, ...]
+
+    def value(self, plain: Any) -> Any:
+        if type(plain) is list:
+            return tuple([self.value(each) for each in plain])
+        if type(plain) is not dict:
+            return plain
+        kind = plain[_IS]
+        if kind == "class":
+            return self.classes[plain["number"]]
+        if kind == "column":
+            return self._column(plain)
+        if kind == "set":
+            return frozenset(plain["of"])
+        if kind == "batches":
+            return self._batches(plain)
+        if kind in _ENUMS:
+            return _ENUMS[kind](plain["value"])
+        return _CLASSES[kind](**{name: self.value(held) for name, held in plain.items() if name != _IS})
+
+    def _column(self, plain: dict[str, Any]) -> Int64s:
+        length = int(plain["length"])
+        raw = np.frombuffer(self.raw, np.uint8, 8 * length, self.first + 8 * int(plain["at"]))
+        steps = np.ascontiguousarray(raw.reshape(8, length).T).view(np.int64).reshape(length)
+        return np.cumsum(steps)
+
+    def _batches(self, plain: dict[str, Any]) -> tuple[QueuedJobs, ...]:
+        jobs = plain["jobs"]
+        of_field: dict[str, list[Any]] = {}
+        for name, _ in _FIELDS[QueuedJobs]:
+            if name not in plain:
+                continue
+            there = plain.get(f"{name}?", [1] * len(jobs))
+            column = self._column(plain[name])
+            ends = np.cumsum([0, *(count * here for count, here in zip(jobs, there, strict=True))]).tolist()
+            pieces = [column[first:end] for first, end in pairwise(ends)]
+            of_field[name] = [piece if here else None for piece, here in zip(pieces, there, strict=True)]
+        return tuple(
+            QueuedJobs(self.classes[number], **{name: held[row] for name, held in of_field.items()})
+            for row, number in enumerate(plain["class"])
+        )
+
+
+def _declared(modules: Sequence[ModuleType], wanted: Callable[[type], bool]) -> dict[str, Any]:
+    """The classes that these modules declare themselves, by name."""
+    return {
+        name: found
+        for module in modules
+        for name, found in vars(module).items()
+        if isinstance(found, type) and found.__module__ == module.__name__ and wanted(found)
+    }
+
+
+def _default(field: Field[Any]) -> Any:
+    return ... if field.default is MISSING else field.default
+
+
+_SCALARS = frozenset({int, str, bool, float, type(None)})
+_MODULES = (inputs, plan, policy, kept)
+_ENUMS: dict[str, Any] = _declared(_MODULES, lambda found: issubclass(found, Enum))
+_CLASSES: dict[str, Any] = _declared(_MODULES, is_dataclass)
+_FIELDS = {found: [(field.name, _default(field)) for field in fields(found)] for found in _CLASSES.values()}
+"""Of each class, its fields with their defaults (an ellipsis where there is none), which are not written."""
+
+__all__ = ["PackedError", "packed", "unpacked"]
