@@ -73,6 +73,7 @@ memory: 64GiB
 inputs:
   - {file: train.py}                                  # on this machine, uploaded by `weir submit`
   - {from: k7m2q9xw4tcd, path: "data/*", to: data}    # another job's outputs; implies `after`
+  - {file: corpus.tar, url: "s3://sets/corpus.tar"}   # fetched by the centre, where its operator allows that
 outputs: ["model/*"]
 restartable: true
 ```

@@ -170,7 +170,7 @@ class Agent(Process):
                     ),
                     PATIENCE_MS // 3,
                 )
-            case Fetch(attempt, _, inputs):
+            case Fetch(attempt, _, inputs, _):
                 centre.province.check_inputs(attempt, inputs)
                 self.later(centre.pace_ms(), lambda: self._fetched(attempt))
             case Collect(recorded):

@@ -5,7 +5,7 @@ import hashlib
 import json
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -77,8 +77,14 @@ class AgentServer:
         self.entry = CentreEntry("hefei", "local", {}, (POOL,), self.store_incarnation)
         self.keeps = True
 
-    def run(self, attempt: str, wanted: Work, inputs: dict[str, bytes] | None = None) -> None:
-        files = []
+    def run(
+        self,
+        attempt: str,
+        wanted: Work,
+        inputs: dict[str, bytes] | None = None,
+        by_url: Sequence[InputFile] = (),
+    ) -> None:
+        files = list(by_url)
         for path, content in (inputs or {}).items():
             digest = hashlib.sha256(content).hexdigest()
             self.blobs[digest] = content

@@ -1,5 +1,6 @@
 """A real agent process with the real local engine, against a small server of the protocol."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from tests.system.agent_server import CODE, POOL, AgentServer, serving, work
 from weir.agents import local_orders
-from weir.model.agent import Follow
+from weir.model.agent import Follow, InputFile
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
 
@@ -64,6 +65,33 @@ def test_a_command_runs_and_its_log_and_output_arrive(tmp_path: Path, server: Ag
         )
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(20)
+
+
+def test_an_input_by_url_comes_from_where_the_centre_allows_it_and_from_nowhere_else(
+    tmp_path: Path, server: AgentServer, url: str
+) -> None:
+    public = tmp_path / "public"
+    public.mkdir()
+    (public / "words").write_bytes(b"from the centre\n")
+    sources = tmp_path / "agent" / "sources.json"
+    sources.parent.mkdir(mode=0o700)
+    sources.touch(mode=0o600)
+    sources.write_text(json.dumps({"sources": [{"prefix": f"file://{public}/", "accounts": ["acme"]}]}))
+    given = [InputFile("in/words", "", 0, f"file://{public}/words")]
+    server.run("aaaaaaaaaaaa-1", work("cat", "in/words", account="acme"), by_url=given)
+    server.run("bbbbbbbbbbbb-1", work("cat", "in/words", account="univ"), by_url=given)
+    server.run(
+        "cccccccccccc-1", work("true", account="acme"), by_url=[InputFile("x", "", 0, "file:///etc/passwd")]
+    )
+    with agent(tmp_path / "agent", url):
+        assert None is server.await_end("aaaaaaaaaaaa-1").cause
+        assert b"from the centre\n" == server.log("aaaaaaaaaaaa-1")
+        for attempt, words in (("bbbbbbbbbbbb-1", "for this account"), ("cccccccccccc-1", "fetches from")):
+            end = server.await_end(attempt)
+            assert Cause.INPUTS is end.cause
+            assert words in end.message
+    told = [pool for report in server.reports for pool in report.pools or ()]
+    assert "url/file" in told[0].capabilities
 
 
 def test_what_runs_outlives_the_agent_and_is_taken_up_again(

@@ -33,6 +33,8 @@ class Fetch:
     attempt: str
     folder: str
     inputs: tuple[InputFile, ...]
+    account: str = ""
+    """Whose work it is: a centre may fetch from some places for some accounts alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weir.agents.inputs import Fetched
+from weir.agents.sources import Sources
 from weir.agents.transport import ForbiddenError, GoneError, Transport, TransportError
+from weir.agents.url_fetching import SourceAwayError, SourceRefusedError, fetch_url
 from weir.model.agent import InputFile
 from weir.model.job_rules import safe_relative_path
 from weir.model.problem import ProblemError
 
+NO_SOURCES = Sources()
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _TRIES = 3
 _PIECE = 1 << 20
 
 
-def fetch_inputs(transport: Transport, attempt: str, folder: Path, inputs: Sequence[InputFile]) -> Fetched:
+def fetch_inputs(
+    transport: Transport,
+    attempt: str,
+    folder: Path,
+    inputs: Sequence[InputFile],
+    sources: Sources = NO_SOURCES,
+    account: str = "",
+) -> Fetched:
     """Make `folder/work` hold the inputs. What an earlier try brought is checked and used.
 
     The answer is final where trying again would not help: content that the server does not have or that does not
@@ -29,6 +39,9 @@ def fetch_inputs(transport: Transport, attempt: str, folder: Path, inputs: Seque
         for entry in inputs:
             target = work / safe_relative_path("input", entry.path)
             target.parent.mkdir(parents=True, exist_ok=True)
+            if entry.url:
+                _lay_from(sources, account, folder / "fetched", entry, target)
+                continue
             if not (target.is_file() and _digest(target) == entry.digest):
                 _lay(transport, folder / "fetched", entry, target, present.get(entry.digest))
             present[entry.digest] = target
@@ -37,8 +50,10 @@ def fetch_inputs(transport: Transport, attempt: str, folder: Path, inputs: Seque
         return Fetched(attempt, str(error))
     except (ForbiddenError, GoneError) as error:
         return Fetched(attempt, f"an input is not to be had: {error}")
-    except TransportError as error:
+    except (TransportError, SourceAwayError) as error:
         return Fetched(attempt, str(error), again=True)
+    except SourceRefusedError as error:
+        return Fetched(attempt, f"an input is not to be had: {error}")
     except ProblemError as error:
         return Fetched(attempt, str(error))
     except OSError as error:
@@ -82,6 +97,21 @@ def _lay(transport: Transport, beside: Path, entry: InputFile, target: Path, sam
             raise _WrongContentError(
                 f"input {entry.path!r} is not what was asked for: its SHA-256 is not {entry.digest}"
             )
+    partial.replace(target)
+
+
+def _lay_from(sources: Sources, account: str, beside: Path, entry: InputFile, target: Path) -> None:
+    """Fetch an input from its URL; what is there already was moved there whole."""
+    if target.is_file() and (not entry.digest or _digest(target) == entry.digest):
+        return
+    beside.mkdir(exist_ok=True)
+    partial = beside / hashlib.sha256(entry.url.encode()).hexdigest()
+    fetch_url(sources, entry.url, account, partial, entry.size_bytes)
+    if entry.digest and _digest(partial) != entry.digest:
+        partial.unlink()
+        raise _WrongContentError(
+            f"input {entry.path!r} is not what was asked for: its SHA-256 is not {entry.digest}"
+        )
     partial.replace(target)
 
 

@@ -35,6 +35,7 @@ class AgentFolder:
         self.settings_file = self.path / "agent.json"
         self.token_file = self.path / "token"
         self.record_file = self.path / "record.db"
+        self.sources_file = self.path / "sources.json"
         self.entry_file = self.path / "centre.json"
         self.lock_file = self.path / "agent.lock"
         self.poke_socket = self.path / "agent.poke"

@@ -281,7 +281,8 @@ class Lifecycle:
         self._try_start(waiting)
 
     def _fetch(self, attempt: RecordedAttempt) -> None:
-        self._agenda.effects.append(Fetch(attempt.id, attempt.folder, attempt.inputs))
+        account = "" if attempt.work is None else attempt.work.account
+        self._agenda.effects.append(Fetch(attempt.id, attempt.folder, attempt.inputs, account))
 
     def _try_start(self, attempt: RecordedAttempt) -> None:
         """Give it to the engine, unless an older attempt of its job lives or the engine does not answer."""

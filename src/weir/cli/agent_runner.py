@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from weir.agents.agenda import Pace
@@ -63,6 +64,7 @@ from weir.agents.inputs import (
 from weir.agents.local_orders import engine_options, poke
 from weir.agents.machine import Machine
 from weir.agents.reserve import Reserve
+from weir.agents.sources import read_sources
 from weir.agents.sqlite_record import SqliteRecord
 from weir.agents.transport import HttpTransport, Transport, TransportError, UnreachableError
 from weir.cli.agent_start import Stop, join_centre, keep_entry, read_entry, settle, transport_for
@@ -136,6 +138,7 @@ class _Runner:
         self._queues: dict[str, queue.SimpleQueue[Callable[[], None] | None]] = {
             name: queue.SimpleQueue() for name in ("pull", "report", "engine", "files", "logs")
         }
+        self._sources = read_sources(here.sources_file)
         self._token = here.read_token()
         self._pull, self._report = self._transport(), self._transport()
         self._transports: list[Transport] = [self._pull, self._report]
@@ -260,7 +263,8 @@ class _Runner:
             self._put(ReportAnswered(effect.number, answer))
 
     def _fetch(self, effect: Fetch) -> None:
-        self._put(fetch_inputs(self._own_transport(), effect.attempt, Path(effect.folder), effect.inputs))
+        files = Path(effect.folder), effect.inputs
+        self._put(fetch_inputs(self._own_transport(), effect.attempt, *files, self._sources, effect.account))
 
     def _collect(self, effect: Collect) -> None:
         try:
@@ -327,7 +331,12 @@ class _Runner:
         self._put(EngineStates(tuple(self._driver.observe(effect.attempts)), effect.number))
 
     def _describe(self) -> None:
-        self._put(Described(self._driver.describe(_now_ms()), frozenset(self._driver.live())))
+        # Inputs by URL are fetched by the agent itself, whatever its engine can do.
+        pools = tuple(
+            replace(pool, capabilities=tuple(sorted({*pool.capabilities, *self._sources.capabilities})))
+            for pool in self._driver.describe(_now_ms())
+        )
+        self._put(Described(pools, frozenset(self._driver.live())))
 
     def _news(self) -> None:
         """Sleep in the driver until something may have changed, and tell it."""

@@ -72,7 +72,9 @@ def input_options(pairs: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _uploaded(client: Client, entry: Any, index: int, folder: Path) -> Any:
-    if not isinstance(entry, dict) or entry.get("digest") or not (entry.get("file") or entry.get("upload")):
+    if not isinstance(entry, dict) or entry.get("digest") or entry.get("url"):
+        return entry
+    if not (entry.get("file") or entry.get("upload")):
         return entry
     source = folder / str(entry.get("upload") or entry["file"])
     if not source.is_file():

@@ -85,7 +85,9 @@ def resolve(
     found = {}
     for organisation, wanted in by_organisation.items():
         entries = [entry for inputs in wanted for entry in inputs]
-        sizes = _uploaded(connection, organisation, {entry.digest for entry in entries if entry.file})
+        sizes = _uploaded(
+            connection, organisation, {entry.digest for entry in entries if entry.file and not entry.url}
+        )
         outputs = _handed_over(connection, organisation, {entry.from_ for entry in entries if entry.from_})
         for inputs in wanted:
             found[organisation, inputs] = _laid(inputs, sizes, outputs)
@@ -104,7 +106,11 @@ def is_wanted_at(connection: Connection, centre: str, digest: str) -> bool:
         for organisation, body in connection.execute(_WANTED_HERE, {"centre": centre})
         if digest in body or '"from"' in body
     ]
-    return any(file.digest == digest for files in resolve(connection, wishes).values() for file in files)
+    return any(
+        file.digest == digest and not file.url
+        for files in resolve(connection, wishes).values()
+        for file in files
+    )
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -178,6 +184,9 @@ def _laid(
 ) -> tuple[InputFile, ...]:
     files: dict[str, InputFile] = {}
     for entry in inputs:
+        if entry.url:
+            files.setdefault(entry.file, InputFile(entry.file, entry.digest, entry.size or 0, entry.url))
+            continue
         if entry.file:
             files.setdefault(entry.file, InputFile(entry.file, entry.digest, sizes.get(entry.digest, 0)))
             continue

@@ -211,7 +211,7 @@ def _check_uploads(connection: Connection, entries: Sequence[Entry]) -> None:
     wanted: dict[str, dict[str, str]] = {}
     for entry in entries:
         for index, given in enumerate(entry.specification.inputs):
-            if given.file:
+            if given.file and not given.url:
                 field = f"{entry.field}inputs[{index}].digest"
                 wanted.setdefault(entry.organisation, {}).setdefault(given.digest, field)
     for organisation, fields in wanted.items():

@@ -66,13 +66,18 @@ def _capabilities(specification: JobSpecification) -> tuple[str, ...]:
     """What the job asks of an engine beyond running one process."""
     gang = specification.tasks.most > 1
     shares = specification.devices is not None and specification.devices.share is not None
-    return tuple(name for name, needed in (("gang", gang), ("shares", shares)) if needed)
+    schemes = sorted({entry.url.partition(":")[0] for entry in specification.inputs if entry.url})
+    found = [name for name, needed in (("gang", gang), ("shares", shares)) if needed]
+    return (*found, *(f"url/{scheme}" for scheme in schemes))
 
 
 def class_of_stored(body: str) -> JobClass:
     """The class of a stored specification, reading only what shapes it: 100,000 unlike commands share a few."""
     plain: Mapping[str, Any] = json.loads(body)
     shaping = {name: plain[name] for name in _SHAPING if name in plain}
+    schemes = {entry["url"].partition(":")[0] for entry in plain.get("inputs", ()) if "url" in entry}
+    if schemes:  # by which inputs are fetched says where it can run; from where does not
+        shaping["inputs"] = [{"file": scheme, "url": f"{scheme}:"} for scheme in sorted(schemes)]
     return _class_of_shape(json.dumps(shaping, sort_keys=True))
 
 

@@ -18,11 +18,15 @@ LONG_POLL_MS = 25_000
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One file to lay into the work folder before the start; content is fetched by its SHA-256."""
+    """One file to lay into the work folder before the start; content is fetched by its SHA-256, or from a URL."""
 
     path: str
     digest: str
+    """With a URL it may be empty: then nobody said what the content must be."""
     size_bytes: int
+    """With a URL 0 where nobody said."""
+    url: str = ""
+    """Fetched at the centre, by the agent's own rules and credentials; empty for what the server has."""
 
 
 @dataclass(frozen=True, slots=True)

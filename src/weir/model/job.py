@@ -43,17 +43,23 @@ class PreferenceWeights:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file that must lie in the job's folder before it starts: an uploaded one, or another job's output.
+    """A file that must lie in the job's folder before it starts: an uploaded one, one behind a URL, or another
+    job's output.
 
-    Either `file` (with the `digest` under which its content was uploaded), or `from` and `path`: every output
-    of that job whose path matches the pattern; of an array, every element's, below a folder named by its index.
+    Either `file` (with the `digest` under which its content was uploaded), or `file` and `url`, or `from` and
+    `path`: every output of that job whose path matches the pattern; of an array, every element's, below a folder
+    named by its index.
     """
 
     __pydantic_config__ = _STRICT
     file: str = ""
     """Where it lies in the job's folder: a relative path."""
     digest: str = ""
-    """SHA-256 of the uploaded content, in hexadecimal."""
+    """SHA-256 of the content, in hexadecimal; with a URL it may be left out."""
+    url: str = ""
+    """Fetched at the centre where the job runs, by that centre's own rules: https://, http://, s3:// or file://."""
+    size: Bytes | None = None
+    """What a URL's content must measure, where it is known."""
     from_: str = ""
     """The job whose outputs are wanted, which implies `after`."""
     path: str = ""

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from weir.model.job import Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
@@ -16,6 +17,12 @@ LONGEST_TEXT = 131_072
 LONGEST_WORD = 100
 """Characters of a budget's id or a purpose."""
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
+URL_SCHEMES = ("file", "http", "https", "s3")
+"""By which an agent can fetch an input, where its centre lets it."""
+_URL = re.compile(
+    r"(file:///|https?://[A-Za-z0-9.\[\]:-]+/|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/)[!-~]*[!-.0-~]"
+)
+_LONGEST_URL = 2_048
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -119,10 +126,15 @@ def _check_paths(specification: JobSpecification) -> None:
 
 def _check_input(field: str, entry: Input) -> None:
     if bool(entry.from_) == bool(entry.file):
-        raise refused(field, entry.from_ or entry.file, "give either file and digest, or from and path")
+        accepted = "give either file and digest, or file and url, or from and path"
+        raise refused(field, entry.from_ or entry.file, accepted)
+    if entry.url:
+        _check_url(field, entry)
+    elif entry.size is not None:
+        raise refused(f"{field}.size", entry.size, "give it with a url alone")
     if entry.file:
         safe_relative_path(f"{field}.file", entry.file)
-        if not _DIGEST.fullmatch(entry.digest):
+        if not _DIGEST.fullmatch(entry.digest) and not (entry.url and not entry.digest):
             raise refused(
                 f"{field}.digest", entry.digest, "give the SHA-256 of the uploaded content in hexadecimal"
             )
@@ -130,6 +142,22 @@ def _check_input(field: str, entry: Input) -> None:
         safe_relative_path(f"{field}.path", entry.path)
         if entry.to:
             safe_relative_path(f"{field}.to", entry.to)
+
+
+def _check_url(field: str, entry: Input) -> None:
+    if not entry.file:
+        raise refused(f"{field}.url", entry.url, "with it give file, the place in the job's folder")
+    names = unquote(entry.url).split("/")[3:]
+    if (
+        not _URL.fullmatch(entry.url)
+        or len(entry.url) > _LONGEST_URL
+        or ".." in names
+        or "." in names
+        or (entry.url.startswith(("file:", "s3:")) and ("?" in entry.url or "#" in entry.url))
+        or "#" in entry.url
+    ):
+        accepted = "give https://host/path, http://host/path, s3://bucket/key or file:///path, without a user, . or .."
+        raise refused(f"{field}.url", entry.url, accepted)
 
 
 def _check_scores(specification: JobSpecification) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from weir.model.agent import PoolObservation
+from weir.model.job_rules import URL_SCHEMES
 from weir.model.province import Centre, DeviceModel, Link, Pool, Province
 from weir.registry.drift import usable
 from weir.registry.pool_times import curves, windows
 from weir.scheduling.inputs import LinkRow, PoolRow
 
-CAPABILITIES = frozenset({"gang", "shares"})
+CAPABILITIES = frozenset({"gang", "shares", *(f"url/{scheme}" for scheme in URL_SCHEMES)})
 """All that a class of jobs may ask of an engine."""
 
 

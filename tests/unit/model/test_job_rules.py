@@ -24,6 +24,8 @@ def test_a_plain_job_is_accepted() -> None:
     check_specification(
         _job(inputs=(Input(file="data/x.csv", digest=DIGEST),), outputs=("out/*.json",), array=10)
     )
+    urls = ("https://h.example/a%20b?k=v", "http://10.0.0.5:8080/x", "s3://bucket/a/b", "file:///share/x")
+    check_specification(_job(inputs=tuple(Input(file="x", url=url, size=9) for url in urls)))
     check_specification(
         JobSpecification(variants=(Variant("cuda", command=("a",)), Variant("cann", command=("b",))))
     )
@@ -72,6 +74,16 @@ def test_what_nothing_honours_yet_is_refused_and_never_ignored(fields: dict[str,
         ({"inputs": (Input(),)}, "inputs[0]"),
         ({"inputs": (Input(file="a", digest=DIGEST, from_="b", path="c"),)}, "inputs[0]"),
         ({"inputs": (Input(file="a", digest="123"),)}, "inputs[0].digest"),
+        ({"inputs": (Input(file="a", url="https://h.example/x", digest="123"),)}, "inputs[0].digest"),
+        ({"inputs": (Input(file="a", digest=DIGEST, size=1),)}, "inputs[0].size"),
+        ({"inputs": (Input(file="../a", url="https://h.example/x"),)}, "inputs[0].file"),
+        ({"inputs": (Input(from_="b", path="c", url="https://h.example/x"),)}, "inputs[0].url"),
+        ({"inputs": (Input(file="a", url="ftp://h.example/x"),)}, "inputs[0].url"),
+        ({"inputs": (Input(file="a", url="https://u:p@h.example/x"),)}, "inputs[0].url"),
+        ({"inputs": (Input(file="a", url="https://h.example/a/../x"),)}, "inputs[0].url"),
+        ({"inputs": (Input(file="a", url="https://h.example/%2e%2e/x"),)}, "inputs[0].url"),
+        ({"inputs": (Input(file="a", url="file://h/x"),)}, "inputs[0].url"),
+        ({"inputs": (Input(file="a", url="s3://b"),)}, "inputs[0].url"),
         ({"inputs": (Input(file="../a", digest=DIGEST),)}, "inputs[0].file"),
         ({"inputs": (Input(from_="abc", path="/etc/passwd"),)}, "inputs[0].path"),
         ({"inputs": (Input(from_="abc", path="x", to="a/../.."),)}, "inputs[0].to"),
