@@ -233,6 +233,8 @@ class SlurmCluster:
         with (self.folder / f"log/{name}.out").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command,
+                # A daemon that breaks leaves its core there.
+                cwd=self.folder,
                 env={**self.environment, **({"SLURM_JWT": "daemon"} if name == "slurmrestd" else {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.api_world import World, served
+from tests.system.api_world import OTHER, TENANT, World, served
 from weir.client import ApiError
 
 FILE = """
@@ -33,6 +33,24 @@ def test_everybody_may_look(world: World) -> None:
         (pool.centre, pool.cores_milli_per_node) for pool in client.pools()
     ]
     assert ["kunpeng-920"] == [device.id for device in client.devices()]
+
+
+def test_who_runs_as_whom_is_shown_to_the_centre_and_to_each_tenant_its_own(world: World) -> None:
+    agent = world.agent("hefei-ai")
+    told = {TENANT: "weir-univ", OTHER: "weir-acme"}
+    agent.report(full=True, pools=[{**pool, "runs_as": told} for pool in agent.pools()])
+
+    def seen(token: str = "") -> dict[str, str]:
+        [pool] = [pool for pool in world.client(token).pools() if pool.centre == "hefei-ai"]
+        return dict(pool.runs_as)
+
+    assert {TENANT: "weir-univ"} == seen()
+    assert {OTHER: "weir-acme"} == seen(world.other)
+    assert told == seen(world.coordinator) == seen(world.token("auditor"))
+    assert told == seen(world.token("centre-operator", centre="hefei-ai"))
+    assert {} == seen(world.token("centre-operator", centre="wuhu-hpc"))
+    agent.report(full=True, pools=[{**pool, "runs_as": {"*": "weir"}} for pool in agent.pools()])
+    assert {"*": "weir"} == seen() == seen(world.other) == seen(world.coordinator)
 
 
 def test_difference_is_shown_applied_once_and_audited(world: World) -> None:

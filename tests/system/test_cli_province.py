@@ -39,6 +39,9 @@ def test_centres_pools_and_devices_are_listed(province: RealProvince) -> None:
     assert ["POOL", "north/ascend", "north/cpu"] == [
         line.split("\t")[0] for line in province.weir("pools", "--centre", "north").good().splitlines()
     ]
+    shown = province.weir("centre", "show", "north").good()
+    assert "pool           ascend: 1 of 1 nodes of huawei-ascend-910b" in shown
+    assert "no centre 'nowhere'" == province.weir("centre", "show", "nowhere").refused()
     devices = province.weir("devices").good()
     assert "cann" == _column(devices, "STACK", "huawei-ascend-910b")
     who = province.weir("whoami").good()

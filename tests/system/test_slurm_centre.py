@@ -146,6 +146,15 @@ def test_a_job_runs_as_the_tenants_local_user(tenants: tuple[RealProvince, RealP
     assert [LOCAL_USER, LOCAL_USER, "wide"] == said.good().splitlines()[:3]
 
 
+def test_both_sides_see_as_whom_work_runs(tenants: tuple[RealProvince, RealProvince]) -> None:
+    university, company = tenants
+    shown = f"runs as        {LOCAL_USER}, for {TENANT}"
+    assert shown in university.weir("centre", "show", "hpc").good()
+    assert "runs as" not in company.weir("centre", "show", "hpc").good()
+    operator = university.as_owner_of(university.processes.server_data / "coordinator.token")
+    assert shown in operator.weir("centre", "show", "hpc").good()
+
+
 def test_outputs_devices_arrays_and_failures_come_back(tenants: tuple[RealProvince, RealProvince]) -> None:
     university, _ = tenants
     devices = {"count": 2, "stack": "cann"}

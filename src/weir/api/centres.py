@@ -1,18 +1,20 @@
 """Centres, pools and device models; inviting agents, draining and resuming."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from weir.access import Permission, invite, record
+from weir.access import Actor, Permission, invite, record
 from weir.api.bodies import JsonBody, object_of
 from weir.api.caller import Asked, Caller
 from weir.api.openapi import json_body_of
 from weir.api.problems import REFUSALS
 from weir.model.problem import refused
-from weir.model.view import CentresView, CentreView, InvitesView, PoolsView
+from weir.model.role import Role
+from weir.model.view import CentresView, CentreView, InvitesView, PoolsView, PoolView
 from weir.registry import centre_operator, list_centres, list_devices, list_pools, set_draining
 from weir.store import Transaction
 
@@ -36,7 +38,13 @@ def centres(caller: Asked) -> Response:
 @router.get("/pools", response_model=PoolsView, summary="Every pool")
 def pools(caller: Asked) -> Response:
     caller.require(Permission.READ_PROVINCE)
-    return caller.answer(PoolsView(caller.read(list_pools)))
+
+    def work(connection: Connection) -> PoolsView:
+        operators = {centre.id: centre.operator for centre in list_centres(connection)}
+        found = list_pools(connection)
+        return PoolsView(tuple(_as_shown_to(caller.actor, pool, operators[pool.centre]) for pool in found))
+
+    return caller.answer(caller.read(work))
 
 
 @router.get("/devices", summary="Every device model")
@@ -88,6 +96,19 @@ def _drained(caller: Caller, centre: str, *, draining: bool) -> Response:
         return next(view for view in list_centres(tx.connection) if view.id == centre)
 
     return caller.answer(caller.write(work))
+
+
+def _as_shown_to(actor: Actor, pool: PoolView, operator: str) -> PoolView:
+    """With what it may know of who runs as whom: whose the centre is all, a tenant what is its own."""
+    of_centre = actor.centre == pool.centre or (not actor.centre and actor.organisation == operator)
+    if (
+        actor.role in (Role.COORDINATOR, Role.AUDITOR)
+        or (actor.role is Role.CENTRE_OPERATOR and of_centre)
+        or not pool.runs_as
+    ):
+        return pool
+    own = {account: user for account, user in pool.runs_as.items() if account in ("*", actor.organisation)}
+    return replace(pool, runs_as=own)
 
 
 def _require(caller: Caller, connection: Connection, permission: Permission, centre: str) -> None:

@@ -1,4 +1,4 @@
-"""`weir centre`: invite agents, drain and resume centres, give up what a lost one holds."""
+"""`weir centre`: show one, invite agents, drain and resume centres, give up what a lost one holds."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import typer
 
 from weir.cli.completion import complete_centre, complete_job
-from weir.cli.session import client, show_json
+from weir.cli.session import client, show_facts, show_json
+from weir.model.problem import not_found
 from weir.units import format_time
 
-centre = typer.Typer(help="Invite agents, drain and resume centres.", no_args_is_help=True)
+centre = typer.Typer(help="Show a centre, invite agents, drain and resume centres.", no_args_is_help=True)
 CENTRES = typer.Argument(help="Ids of centres.", autocompletion=complete_centre)
 
 
@@ -45,6 +46,44 @@ def invite(
     else:
         for one in invites:
             print(f"{one.centre}\t{one.code}\tuntil {format_time(one.expires_ms)}")
+
+
+@centre.command()
+def show(
+    id_: str = typer.Argument(metavar="ID", help="Id of a centre.", autocompletion=complete_centre),
+    json_: bool = typer.Option(False, "--json", help="Print JSON for a program."),
+) -> None:
+    """Show one centre, its pools, and as which of its users whose work runs."""
+    api = client()
+    found = next((one for one in api.centres() if one.id == id_), None)
+    if found is None:
+        raise not_found("centre", id_)
+    pools = [one for one in api.pools() if one.centre == id_]
+    if json_:
+        show_json({"centre": found, "pools": pools})
+        return
+    print(f"{found.id} {found.name} {found.name_zh}".rstrip())
+    state = "draining" if found.draining or found.removed else "up" if found.reachable else "not reachable"
+    # The pools of a centre have one engine, and so one mapping.
+    runs_as = {account: user for one in pools for account, user in one.runs_as.items()}
+    show_facts(
+        ("kind", found.kind),
+        ("city", found.city),
+        ("operator", found.operator),
+        ("engine", found.driver),
+        ("state", state),
+        ("last heard of", "" if found.heartbeat_ms is None else f"{format_time(found.heartbeat_ms)}"),
+        ("running", str(found.running)),
+        *(("unclaimed", attempt) for attempt in found.unclaimed),
+        *(
+            ("pool", f"{one.id}: {one.used_nodes_limit} of {one.declared_nodes} nodes of {one.device}")
+            for one in pools
+        ),
+        *(
+            ("runs as", f"{user}, for {'everybody' if account == '*' else account}")
+            for account, user in sorted(runs_as.items())
+        ),
+    )
 
 
 @centre.command()

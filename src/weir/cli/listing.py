@@ -8,7 +8,7 @@ import typer
 
 from weir.cli.completion import complete_job
 from weir.cli.endings import counts, ending, state_words
-from weir.cli.session import client, show_json, show_table
+from weir.cli.session import client, show_facts, show_json, show_table
 from weir.client import Client
 from weir.model.view import JobView, SubmissionView
 from weir.units import format_bytes, format_duration, format_time, format_yuan
@@ -167,7 +167,7 @@ def _element(one: JobView) -> tuple[str, ...]:
 
 def _show_array(one: SubmissionView) -> None:
     print(f"{one.id} array of {one.size}: {counts(one)}")
-    _show_facts(
+    show_facts(
         ("name", one.name),
         ("project", one.project),
         ("owner", one.owner),
@@ -179,7 +179,7 @@ def _show_array(one: SubmissionView) -> None:
 def _show_job(one: JobView) -> None:
     print(ending(one))
     specification = one.specification
-    _show_facts(
+    show_facts(
         ("name", one.name),
         ("project", one.project),
         ("owner", one.owner),
@@ -200,12 +200,6 @@ def _show_job(one: JobView) -> None:
             print(f"  attempt {attempt.epoch:<7}{attempt.observed} at {attempt.centre}/{attempt.pool}{how}")
     why = "it was placed there" if one.ended_ms else "it is placed there" if one.pool else "it waits"
     print(f"  weir explain {one.id} says why {why}")
-
-
-def _show_facts(*facts: tuple[str, str]) -> None:
-    for label, value in facts:
-        if value:
-            print(f"  {label:<15}{value}")
 
 
 def _price(device_hour: int | None, core_hour: int | None) -> str:

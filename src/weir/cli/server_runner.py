@@ -165,8 +165,9 @@ def _declare(store: Store, options: ServerOptions) -> None:
 
 
 def _has_this_machine(store: Store) -> bool:
+    # A province's own centre may have the same id and driver; its operator is somebody else.
     return any(
-        centre.id == LOCAL and centre.driver == "local" and not centre.removed
+        centre.id == LOCAL and centre.operator == ORGANISATION and not centre.removed
         for centre in store.read(list_centres)
     )
 

@@ -38,6 +38,13 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
         print(text)
 
 
+def show_facts(*facts: tuple[str, str]) -> None:
+    """One line each, for those that have a value."""
+    for label, value in facts:
+        if value:
+            print(f"  {label:<15}{value}")
+
+
 def aligned_columns(lines: Sequence[Sequence[str]]) -> list[str]:
     """Each line with its cells padded to their column's width; Chinese characters take two places."""
     widths = [max(_width(cell) for cell in column) for column in zip(*lines, strict=True)]

@@ -23,6 +23,9 @@ from weir.store import Transaction, schema
 HEARTBEAT_MS = 1_000
 """A report with nothing in it is written down at most this often."""
 CLOCK_TOLERANCE_MS = 1_000
+REPORT_DELAY_MS = 15_000
+"""A report may have been under way for so long, to a server that was starting or busy; until then its times are taken
+as they are, rather than for those of a clock that is behind."""
 """A centre's clock that differs by more is not believed: its times are moved by the difference."""
 LONGEST_MESSAGE = 4_000
 MOST_UNCLAIMED = 10_000
@@ -130,7 +133,7 @@ class _Taking:
         self.incarnation = incarnation
         self.now_ms = now_ms
         skew = now_ms - told.agent_time_ms
-        self.skew_ms = skew if abs(skew) > CLOCK_TOLERANCE_MS else 0
+        self.skew_ms = skew if skew < -CLOCK_TOLERANCE_MS or skew > REPORT_DELAY_MS else 0
         self.synchronised = here.synchronised_with == incarnation and (
             told.incarnation == here.agent_incarnation or told.full
         )

@@ -237,6 +237,9 @@ class PoolView:
     running: int = 0
     speed_milli: int = 1_000
     """Thousandths of nominal speed."""
+    runs_as: Mapping[str, str] = field(default_factory=dict)
+    """Account → local user of the centre, `*` for every account, as its agent last told: all of it to the centre and
+    the coordinator, to a tenant that of its own organisation. Empty where the engine knows no users."""
 
 
 @dataclass(frozen=True, slots=True)

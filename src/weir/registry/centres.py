@@ -50,7 +50,8 @@ def list_centres(connection: Connection) -> tuple[CentreView, ...]:
 def list_pools(connection: Connection, centre: str | None = None) -> tuple[PoolView, ...]:
     """The pools of all centres or of one, in order of centre and id, declared and observed.
 
-    What is free is left out, since only the scheduler knows it. Raises ProblemError for an unknown centre.
+    What is free is left out, since only the scheduler knows it; `runs_as` is whole.
+    Raises ProblemError for an unknown centre.
     """
     if centre is not None:
         _centre_row(connection, centre)
@@ -87,6 +88,7 @@ def list_pools(connection: Connection, centre: str | None = None) -> tuple[PoolV
                 draining=pool.draining or row.removed or row.centre_draining,
                 removed=row.removed,
                 running=running.get((row.centre, row.id), 0),
+                runs_as={} if observed is None else observed.runs_as,
             )
         )
     return tuple(views)

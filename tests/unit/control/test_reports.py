@@ -153,6 +153,17 @@ def test_a_clock_that_is_wrong_is_put_right() -> None:
     assert (row.started_ms, row.ended_ms) == (w.now_ms - 500, w.now_ms)
 
 
+def test_a_report_that_was_long_under_way_makes_no_clock_wrong() -> None:
+    w = world()
+    agent, [attempt] = placed(w)
+    placed_ms = w.now_ms
+    w.now_ms += 12_000
+    end = End(None, 0, None, "", started_ms=placed_ms + 1_000, ended_ms=placed_ms + 1_500)
+    agent.report(Observation(attempt, Observed.ENDED, end=end), agent_time_ms=placed_ms + 2_000)
+    [row] = w.rows("job")
+    assert (row.started_ms, row.ended_ms) == (placed_ms + 1_000, placed_ms + 1_500)
+
+
 def test_outputs_that_leave_their_folder_are_not_taken() -> None:
     w = world()
     agent, [attempt] = placed(w)

@@ -45,7 +45,7 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """Times as seconds since 1970, and lists of elements in full."""
 
-_FIELDS = ("%i", "%A", "%T", "%r", "%u", "%P", "%V", "%S", "%e", "%D", "%C", "%b", "%k")
+_FIELDS = ("%i", "%A", "%T", "%r", "%u", "%P", "%V", "%S", "%e", "%D", "%C", "%b", "%B", "%k")
 _COMMENT_FIELD = len(_FIELDS) - 1
 _ENDED_FIELDS = "JobIDRaw,JobID,State,ExitCode,Start,End,Submit,User,Partition"
 
@@ -288,7 +288,7 @@ def _format(mark: str) -> str:
 
 
 def _job(fields: list[str]) -> JobRow:
-    shown, raw, state, reason, user, partition, submit, start, end, nodes, cpus, gres, comment = fields
+    shown, raw, state, reason, user, partition, submit, start, end, nodes, cpus, gres, host, comment = fields
     array, indexes = parse_indexes(shown)
     return JobRow(
         job=int(raw),
@@ -305,6 +305,7 @@ def _job(fields: list[str]) -> JobRow:
         nodes=_int(nodes),
         cpus=_int(cpus),
         gres=_given(gres),
+        host="" if host == "n/a" else _given(host),
     )
 
 

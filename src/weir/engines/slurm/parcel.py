@@ -33,6 +33,8 @@ COMMENT = "weir:"
 _MIB = 1 << 20
 _CARRY_MINUTES = 60
 """What a job is given beyond its own time limit where its files are brought from the agent and back."""
+_GANG_LEAST_MB = 128
+"""Asked for on each of several nodes: the runner and srun are counted there too, and take some 40 MiB."""
 _ATTEMPT = re.compile(r"[a-z0-9]{12}(\.[0-9]{1,9})?-[0-9]{1,9}")
 _BATCH = re.compile(rf"{_ATTEMPT.pattern}(~[0-9]{{1,9}})?")
 
@@ -172,6 +174,8 @@ def request_of(
     even = min(each) == most
     devices = most * work.devices_milli // 1_000
     memory_mb = max(1, math.ceil(work.memory_bytes / _MIB))
+    if len(each) > 1:
+        memory_mb = max(memory_mb, math.ceil(_GANG_LEAST_MB / min(each)))
     return JobRequest(
         name=JOB_NAME,
         comment=f"{COMMENT}{batch_name(orders)}",

@@ -100,6 +100,8 @@ class JobRow:
     """None where it is not told, or where a signal ended it."""
     signal: int | None = None
     restarts: int = 0
+    host: str = ""
+    """The node that its script was given to; empty where it never had one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ def _job(plain: Mapping[str, Any]) -> JobRow:
         exit_code=code,
         signal=number,
         restarts=_int(plain.get("restart_cnt")),
+        host=_given(plain.get("batch_host")),
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "RecordedRun",
     "engine_end",
     "has_ended",
+    "is_held_by_slurm",
     "is_waiting",
     "read_record",
     "recorded_end",
@@ -147,6 +148,14 @@ def is_waiting(state: str) -> bool:
     return state in WAITING
 
 
+def is_held_by_slurm(row: JobRow) -> bool:
+    """Whether it is held as Slurm does with a job that it puts back after a node failed to start it.
+
+    Its owner's hold has the same name; Weir sets none. That of the centre's operators is called JobHeldAdmin.
+    """
+    return row.reason.replace("_", " ") in ("JobHeldUser", "launch failed requeued held")
+
+
 def waiting_message(row: JobRow) -> str:
     """Why it waits, in Slurm's word, and until when, where Slurm has an estimate."""
     said = f"waits in Slurm: {row.reason or row.state.lower()}"
@@ -158,6 +167,9 @@ def _cause(row: JobRow, record: RecordedRun | None, *, stopped: bool) -> tuple[C
         said = record.message if record is not None and record.ended else ""
         never = record is None and row.state == "CANCELLED"
         return Cause.CANCELLED, said or ("cancelled before its start" if never else "cancelled")
+    if row.state == "CANCELLED" and record is None and row.host:
+        # Slurm's own word where a node refuses to start a job, such as one whose number it has seen before.
+        return Cause.NODE_FAILED, f"node {row.host} did not start it"
     if row.state in _CAUSES:
         return _CAUSES[row.state]
     if record is not None and record.ended and record.cause == "signal":

@@ -17,6 +17,7 @@ from weir.engines.slurm.states import (
     RecordedRun,
     engine_end,
     has_ended,
+    is_held_by_slurm,
     is_waiting,
     recorded_end,
     waiting_message,
@@ -224,7 +225,9 @@ class Watch:
             tracked.own, tracked.submitted_s = row.job, row.submit_s
             self._roll.changed_job(tracked)
         if is_waiting(row.state):
-            if tracked.state.observed < Observed.RUNNING:
+            if is_held_by_slurm(row) and (tracked.order is None or tracked.order.work.restartable):
+                self._take_back(tracked, wanted)
+            elif tracked.state.observed < Observed.RUNNING:
                 self._roll.show(tracked, tracked.waits(waiting_message(row)))
             return
         if not has_ended(row.state):
@@ -308,6 +311,13 @@ class Watch:
             self._give_up(
                 tracked, f"Slurm knows nothing of job {tracked.number} any more, nor of how it ended"
             )
+
+    def _take_back(self, tracked: Tracked, wanted: _Wanted) -> None:
+        """Held, as Slurm does for ever where a node could not start a job: nobody here waits for a person's word."""
+        self._roll.folder(tracked).stop(tracked.attempt)
+        wanted.cancel.append(tracked.number)
+        message = "Slurm holds it: a node could not start it, or somebody at the centre had it held"
+        self._roll.end_unstarted(tracked, Cause.NODE_FAILED, message)
 
     def _give_up(self, tracked: Tracked, message: str) -> None:
         """Lost; and should it come to light after all it is not to start."""

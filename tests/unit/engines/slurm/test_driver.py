@@ -130,6 +130,19 @@ def until(driver: SlurmDriver, attempt: str, observed: Observed) -> Cause | None
     return state.end.cause if state.end else None
 
 
+def test_what_slurm_holds_since_a_node_could_not_start_it_is_taken_back(
+    tmp_path: Path, cluster: Spoken
+) -> None:
+    driver = attached(tmp_path)
+    once, again = order(tmp_path, 1), order(tmp_path, 2)
+    again = replace(again, work=replace(again.work, restartable=True))
+    driver.submit([once, again], 0)
+    cluster.rows = [replace(row, reason="JobHeldUser") for row in cluster.rows]
+    assert Cause.NODE_FAILED is until(driver, again.attempt, Observed.ENDED)
+    assert ["2"] == cluster.cancelled
+    assert Observed.QUEUED is driver.observe([once.attempt])[0].observed, "somebody there has it held"
+
+
 def test_elements_are_handed_over_as_one_array_and_told_apart(tmp_path: Path, cluster: Spoken) -> None:
     driver = attached(tmp_path)
     orders = [order(tmp_path, 1, index) for index in range(5)]

@@ -124,7 +124,8 @@ def test_the_elements_of_an_array_are_told_apart_and_one_that_was_cancelled_is_g
 
 
 def test_a_comment_cannot_forge_a_line() -> None:
-    forged = "abcd|5|5|RUNNING|None|root|wide|1|1|1|1|1|N/A|a\nMARK|6|6|COMPLETED|x|root|wide|1|1|1|1|1|N/A|weir:b-1\n"
+    forged = "abcd|5|5|RUNNING|None|root|wide|1|1|1|1|1|N/A|n1|a\n"
+    forged += "MARK|6|6|COMPLETED|x|root|wide|1|1|1|1|1|N/A|n1|weir:b-1\n"
     assert [5] == [row.job for row in command_form.parse_jobs(forged, "abcd")]
 
 

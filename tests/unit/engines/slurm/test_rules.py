@@ -187,8 +187,9 @@ def test_what_slurm_is_asked_for_is_rounded_up() -> None:
 
 
 def test_uneven_gangs_ask_for_memory_by_the_core() -> None:
-    uneven = request_of([order(shares=(2, 1))], PoolSettings(partition="npu"), "", "")
-    assert (2, 3, 0, 0, 2, "gpu:4") == (
+    large = replace(WORK, memory_bytes=300 << 20)
+    uneven = request_of([order(work=large, shares=(2, 1))], PoolSettings(partition="npu"), "", "")
+    assert (2, 3, 0, 0, 150, "gpu:4") == (
         uneven.nodes,
         uneven.tasks,
         uneven.tasks_per_node,
@@ -196,8 +197,16 @@ def test_uneven_gangs_ask_for_memory_by_the_core() -> None:
         uneven.memory_mb_per_cpu,
         uneven.gres,
     )
-    even = request_of([order(shares=(2, 2))], PoolSettings(partition="npu"), "", "")
-    assert (2, 6, 0) == (even.tasks_per_node, even.memory_mb_per_node, even.memory_mb_per_cpu)
+    even = request_of([order(work=large, shares=(2, 2))], PoolSettings(partition="npu"), "", "")
+    assert (2, 600, 0) == (even.tasks_per_node, even.memory_mb_per_node, even.memory_mb_per_cpu)
+
+
+def test_gangs_over_nodes_are_given_what_their_runner_needs_beside_them() -> None:
+    pool = PoolSettings(partition="npu")
+    assert [128, 3] == [
+        request_of([order(shares=shares)], pool, "", "").memory_mb_per_node for shares in ((1, 1), (1,))
+    ]
+    assert 128 <= 2 * request_of([order(shares=(2, 1))], pool, "", "").memory_mb_per_cpu
 
 
 @given(
@@ -297,6 +306,14 @@ def test_each_kind_of_death_is_told_apart(
     assert cause is end.cause
     assert (end.exit_code == 0) == (cause is None)
     assert (end.started_ms or 0) <= end.ended_ms <= NOW_MS
+
+
+def test_a_node_that_refuses_to_start_a_job_has_failed_though_slurm_says_cancelled() -> None:
+    refused = replace(ROW, state="CANCELLED", host="n1")
+    end = engine_end(refused, None, stopped=False, now_ms=NOW_MS)
+    assert (Cause.NODE_FAILED, "node n1 did not start it") == (end.cause, end.message)
+    assert Cause.CANCELLED is engine_end(refused, None, stopped=True, now_ms=NOW_MS).cause
+    assert Cause.CANCELLED is engine_end(refused, recorded(ended=False), stopped=False, now_ms=NOW_MS).cause
 
 
 @pytest.mark.parametrize(
