@@ -116,6 +116,7 @@ class RayDriver:
     def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
         settings = Settings.read(options)
         found = {entry.id: (entry, PoolSettings.read(entry)) for entry in pools}
+        self._keep_secrets_apart(settings)
         with self._lock:
             first = not self._attached
             keeper = None if first else self._keeper
@@ -151,6 +152,17 @@ class RayDriver:
                 self._take_up()
                 self._attached = True
         self._keeper.start()
+
+    def _keep_secrets_apart(self, settings: Settings) -> None:
+        """Refuse attempts beside the centre's token: Ray runs them as the agent's own user, on nodes that see them."""
+        root = os.path.realpath(settings.work_root or self._folder / "attempts")
+        inside = root == str(self._folder) or root.startswith(f"{self._folder}{os.sep}")
+        if inside and (self._folder / "token").exists():
+            accepted = (
+                "start the agent with --work-root on the file system that Ray's nodes share, and with its own --folder "
+                "elsewhere: tasks run as the agent's user, and could read the centre's token beside them"
+            )
+            raise refused("engine.options.work_root", settings.work_root, accepted)
 
     def describe(self, now_ms: int) -> tuple[PoolObservation, ...]:
         nodes, usage = self._api.nodes(), self._api.usage()

@@ -20,6 +20,7 @@ from weir.engines.local.launch import write_order
 from weir.engines.ray.driver import RayDriver
 from weir.engines.ray.forms import RayJob
 from weir.model.agent import CentreEntry, NodeShare, PoolEntry, Work
+from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
 
 WORK = Work("s", "p", ("x",), {}, 1, 1_000, 1, 0, "any", "", 1, "TERM", 2_000, False, (), 0, 0)
@@ -157,3 +158,14 @@ def test_the_agent_tells_the_driver_its_work_root() -> None:
     assert {**OPTIONS, "work_root": "/shared/weir"} == engine_options(ray, settings)
     assert OPTIONS == engine_options(ray, None)
     assert {"private_root": "/private"} == engine_options(CentreEntry("c", "local", {}, POOLS, ""), settings)
+
+
+@pytest.mark.parametrize("place", ["", "agent/inside"])
+def test_attempts_do_not_lie_beside_the_centres_token(tmp_path: Path, place: str) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "token").touch(mode=0o600)
+    options = {**OPTIONS, **({"work_root": str(tmp_path / place)} if place else {})}
+    driver = RayDriver(tmp_path / "agent")
+    with pytest.raises(ProblemError, match="could read the centre's token"):
+        driver.attach(POOLS, options)
+    driver.close()
