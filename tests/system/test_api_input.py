@@ -56,7 +56,7 @@ def nothing_is_changed(world: World) -> Iterator[None]:
         ({"prefer": "cheapest"}, "prefer", "'cheap'"),
         ({"prefer": {"tim": 3}}, "prefer.tim", "time"),
         ({"kind": "service"}, "kind", "not supported yet"),
-        ({"image": "ubuntu"}, "image", "not supported yet"),
+        ({"image": "a b"}, "image", "give an image"),
         ({"max_price": "1.50"}, "max_price", "no price book is in force"),
         ({"outputs": ["../secret"]}, "outputs[0]", "stays inside"),
         ({"outputs": ["/etc/passwd"]}, "outputs[0]", "stays inside"),

@@ -301,6 +301,10 @@ class _Runner:
     def _submit(self, effect: Submit) -> None:
         orders, refusals = [], []
         for order in effect.orders:
+            if order.work.image and "containers" not in self._driver.capabilities:
+                message = f"the engine of this centre runs no container images, and the job asks for {order.work.image}"
+                refusals.append(SubmitOutcome(order.attempt, False, message))
+                continue
             try:
                 make_work_folder(order.folder)
                 orders.append(order)

@@ -129,6 +129,12 @@ def command_for(specification: JobSpecification, stack: str) -> tuple[tuple[str,
     return specification.command, dict(specification.environment)
 
 
+def image_for(specification: JobSpecification, stack: str) -> str:
+    """The container image that it asks for on a pool of this software stack; empty for none."""
+    own = (variant.image for variant in specification.variants if variant.stack == stack)
+    return next(own, "") or specification.image
+
+
 def _wanted(
     connection: Connection, centre: str, rows: list[AnyRow], limits: TakeOver
 ) -> tuple[dict[str, Work], tuple[DesiredAttempt, ...]]:
@@ -189,6 +195,7 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
         output_limit_bytes=limits.output_bytes,
         log_limit_bytes=limits.log_bytes,
         account=row.organisation,
+        image=image_for(specification, here.device.stack),
     )
 
 

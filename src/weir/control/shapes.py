@@ -67,7 +67,10 @@ def _capabilities(specification: JobSpecification) -> tuple[str, ...]:
     gang = specification.tasks.most > 1
     shares = specification.devices is not None and specification.devices.share is not None
     schemes = sorted({entry.url.partition(":")[0] for entry in specification.inputs if entry.url})
-    found = [name for name, needed in (("gang", gang), ("shares", shares)) if needed]
+    # Where one stack's variant has an image, all are taken to need containers: classes know of no single stack.
+    containers = bool(specification.image) or any(variant.image for variant in specification.variants)
+    asked = (("gang", gang), ("shares", shares), ("containers", containers))
+    found = [name for name, needed in asked if needed]
     return (*found, *(f"url/{scheme}" for scheme in schemes))
 
 
@@ -76,6 +79,8 @@ def class_of_stored(body: str) -> JobClass:
     plain: Mapping[str, Any] = json.loads(body)
     shaping = {name: plain[name] for name in _SHAPING if name in plain}
     schemes = {entry["url"].partition(":")[0] for entry in plain.get("inputs", ()) if "url" in entry}
+    if plain.get("image"):  # which one it is does not matter
+        shaping["image"] = "any"
     if schemes:  # by which inputs are fetched says where it can run; from where does not
         shaping["inputs"] = [{"file": scheme, "url": f"{scheme}:"} for scheme in sorted(schemes)]
     return _class_of_shape(json.dumps(shaping, sort_keys=True))

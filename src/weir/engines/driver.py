@@ -32,6 +32,7 @@ CAPABILITIES: Mapping[str, str] = {
     "kill-by-cgroup": "what a task started is found by its control group",
     "kill-by-session": "what a task started is found by session, parents and environment",
     "stop-signal": "the signal that the job asks for is the one that stops it",
+    "containers": "work runs in the container image that it asks for",
     "files": "inputs reach the tasks, and what they make of their work folder comes back at the end",
     "shared-folder": "tasks see the attempt's own folder while they run, not a copy of it",
     "isolation-namespace": "a task sees nothing of the private folder but its own attempt's work",

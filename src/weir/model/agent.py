@@ -58,6 +58,8 @@ class Work:
     """Per task and stream; what goes past it is counted, and not taken over."""
     account: str = ""
     """Whose work it is: an opaque name, by which a centre may choose the local user that it runs as."""
+    image: str = ""
+    """The container image that the job asks for; empty for whatever the pool runs work in."""
 
 
 @dataclass(frozen=True, slots=True)

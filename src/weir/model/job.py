@@ -101,7 +101,7 @@ class Variant:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the job's own environment."""
     image: str = ""
-    """Container image. Not supported yet."""
+    """Instead of the job's own image."""
     speed: int = 1_000
     """Relative speed there, in thousandths of the job's nominal speed."""
 
@@ -164,7 +164,7 @@ class JobSpecification:
     kind: str = "batch"
     """`batch`; `session` and `service` are not supported yet."""
     image: str = ""
-    """Container image. Not supported yet."""
+    """Container image to run in, where a pool's centre takes such images; without one the pool's own way."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables for every task, beside those that Weir sets; none of them begins with WEIR_."""
     inputs: tuple[Input, ...] = ()

@@ -23,6 +23,8 @@ _URL = re.compile(
     r"(file:///|https?://[A-Za-z0-9.\[\]:-]+/|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/)[!-~]*[!-.0-~]"
 )
 _LONGEST_URL = 2_048
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9](@sha256:[0-9a-f]{64})?")
+_LONGEST_IMAGE = 512
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -36,6 +38,7 @@ def check_specification(specification: JobSpecification) -> None:
     _check_command(specification)
     _check_size(specification)
     _check_paths(specification)
+    _check_images(specification)
     _check_restarts(specification)
     _check_scores(specification)
     _check_deadline(specification)
@@ -55,15 +58,12 @@ def _check_unsupported(specification: JobSpecification) -> None:
         raise not_supported_yet("kind", specification.kind)
     if specification.kind != "batch":
         raise refused("kind", specification.kind, "give batch")
-    for field in ("image", "checkpoint", "secrets", "notify"):
+    for field in ("checkpoint", "secrets", "notify"):
         value = getattr(specification, field)
         if value not in ("", None, ()):
             raise not_supported_yet(field, value)
     if specification.tasks.least != specification.tasks.most:
         raise not_supported_yet("tasks", f"{specification.tasks.least}..{specification.tasks.most}")
-    for index, variant in enumerate(specification.variants):
-        if variant.image:
-            raise not_supported_yet(f"variants[{index}].image", variant.image)
 
 
 def _check_command(specification: JobSpecification) -> None:
@@ -142,6 +142,14 @@ def _check_input(field: str, entry: Input) -> None:
         safe_relative_path(f"{field}.path", entry.path)
         if entry.to:
             safe_relative_path(f"{field}.to", entry.to)
+
+
+def _check_images(specification: JobSpecification) -> None:
+    fields = {"image": specification.image}
+    fields |= {f"variants[{index}].image": each.image for index, each in enumerate(specification.variants)}
+    for field, image in fields.items():
+        if image and (len(image) > _LONGEST_IMAGE or not _IMAGE.fullmatch(image)):
+            raise refused(field, image, "give an image such as registry.example.org/team/train:1.2")
 
 
 def _check_url(field: str, entry: Input) -> None:

@@ -9,7 +9,7 @@ from weir.registry.drift import usable
 from weir.registry.pool_times import curves, windows
 from weir.scheduling.inputs import LinkRow, PoolRow
 
-CAPABILITIES = frozenset({"gang", "shares", *(f"url/{scheme}" for scheme in URL_SCHEMES)})
+CAPABILITIES = frozenset({"gang", "shares", "containers", *(f"url/{scheme}" for scheme in URL_SCHEMES)})
 """All that a class of jobs may ask of an engine."""
 
 

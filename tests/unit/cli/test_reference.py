@@ -100,8 +100,6 @@ def test_a_field_is_accepted_or_refused_as_the_page_says(name: str) -> None:
         ("kind", "session"),
         ("kind", "service"),
         ("tasks", "1..4"),
-        ("constraints", {"deadline": "2026-12-01T00:00:00Z"}),
-        ("variants", [{"stack": "cann", "image": "ubuntu"}]),
     ],
 )
 def test_what_is_documented_as_not_supported_within_a_field_is_refused(name: str, value: Any) -> None:

@@ -1,7 +1,8 @@
 """What the core is told of a specification."""
 
+from weir.control.pull import image_for
 from weir.control.shapes import class_of, class_of_stored, stored_form
-from weir.model.job import Input, JobSpecification
+from weir.model.job import Input, JobSpecification, Variant
 from weir.registry.pool_rows import CAPABILITIES
 
 
@@ -20,6 +21,18 @@ def test_an_input_by_url_asks_for_a_centre_that_fetches_it() -> None:
             JobSpecification(command=("true",), inputs=(Input(file="x", digest="0" * 64),))
         ).capabilities
     )
+
+
+def test_an_image_asks_for_a_centre_that_runs_it_whichever_it_is() -> None:
+    jobs = [JobSpecification(command=("true",), image=image) for image in ("a/b:1", "c")]
+    assert all(("containers",) == class_of(job).capabilities for job in jobs)
+    stored = [class_of_stored(stored_form(job, "p", 1_000)) for job in jobs]
+    assert stored[0] is stored[1]
+    assert class_of(jobs[0]) == stored[0]
+    by_stack = JobSpecification(
+        variants=(Variant("cann", ("a",), image="npu:1"), Variant("cuda", ("b",))), image="gpu:1"
+    )
+    assert ("npu:1", "gpu:1") == (image_for(by_stack, "cann"), image_for(by_stack, "cuda"))
 
 
 def test_from_where_does_not_shape_a_class() -> None:

@@ -36,12 +36,10 @@ def test_a_plain_job_is_accepted() -> None:
     [
         ({"kind": "session"}, "kind"),
         ({"kind": "service"}, "kind"),
-        ({"image": "ubuntu"}, "image"),
         ({"checkpoint": Checkpoint(1)}, "checkpoint"),
         ({"secrets": ("s",)}, "secrets"),
         ({"notify": ("a@b",)}, "notify"),
         ({"tasks": TaskRange(1, 2)}, "tasks"),
-        ({"variants": (Variant("cuda", image="x"),)}, "variants[0].image"),
     ],
 )
 def test_what_nothing_honours_yet_is_refused_and_never_ignored(fields: dict[str, Any], field: str) -> None:
@@ -71,6 +69,9 @@ def test_what_nothing_honours_yet_is_refused_and_never_ignored(fields: dict[str,
         ({"max_attempts": 2}, "max_attempts"),
         ({"max_attempts": 0}, "max_attempts"),
         ({"kind": "quantum"}, "kind"),
+        ({"image": "--privileged"}, "image"),
+        ({"image": "a b"}, "image"),
+        ({"variants": (Variant("cuda", command=("a",), image="x;y"),)}, "variants[0].image"),
         ({"inputs": (Input(),)}, "inputs[0]"),
         ({"inputs": (Input(file="a", digest=DIGEST, from_="b", path="c"),)}, "inputs[0]"),
         ({"inputs": (Input(file="a", digest="123"),)}, "inputs[0].digest"),

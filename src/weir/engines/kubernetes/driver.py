@@ -98,6 +98,8 @@ class KubernetesDriver:
         }
         if self._attached and self._settings.shared:
             found |= {"files", "shared-folder", "streams"}
+        if any(pool.images for _, pool in self._pools.values()):
+            found.add("containers")
         if self._attached and self._settings.door is not None:
             found.add("files")
         return frozenset(found)
@@ -140,9 +142,17 @@ class KubernetesDriver:
         if self._settings.foreign:
             what = "pods of the whole cluster (or set the option foreign to no)"
             pods = self._read("/api/v1/pods", what, fieldSelector=_NOT_OVER)
-        capabilities = tuple(sorted(self.capabilities))
+        capabilities = self.capabilities - {"containers"}
         return tuple(
-            pool_observation(entry, pool, nodes, pods, self._settings.owner, now_ms, capabilities)
+            pool_observation(
+                entry,
+                pool,
+                nodes,
+                pods,
+                self._settings.owner,
+                now_ms,
+                sorted(capabilities | ({"containers"} if pool.images else set())),
+            )
             for entry, pool in self._pools.values()
         )
 

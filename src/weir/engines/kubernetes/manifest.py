@@ -12,7 +12,7 @@ from typing import Any
 
 from weir.engines.driver import AttemptOrder
 from weir.engines.kubernetes.quantity import bytes_text, milli_text
-from weir.engines.kubernetes.settings import PoolSettings, Settings
+from weir.engines.kubernetes.settings import PoolSettings, Settings, takes_image
 from weir.engines.kubernetes.wrapper import LOG_PATH, SCRIPT, wrapper_arguments
 from weir.model.agent import NodeShare, PoolEntry, Work
 from weir.model.codec import to_plain
@@ -100,7 +100,10 @@ def never(order: AttemptOrder, entry: PoolEntry, pool: PoolSettings, settings: S
         return "the command is empty"
     if any("\0" in text for text in (*work.command, *work.environment, *work.environment.values())):
         return "the command or its environment has a zero byte in it"
-    if not pool.image:
+    if work.image and not takes_image(pool, work.image):
+        taken = ", ".join(pool.images) or "no image of a job's own"
+        return f"image {work.image} is asked for, and pool {name} takes {taken}"
+    if not (work.image or pool.image):
         return (
             f"no container image is named for pool {name}: set the option image of the engine or of the pool"
         )
@@ -259,7 +262,7 @@ def _pod(
     place = work_place(order.folder, settings)
     container: dict[str, Any] = {
         "name": CONTAINER,
-        "image": pool.image,
+        "image": work.image or pool.image,
         "command": ["/bin/sh", "-c", verbatim(SCRIPT), "weir"],
         "args": [
             verbatim(text)

@@ -11,7 +11,7 @@ from weir.engines.courier.settings import DoorSettings, read_address, read_liste
 from weir.model.agent import PoolEntry
 from weir.model.problem import refused
 
-__all__ = ["POOL_LABEL", "PoolSettings", "Settings", "Toleration", "read_pool"]
+__all__ = ["POOL_LABEL", "PoolSettings", "Settings", "Toleration", "read_pool", "takes_image"]
 
 POOL_LABEL = "weir.io/pool"
 """The label by which nodes belong to a pool whose entry names no other selector."""
@@ -41,6 +41,9 @@ class PoolSettings:
 
     image: str = ""
     """The container image that tasks run in; it needs a POSIX /bin/sh. Without one nothing is accepted."""
+    images: tuple[str, ...] = ()
+    """Images that a job may ask for itself: repositories, or what they begin with, ending with a slash; `*` for
+    any. Without any a job that asks for an image has no place here."""
     node_selector: Mapping[str, str] = field(default_factory=dict)
     """Labels of the pool's nodes; without any `weir.io/pool` with the pool's id."""
     tolerations: tuple[Toleration, ...] = ()
@@ -134,6 +137,17 @@ class Settings:
             raise refused("engine.options.agent_listen", settings.agent_listen, "with it give agent_address")
         _check_queues("engine.options", settings.defaults)
         return settings
+
+
+def takes_image(pool: PoolSettings, image: str) -> bool:
+    """Whether a job may ask for this image in the pool."""
+    return any(
+        allowed == "*"
+        or (allowed.endswith("/") and image.startswith(allowed))
+        or image == allowed
+        or image.startswith((f"{allowed}:", f"{allowed}@"))
+        for allowed in pool.images
+    )
 
 
 def read_pool(entry: PoolEntry, defaults: PoolSettings) -> PoolSettings:
@@ -259,6 +273,7 @@ _READERS: dict[str, _Reader] = {
 }
 _POOL_READERS: dict[str, _Reader] = {
     "image": _image,
+    "images": lambda name, value: tuple(_image(name, part.strip()) for part in value.split(",")),
     "node_selector": _labels,
     "tolerations": _tolerations,
     "device_resource": _matching(_LABEL_KEY, "a resource name such as nvidia.com/gpu"),

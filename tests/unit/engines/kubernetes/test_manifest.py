@@ -215,6 +215,33 @@ def test_an_agent_that_is_root_does_not_run_tasks_as_root_unless_that_is_said(tm
     assert Settings.read({**SHARED, "run_as": "agent"}).as_agent
 
 
+@pytest.mark.parametrize(
+    ("images", "image", "taken"),
+    [
+        ("r.example/team/", "r.example/team/train:1", True),
+        ("r.example/team/", "r.example/other:1", False),
+        ("r.example/base", "r.example/base@sha256:0", True),
+        ("r.example/base, x", "r.example/base", True),
+        ("r.example/base", "r.example/basement:1", False),
+        ("*", "anything", True),
+    ],
+)
+def test_a_job_may_ask_for_the_images_that_the_centre_takes(images: str, image: str, taken: bool) -> None:
+    settings = Settings.read({**SHARED, "images": images})
+    pool = read_pool(ENTRY, settings.defaults)
+    given = order(replace(WORK, image=image))
+    assert ("" if taken else f"image {image} is asked for") == never(given, ENTRY, pool, settings)[
+        : len(f"image {image} is asked for")
+    ]
+    assert image == pod_of(job_manifest(given, ENTRY, pool, settings, None))["containers"][0]["image"]
+
+
+def test_without_a_word_of_the_centres_no_job_brings_an_image() -> None:
+    settings = Settings.read(SHARED)
+    found = never(order(replace(WORK, image="x")), ENTRY, read_pool(ENTRY, settings.defaults), settings)
+    assert "takes no image of a job's own" in found
+
+
 def test_what_a_pool_lacks_is_named() -> None:
     settings = Settings.read({})
     assert "no container image" in never(order(), ENTRY, read_pool(ENTRY, settings.defaults), settings)
