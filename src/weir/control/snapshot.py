@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
@@ -37,6 +38,8 @@ GHOSTS = 1 << 60
 
 _ENDED = frozenset(state.name.lower() for state in JobState if state.ended)
 _DONE = frozenset({JobState.SUCCEEDED.name.lower(), JobState.FAILED.name.lower()})
+_WHOSE_RUN = Run._fields.index("specification")
+"""From here on, what a run says is of its submission."""
 _QUEUED = JobState.QUEUED.name.lower()
 _job = schema.job.c
 _submission = schema.submission.c
@@ -294,14 +297,19 @@ class Snapshot:
                 self.versions[run.first] = run.version
             else:
                 self.versions.update(dict.fromkeys(range(run.first, run.last + 1), run.version))
-        kinds = [self._kind(run) for run in runs]
-        classes = self._classes_of(connection, runs, now_ms)
+        # There may be a million of them, of few kinds: what follows from a kind is found once.
+        slots: dict[tuple[Any, ...], int] = {}
+        slot_of = [slots.setdefault((run.time_limit_ms, *run[_WHOSE_RUN:]), len(slots)) for run in runs]
+        alike = list(dict(zip(slot_of, runs, strict=True)).values())
+        kinds = [self._kind(run) for run in alike]
+        expected = self._expectations.of(kinds, now_ms)
+        users = [self._expectations.user(kind) for kind in kinds]
+        classes = self._classes_of(connection, alike, now_ms)
+        deadlines = [self._deadlines[run.specification] for run in alike]
         told = []
-        for run, kind, job_class, expected_ms in zip(
-            runs, kinds, classes, self._expectations.of(kinds, now_ms), strict=True
-        ):
-            told.append(Told(run, job_class, expected_ms, self._deadlines[run.specification]))
-            self._asked.note(self._expectations.user(kind), run, kind, expected_ms, self._may_be_told_anew)
+        for run, slot in zip(runs, slot_of, strict=True):
+            told.append(Told(run, classes[slot], expected[slot], deadlines[slot]))
+            self._asked.note(users[slot], run, kinds[slot], expected[slot], self._may_be_told_anew)
         return as_columns(told)
 
     def _classes_of(self, connection: Connection, runs: Sequence[Run], now_ms: int) -> list[JobClass]:
