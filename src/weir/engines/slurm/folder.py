@@ -2,14 +2,19 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
+import marshal
 import os
 import pkgutil
 import shutil
 import stat
+import struct
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +42,39 @@ _LARGEST_RECORD = 65_536
 _LARGEST_BATCH = 16 << 20
 
 
-def packed_program() -> bytes:
-    """The program for the compute nodes in one file; the same sources give the same bytes."""
+@cache
+def packed_program(*, compiled: bool = True) -> bytes:
+    """The program for the compute nodes in one file; but for what is compiled, the same sources give the same bytes.
+
+    Beside each source lies what this Python makes of it, for which a node's own need not compile it at every start
+    if it is of the same version; another one passes it over.
+    """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py", _STAMP), _MAIN)
         for package in ("node", "weir", "weir/engines", "weir/engines/courier"):
             archive.writestr(zipfile.ZipInfo(f"{package}/__init__.py", _STAMP), "")
-        archive.writestr(zipfile.ZipInfo("weir/engines/courier/node.py", _STAMP), node_program())
+        sources = {"weir/engines/courier/node.py": node_program().encode()}
         for name in _SOURCES:
             source = pkgutil.get_data("weir.engines.slurm.node", f"{name}.py")
             assert source is not None
-            archive.writestr(zipfile.ZipInfo(f"node/{name}.py", _STAMP), source)
+            sources[f"node/{name}.py"] = source
+        for name, source in sources.items():
+            archive.writestr(zipfile.ZipInfo(name, _STAMP), source)
+            if compiled:
+                archive.writestr(zipfile.ZipInfo(f"{name}c", _STAMP), _compiled(name, source))
     return content.getvalue()
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """A module's bytecode in the form of PEP 552 that is not held against its source when it is loaded."""
+    code = compile(source, name, "exec", dont_inherit=True)
+    return (
+        importlib.util.MAGIC_NUMBER
+        + struct.pack("<L", 1)
+        + importlib.util.source_hash(source)
+        + marshal.dumps(code)
+    )
 
 
 class SharedFolder:
@@ -65,8 +90,8 @@ class SharedFolder:
         self.news_folder = self._own / "news"
         self.stops = self._own / "stops"
         self._batches = self._own / "batches"
-        content = packed_program()
-        self.program = self._own / f"program-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+        sources = hashlib.sha256(packed_program(compiled=False)).hexdigest()[:16]
+        self.program = self._own / f"program-{sources}-{sys.implementation.cache_tag}.zip"
         # Others pass through and find what they know the name of; they can leave news, and list nothing.
         for folder, mode in (
             (self._own, 0o711),
@@ -77,7 +102,7 @@ class SharedFolder:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)
         if not self.program.exists():
-            _write(self.program, content, 0o644)
+            _write(self.program, packed_program(), 0o644)
 
     def prepare(self, attempt: str, folder: Path, uid: int, gid: int) -> None:
         """Make an attempt's folder ready for its user: what is in `work` is theirs, and `run` is made."""

@@ -18,7 +18,6 @@ import signal
 import socket
 import subprocess
 import sys
-import zipfile
 from typing import Any
 
 from .attempt import Attempt, Ended, now_ms
@@ -124,6 +123,8 @@ def _run_gang(
 
 def _boot_elsewhere(door: "dict[str, Any]") -> "list[str]":
     """How this program is started on a node that has none of its files."""
+    import zipfile  # here alone: a node pays for what is imported at every start
+
     with zipfile.ZipFile(sys.argv[0]) as archive:
         text = archive.read("weir/engines/courier/node.py").decode()
     return [sys.executable, "-I", "-S", "-c", text, "boot", door["url"], door["place"]]
