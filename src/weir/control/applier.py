@@ -18,11 +18,12 @@ from weir.model.change import ChangeKind
 from weir.model.codec import to_plain
 from weir.model.state import Desired, JobState
 from weir.scheduling.plan import Plan, PoolReason, Start
+from weir.scheduling.supply import next_window
 from weir.store import Transaction, schema
 
 _job = schema.job.c
 _JOBS = (
-    select(_job.number, _job.state, _job.version, _job.epoch)
+    select(_job.number, _job.state, _job.version, _job.epoch, _job.time_limit_ms)
     .where(among(_job.number, "jobs"))
     .with_for_update()
 )
@@ -69,12 +70,12 @@ def apply(
     """Make the plan's starts attempts, and tell the centres what to stop, in this one transaction.
 
     `versions` are those of the queued jobs when the plan was made: a job that was written since is refused, as is
-    a start at a pool that has closed, or that there is no money for. Raises LeadershipLostError where another leads by
-    now.
+    a start at a pool that has closed, that will be out of service before the job has ended, or that there is no money
+    for. Raises LeadershipLostError where another leads by now.
     """
     leader.check(tx.connection, lease)
     starts = plan.starts if plan else ()
-    good, refused = _checked(tx.connection, starts, versions)
+    good, refused = _checked(tx.connection, starts, versions, now_ms)
     poor = money.start(tx, good, now_ms)
     good = {start: epoch for start, epoch in good.items() if start.job not in poor}
     refused = (*refused, *sorted(poor))
@@ -110,7 +111,7 @@ def stored_reasons(reasons: Sequence[PoolReason]) -> tuple[str, str]:
 
 
 def _checked(
-    connection: Connection, starts: Sequence[Start], versions: Mapping[int, int]
+    connection: Connection, starts: Sequence[Start], versions: Mapping[int, int], now_ms: int
 ) -> tuple[dict[Start, int], tuple[int, ...]]:
     """The starts that still hold, with the job's epoch so far, and the jobs of the others."""
     if not starts:
@@ -119,7 +120,9 @@ def _checked(
         row.number: row
         for row in connection.execute(_JOBS, {"jobs": number_list(start.job for start in starts)})
     }
-    opened = {pool.key for pool in load_pools(connection).rows if not pool.closed_because}
+    opened = {
+        pool.key: next_window(pool, now_ms) for pool in load_pools(connection).rows if not pool.closed_because
+    }
     good: dict[Start, int] = {}
     refused = []
     for start in starts:
@@ -129,6 +132,7 @@ def _checked(
             and row.state == JobState.QUEUED
             and row.version == versions.get(start.job)
             and start.pool in opened
+            and ((window := opened[start.pool]) is None or window.from_ms >= now_ms + row.time_limit_ms)
         ):
             good[start] = row.epoch
         else:

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from tests.unit.control.world import PROVINCE, START_MS, World, job, runs, world
+from weir import scheduling
 from weir.access.actor import Actor
 from weir.control.explaining import explain
 from weir.control.jobs import find
@@ -16,7 +18,7 @@ from weir.model.role import Role
 from weir.model.view import ExplanationView
 from weir.registry import apply_province
 
-HOUR = 3_600_000
+HOUR, MINUTE = 3_600_000, 60_000
 CHEAP = PreferenceWeights(time=0, money=1_000, carbon=0)
 
 
@@ -51,28 +53,46 @@ def w() -> World:
 
 
 def test_what_would_not_end_before_a_window_waits_for_its_end_and_is_told_why(w: World) -> None:
-    declare(w, windows=(Window(at(2 * HOUR), 3 * HOUR, "cooling"),))
-    [long] = w.submit(job(time_limit=2 * HOUR + 1))
-    [short] = w.submit(job(time_limit=2 * HOUR))
+    declare(w, windows=(Window(at(2 * MINUTE), 3 * MINUTE, "cooling"),))
+    [long] = w.submit(job(time_limit=2 * MINUTE + 1))
+    [short] = w.submit(job(time_limit=2 * MINUTE))
     outcome = w.step()
     assert ["queued", "placed"] == w.states()
     view = explained(w, long.id)
     [reason, *_] = [pool for pool in view.pools if pool.pool == "wuhu-hpc/cpu"]
     assert "closed" == reason.verdict
     assert (
-        "out of service from 2023-11-15T00:13:20.000Z until 2023-11-15T03:13:20.000Z (cooling)" in reason.note
+        "out of service from 2023-11-14T22:15:20.000Z until 2023-11-14T22:18:20.000Z (cooling)" in reason.note
     )
     assert "would not end before" in reason.note
     # Nobody comes or goes, and yet it is looked at again once the window is over.
-    while w.now_ms < START_MS + 5 * HOUR:
+    while w.now_ms < START_MS + 5 * MINUTE:
         assert "queued" == w.state(long.id)
         w.now_ms = outcome.next_ms
         for centre in ("wuhu-hpc", "hefei-ai"):
             w.agents[centre].report()  # type: ignore[attr-defined]
         outcome = w.step()
-    assert START_MS + 5 * HOUR == w.now_ms
+    assert START_MS + 5 * MINUTE == w.now_ms
     assert "placed" == w.state(long.id)
     assert "placed" == w.state(short.id)
+
+
+def test_a_window_declared_while_the_plan_was_made_refuses_the_start(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.submit(job(time_limit=2 * HOUR))
+    made = scheduling.step
+
+    def meanwhile(*told: Any) -> Any:
+        monkeypatch.setattr(scheduling, "step", made)
+        declare(w, windows=(Window(at(HOUR), HOUR, "a leak"),))
+        return made(*told)
+
+    monkeypatch.setattr(scheduling, "step", meanwhile)
+    outcome = w.control.step(w.now_ms)
+    assert (0, 1, True) == (outcome.starts, outcome.refused, outcome.again)
+    w.step()
+    assert ["queued"] == w.states()
 
 
 def test_a_start_says_which_better_pool_was_about_to_be_out_of_service(w: World) -> None:
