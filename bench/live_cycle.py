@@ -13,9 +13,10 @@ import numpy as np
 from bench.figure import Figure, median
 from bench.live_queue import LiveQueue, live_queue, some_changes
 from weir.control.cycle import LIVE
-from weir.scheduling import State, explain, step, warm_up
+from weir.scheduling import Policy, State, explain, step, warm_up
 from weir.scheduling.inputs import Changes
 from weir.scheduling.plan import Plan
+from weir.scheduling.policies import NAMED
 
 ROUNDS = 7
 JOBS, CLASSES = 1_000_000, 20_000
@@ -28,14 +29,10 @@ def measure(seed: int) -> Sequence[Figure]:
     warm_up()
     queue = live_queue(JOBS, seed=seed, classes=CLASSES)
     how = f"{JOBS:,} queued of {CLASSES:,} classes before {len(queue.pools):,} pools"
-    state, taking, _ = _taken_in(queue)
+    state, taking, _ = _taken_in(queue, LIVE)
     bytes_a_job = _bytes(state) / JOBS
     whole = [_whole(queue, state, round_) for round_ in range(3)]
-    hundred: list[float] = []
-    for round_ in range(ROUNDS):
-        changes = some_changes(queue, round_)
-        state, _, seconds = _stepped(state, changes, queue.now_ms + 60_000 * (round_ + 1))
-        hundred.append(seconds)
+    state, hundred = _hundreds(queue, state)
     waits = next(job for job in queue.job.tolist() if state.waits(job))
     explained = _timed(lambda: explain(state, waits))
     full = median(whole)
@@ -46,14 +43,37 @@ def measure(seed: int) -> Sequence[Figure]:
         Figure("live: taken in", taking, "s", f"from columns to the first plan; {how}"),
         Figure("live: a queued job", bytes_a_job, "bytes", f"all arrays of the state, shared out; {how}"),
         Figure("live: one job explained", explained, "s", f"the last cycle run again; {how}"),
+        *_by_tenant(queue, how),
         _growth(seed),
         _distinct(seed),
     ]
 
 
-def _taken_in(queue: LiveQueue) -> tuple[State, float, Plan]:
+def _by_tenant(queue: LiveQueue, how: str) -> Sequence[Figure]:
+    """The same under the two levels of `weir-by-tenant`."""
+    state, _, _ = _taken_in(queue, NAMED["weir-by-tenant"])
+    whole = median([_whole(queue, state, round_) for round_ in range(3)])
+    state, hundred = _hundreds(queue, state)
+    how = f"{len(queue.tenants)} tenants by turns; {how}"
+    return [
+        Figure("live: by tenant, whole queue", whole, "s", f"one step, nothing known; {how}"),
+        Figure("live: by tenant, 100 changes", median(hundred), "s", f"median of {ROUNDS} steps; {how}"),
+    ]
+
+
+def _hundreds(queue: LiveQueue, state: State) -> tuple[State, list[float]]:
+    """ROUNDS steps of a hundred changes each."""
+    found: list[float] = []
+    for round_ in range(ROUNDS):
+        changes = some_changes(queue, round_)
+        state, _, seconds = _stepped(state, changes, queue.now_ms + 60_000 * (round_ + 1))
+        found.append(seconds)
+    return state, found
+
+
+def _taken_in(queue: LiveQueue, policy: Policy) -> tuple[State, float, Plan]:
     told = Changes(pools=queue.pools, links=queue.links, queued=queue.batches(), running=queue.running)
-    state, plan, seconds = _stepped(State.empty(LIVE), told, queue.now_ms)
+    state, plan, seconds = _stepped(State.empty(policy), told, queue.now_ms)
     return state, seconds, plan
 
 
@@ -100,7 +120,7 @@ def _growth(seed: int) -> Figure:
     seconds = []
     for jobs in GROWTH:
         queue = live_queue(jobs, seed=seed, classes=CLASSES * jobs // JOBS)
-        state, _, _ = _taken_in(queue)
+        state, _, _ = _taken_in(queue, LIVE)
         seconds.append(median([_whole(queue, state, round_) for round_ in range(3)]))
     shown = ", ".join(f"{jobs:,}: {each:.3f} s" for jobs, each in zip(GROWTH, seconds, strict=True))
     due = GROWTH[-1] * math.log(GROWTH[-1]) / (GROWTH[0] * math.log(GROWTH[0]))
@@ -110,6 +130,6 @@ def _growth(seed: int) -> Figure:
 def _distinct(seed: int) -> Figure:
     """As many classes as jobs, which is beside the aim."""
     queue = live_queue(DISTINCT, seed=seed, classes=DISTINCT)
-    state, _, _ = _taken_in(queue)
+    state, _, _ = _taken_in(queue, LIVE)
     whole = median([_whole(queue, state, round_) for round_ in range(3)])
     return Figure("live: all classes distinct", whole, "s", f"{DISTINCT:,} jobs of as many classes")

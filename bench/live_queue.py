@@ -123,6 +123,7 @@ def some_changes(queue: LiveQueue, seed: int, count: int = 100) -> Changes:
         queue,
         job=queue.job[rows] + len(queue) + 10 * count * (seed + 1),
         job_class=queue.job_class[rows],
+        tenant=queue.tenant[rows],
         priority=queue.priority[rows],
         submitted_ms=np.full(len(rows), queue.now_ms),
         limit_ms=queue.limit_ms[rows],
@@ -275,6 +276,7 @@ def _batches(queue: LiveQueue, rows: Int64s) -> tuple[QueuedJobs, ...]:
             queue.submitted_ms[part],
             queue.limit_ms[part],
             queue.predicted_ms[part],
+            tenant=queue.tenant[part],
         )
         for part in np.split(order, cuts)
         if len(part)

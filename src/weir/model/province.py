@@ -65,6 +65,20 @@ class City:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How much of the province a tenant may use, against others. Values are by the list prices of this file."""
+
+    __pydantic_config__ = _STRICT
+    weight: int = 1
+    """A tenant of weight 2 uses twice as much as one of weight 1 before the other goes ahead; up to 100."""
+    quota: MicroYuan = 0
+    """Yuan an hour: as long as what it runs is worth less, it goes before all who run more than their own quota. What
+    it runs beyond it is borrowed of what others leave."""
+    ceiling: MicroYuan | None = None
+    """Yuan an hour: nothing of it starts by which what it runs would be worth more. Without one there is no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Organisation:
     """A legal body, keyed by its unified social credit code (GB 32100-2015)."""
 
@@ -74,6 +88,7 @@ class Organisation:
     name_zh: str = ""
     roles: tuple[str, ...] = ()
     """tenant, centre-operator, coordinator"""
+    share: Share = Share()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from weir.model.agent import PoolObservation
 from weir.model.job_rules import URL_SCHEMES
-from weir.model.province import Centre, DeviceModel, Link, Pool, Province
+from weir.model.province import Centre, DeviceModel, Link, Pool, Province, Share
 from weir.registry.drift import usable
 from weir.registry.pool_times import curves, windows
-from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.scheduling.inputs import LinkRow, PoolRow, TenantRow
 
 CAPABILITIES = frozenset({"gang", "shares", "containers", *(f"url/{scheme}" for scheme in URL_SCHEMES)})
 """All that a class of jobs may ask of an engine."""
@@ -54,6 +54,9 @@ def pool_row(
         windows=windows(pool),
         device_hour_over_time=device_hour,
         core_hour_over_time=core_hour,
+        # The share book is this file's prices, whatever a price book says later.
+        share_device_hour_micro_yuan=pool.price.device_hour or 0,
+        share_core_hour_micro_yuan=pool.price.core_hour or 0,
         carbon_over_time=carbon,
     )
 
@@ -82,4 +85,9 @@ def province_rows(
     return tuple(sorted(rows, key=lambda row: row.key)), tuple(link_row(link) for link in province.links)
 
 
-__all__ = ["CAPABILITIES", "link_row", "pool_row", "province_rows"]
+def tenant_row(number: int, share: Share) -> TenantRow:
+    """A tenant's share for the core, which knows it by a number."""
+    return TenantRow(number, 1_000 * share.weight, share.quota, share.ceiling)
+
+
+__all__ = ["CAPABILITIES", "link_row", "pool_row", "province_rows", "tenant_row"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
-from weir.model.province import Capacity, Centre, CentreKind, DeviceKind, DeviceModel, Pool, Province
+from weir.model.province import Capacity, Centre, CentreKind, DeviceKind, DeviceModel, Pool, Province, Share
 from weir.registry.credit_code import credit_code_fault
 from weir.registry.pool_times import curve, parse_start
 from weir.units import format_duration, format_yuan
@@ -22,6 +22,9 @@ MOST_SPEED = 1_000_000
 MOST_CARBON = 10_000
 LONGEST_CITY_FIRST_MS = 30 * 86_400_000
 LONGEST_WINDOW_MS = 366 * 86_400_000
+MOST_WEIGHT = 100
+LARGEST_SHARE = 1_000_000_000_000_000
+"""Micro-yuan an hour."""
 DEAREST_BAND = 2_000_000_000
 """Micro-yuan for an hour."""
 
@@ -73,6 +76,17 @@ def _organisations(province: Province) -> Iterator[Fault]:
         for place, role in enumerate(organisation.roles):
             if role not in ROLES:
                 yield (*where, "roles", place), role, f"give one of {', '.join(ROLES)}"
+        yield from _share((*where, "share"), organisation.share)
+
+
+def _share(where: Path, share: Share) -> Iterator[Fault]:
+    yield from _within((*where, "weight"), share.weight, 1, MOST_WEIGHT)
+    if not 0 <= share.quota <= LARGEST_SHARE:
+        accepted = f"give yuan an hour from 0 to {format_yuan(LARGEST_SHARE)}"
+        yield (*where, "quota"), format_yuan(share.quota), accepted
+    elif share.ceiling is not None and not share.quota <= share.ceiling <= LARGEST_SHARE:
+        accepted = f"give yuan an hour from its quota to {format_yuan(LARGEST_SHARE)}, or leave it out"
+        yield (*where, "ceiling"), format_yuan(share.ceiling), accepted
 
 
 def _projects(province: Province) -> Iterator[Fault]:

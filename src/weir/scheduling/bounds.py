@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from weir.scheduling.inputs import NO_DEADLINE, Curve, JobClass, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.inputs import NO_DEADLINE, Curve, JobClass, PoolRow, QueuedJobs, RunningJob, TenantRow
 from weir.scheduling.plan import Reservation
 from weir.scheduling.policy import Order, Placement, Policy
 from weir.scheduling.tables import Int64s
@@ -19,6 +19,10 @@ LARGEST_MEMORY = 2**45
 LARGEST_NUMBER = 2**62
 LONGEST_LIMIT_MS = 2**35
 LATEST_MS = 2**52
+MOST_TENANTS = 2**40
+LARGEST_SHARE = 2**55
+"""Micro-yuan an hour."""
+LARGEST_USED = 2**60
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -512, 511
 """A key holds the priority in ten bits, see kernels/waiting.py."""
 
@@ -76,7 +80,14 @@ def check_class(job_class: JobClass) -> None:
 
 def check_batch(batch: QueuedJobs) -> None:
     """Raise ValueError for columns of unequal length or values outside the bounds."""
-    columns = [batch.job, batch.priority, batch.submitted_ms, batch.time_limit_ms, batch.expected]
+    columns = [
+        batch.job,
+        batch.priority,
+        batch.submitted_ms,
+        batch.time_limit_ms,
+        batch.expected,
+        batch.tenants,
+    ]
     if batch.deadline_ms is not None:
         columns.append(batch.deadline_ms)
     if any(column.dtype != np.int64 or column.shape != (len(batch.job),) for column in columns):
@@ -89,8 +100,25 @@ def check_batch(batch: QueuedJobs) -> None:
         _check_column("expected_ms", batch.expected, 1, LONGEST_LIMIT_MS)
         if batch.deadline_ms is not None:
             _check_column("deadline_ms", batch.deadline_ms, 0, NO_DEADLINE)
+        _check_column("tenant", batch.tenants, 0, MOST_TENANTS)
         if bool((batch.expected > batch.time_limit_ms).any()):
             raise ValueError("expected_ms: a job is expected to run longer than its time limit")
+
+
+def check_tenants(told: Sequence[TenantRow]) -> None:
+    """Raise ValueError for a tenant outside the bounds, or told twice."""
+    for one, other in itertools.pairwise(sorted(row.tenant for row in told)):
+        if one == other:
+            raise ValueError(f"tenant {one} is told twice")
+    for row in told:
+        where = f"tenant {row.tenant}"
+        _check(where, "tenant", row.tenant, MOST_TENANTS)
+        _check(where, "weight_milli", row.weight_milli, LARGEST_WEIGHT, least=1)
+        _check(where, "quota_micro_yuan_per_hour", row.quota_micro_yuan_per_hour, LARGEST_SHARE)
+        if row.ceiling_micro_yuan_per_hour is not None:
+            _check(where, "ceiling_micro_yuan_per_hour", row.ceiling_micro_yuan_per_hour, LARGEST_SHARE)
+        if row.used is not None:
+            _check(where, "used", row.used, LARGEST_USED)
 
 
 def check_running(job: RunningJob) -> None:

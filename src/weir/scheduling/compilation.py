@@ -31,6 +31,7 @@ _KERNELS = (
     "prediction",
     "preemption",
     "province_clock",
+    "tenants",
 )
 
 

@@ -3,10 +3,11 @@
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.kept import KeptCycle
-from weir.scheduling.plan import Explanation, PoolReason, Terms, Verdict
+from weir.scheduling.plan import Constraint, Explanation, PoolReason, Terms, Verdict
 from weir.scheduling.rerun import Found, marked_pass, rerun
 from weir.scheduling.state import State
 from weir.scheduling.step import KEPT_NOTE, away, elsewhere
+from weir.units import format_yuan
 
 
 def explain(state: State, job: int) -> Explanation | None:
@@ -39,7 +40,7 @@ def explain_kept(state: State, cycle: KeptCycle, job: int) -> Explanation | None
 
 
 def _explanation(state: State, job: int, found: Found) -> Explanation:
-    position, ahead = kernel("waiting").position(state.queue.slots, state.queue.find(job))
+    position, ahead = kernel("waiting").position(state.world, state.queue.slots, state.queue.find(job))
     return Explanation(_pools_of_waiting(state, found), int(position), int(ahead), state.queued)
 
 
@@ -62,6 +63,10 @@ def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
             said, note = Verdict.CLOSED, row.closed_because
         elif each["verdict"] == said_of.AWAY:
             said, note = Verdict.CLOSED, away(row, found.now_ms)
+        elif each["verdict"] == said_of.BEYOND:
+            failed = beyond(int(each["rate"]), int(each["holds"]), int(each["ceiling"]))
+            reasons.append(PoolReason(row.key, Verdict.FAILS, failed=failed))
+            continue
         elif each["verdict"] == said_of.KEPT:
             note = KEPT_NOTE.format(job=int(each["holder"]))
             until_ms = int(each["until"])
@@ -80,3 +85,12 @@ def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
             )
         )
     return tuple(reasons)
+
+
+def beyond(rate: int, holds: int, ceiling: int) -> Constraint:
+    """That a job would take its tenant beyond its ceiling; all in micro-yuan an hour."""
+    return Constraint(
+        "quota",
+        f"{format_yuan(rate)} an hour of the tenant's share",
+        f"{format_yuan(max(0, ceiling - holds))} left of the ceiling of {format_yuan(ceiling)}",
+    )

@@ -39,6 +39,26 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantRow:
+    """What a tenant may use. Values are list prices by the share book: what `PoolRow` has of it.
+
+    A tenant that is never told has the weight 1,000, and neither quota nor ceiling.
+    """
+
+    tenant: int
+    """The number by which jobs name it; ties between tenants end by it."""
+    weight_milli: int = 1_000
+    """A tenant of twice the weight uses twice as much before another goes ahead."""
+    quota_micro_yuan_per_hour: int = 0
+    """As long as it holds less it goes before all who hold more than their own; what it holds beyond it borrows."""
+    ceiling_micro_yuan_per_hour: int | None = None
+    """Nothing starts by which it would hold more. None: there is no such limit."""
+    used: int | None = None
+    """As `State.usage` told it, at the time `used_as_of_ms`; None leaves it as it is, which is nothing at first."""
+    used_as_of_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolRow:
     """One pool as the core sees it. `key` is `centre/pool` and never changes; `index` order is by key.
 
@@ -75,6 +95,10 @@ class PoolRow:
     core_hour_over_time: Curve | None = None
     carbon_over_time: Curve | None = None
     """Grams of CO2 a kilowatt-hour."""
+    share_device_hour_micro_yuan: int | None = None
+    """By the share book, which stays as it is while prices move; None: as `device_hour_micro_yuan`. Where neither
+    devices nor cores cost anything, each hour of a device, or of a core where there are no devices, counts one yuan."""
+    share_core_hour_micro_yuan: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,7 @@ class QueuedJobs:
     `job`: number; `priority`: larger first; `submitted_ms`; `time_limit_ms`; `expected_ms`: for how long each is
     expected to run at nominal speed, never above its limit, by which it is ordered and scored; None: as long as that.
     `deadline_ms`: when each must have ended, `NO_DEADLINE` where it need not; None: none need.
+    `tenant`: whose each is, as in `TenantRow`; None: all are of tenant 0.
     """
 
     job_class: JobClass
@@ -151,6 +176,7 @@ class QueuedJobs:
     time_limit_ms: Int64s
     expected_ms: Int64s | None = None
     deadline_ms: Int64s | None = None
+    tenant: Int64s | None = None
 
     @property
     def expected(self) -> Int64s:
@@ -163,6 +189,11 @@ class QueuedJobs:
         if self.deadline_ms is None:
             return np.full(len(self.job), NO_DEADLINE, np.int64)
         return self.deadline_ms
+
+    @property
+    def tenants(self) -> Int64s:
+        """`tenant`, or else 0."""
+        return np.zeros(len(self.job), np.int64) if self.tenant is None else self.tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +209,7 @@ class RunningJob:
     time_limit_ms: int
     devices: tuple[int, ...] = ()
     """As in the plan's start; when it is not known, the core assumes the best fitting devices."""
+    tenant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +228,5 @@ class Changes:
     promised: tuple[Reservation, ...] = ()
     """Promises of an earlier plan that are to stand, in place of what the state has for those jobs and pools; a state
     keeps its own. Those of jobs that do not wait are passed over."""
+    tenants: tuple[TenantRow, ...] = ()
+    """Tenants that are new or others than before. Taken in first, and passed over by a policy without `by_tenant`."""

@@ -68,6 +68,7 @@ def base_of(state: State) -> Changes:
         slots["limit"][rows],
         slots["expected"][rows],
         state.queue.deadline[rows],
+        state.tenants.numbers_of(slots["line"][rows]),
     )
     first = np.flatnonzero(np.diff(need, prepend=-1)).tolist()
     queued = tuple(
@@ -85,6 +86,7 @@ def base_of(state: State) -> Changes:
             placed_ms,
             int(state.runs["end"][run]) - placed_ms,
             devices,
+            state.tenants.number_of(int(state.runs["tenant"][run])),
         )
         for (job, (run, pool, placed_ms)), (nodes, devices) in zip(runs, placed, strict=True)
     )
@@ -94,6 +96,7 @@ def base_of(state: State) -> Changes:
         queued=queued,
         running=running,
         promised=state.reservations(),
+        tenants=state.tenants.as_last_told(),
     )
 
 
@@ -109,16 +112,27 @@ def replayed(base: Changes | None, cycles: Sequence[KeptCycle]) -> State:
     if base is not None:
         apply(state, base)
         promises = Promises(base.promised)
+        state.tenants.note_kept(state.queue.slots, lambda: state.world)
     for cycle in cycles[:-1]:
+        state.tenants.tell_time(lambda: state.world, cycle.now_ms)
         apply(state, cycle.changes)
         state.admit([_running(state, start, cycle.now_ms) for start in cycle.starts])
         promises.take(cycle)
-    state.queue.slots["promised"] = NOTHING
-    state.promise["slot"] = NOTHING
-    state.promise_all(promises.standing)
+        if state.policy.by_tenant:
+            _promise(state, promises)
+            state.tenants.note_kept(state.queue.slots, lambda: state.world)
+    _promise(state, promises)
+    state.tenants.tell_time(lambda: state.world, last.now_ms)
     apply(state, last.changes)
     state.look(last.now_ms)
     return state
+
+
+def _promise(state: State, promises: Promises) -> None:
+    """Let these promises stand, and none besides."""
+    state.queue.slots["promised"] = NOTHING
+    state.promise["slot"] = NOTHING
+    state.promise_all(promises.standing)
 
 
 def _running(state: State, start: Start, now_ms: int) -> RunningJob:
@@ -134,6 +148,7 @@ def _running(state: State, start: Start, now_ms: int) -> RunningJob:
         now_ms,
         int(row["limit"]),
         start.devices,
+        int(state.tenants.numbers_of(state.queue.slots["line"][slot : slot + 1])[0]),
     )
 
 

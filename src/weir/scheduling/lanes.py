@@ -17,11 +17,12 @@ BLOCK, BUCKETS = 64, 16
 
 JOB = np.dtype(
     [(name, np.int64) for name in ("job", "key", "second", "submitted", "limit", "expected")]
-    + [(name, np.int32) for name in ("need", "promised", "tenant", "size")],
+    + [(name, np.int32) for name in ("need", "promised", "line", "size")],
     align=True,
 )
 """A job. key, second: its place in the order of promises, and of backfilling. need: how many nodes in a counted pool,
-else its class. promised: the pool that it is promised, or -1. size: devices, or nodes where it uses none. The live
+else its class. promised: the pool that it is promised, or -1. line: in which it
+waits. size: devices, or nodes where it uses none. The live
 loop, which backfills in the one order, has in `second` the next free row, or the group of reasons of a start."""
 
 _ENTRY = np.dtype(
@@ -99,11 +100,18 @@ class Lives(NamedTuple):
 
 
 def lives_of(
-    rank: Int64s, keep: Table, most: int, least_run_ms: int, free: Nodes, *, preemptible: int = 0
+    rank: Int64s,
+    keep: Table,
+    most: int,
+    least_run_ms: int,
+    free: Nodes,
+    *,
+    preemptible: int = 0,
+    reserved: int = 0,
 ) -> Lives:
-    """Nobody has given way yet. preemptible: how many jobs may."""
+    """Nobody has given way yet. preemptible: how many jobs may. reserved: how many classes at the top never do."""
     jobs = len(rank)
-    rule = np.array([most, least_run_ms, rank.max(initial=0), 0, 0], np.int64)
+    rule = np.array([most, least_run_ms, rank.max(initial=0), 0, 0, reserved], np.int64)
     run, cost, path, chosen, victim = (np.zeros(preemptible + 1, np.int64) for _ in range(5))
     none = np.zeros(jobs, np.int64)
     given_up = np.zeros(most * preemptible, GIVEN_UP)
@@ -118,6 +126,73 @@ NOBODY = lives_of(
 CONSTANT = supply_of(())
 """Nothing that changes with time."""
 _NONE, _NOW = np.zeros(1, np.int64), np.zeros(2, np.int64)
+
+
+class Tenants(NamedTuple):
+    """What tenants use and may use, and the lines in which their jobs wait; see kernels/tenants.py."""
+
+    clock: Int64s
+    past: Int64s
+    """Of each tenant, what he used of what has ended."""
+    running: Int64s
+    """And of what runs, to its limit."""
+    level: Int64s
+    """Both, by his weight: the least goes first."""
+    weight: Int64s
+    """Thousandths."""
+    quota: Int64s
+    """Micro-yuan an hour that he may hold before he borrows."""
+    ceiling: Int64s
+    """Micro-yuan an hour beyond which nothing of his starts."""
+    holds: Int64s
+    """Micro-yuan an hour that he holds now."""
+    number: Int64s
+    """By which ties between tenants end."""
+    of: Int64s
+    """Of each line, its tenant."""
+    band: Int64s
+    """Of each line, its priority class, the least first."""
+    heap: Int64s
+    """The lines that a pass has still to go over, the first of them on top."""
+    cursor: Int64s
+    """Of each line, the next entry to look at."""
+    seen: Int64s
+    """Of each class, the last round that came to a job of it."""
+    kept: Int64s
+    """Of each pool, what is kept idle there by its promise, in micro-yuan an hour, and:"""
+    kept_for: Int64s
+    """For whom."""
+    rate: Any
+    """[pool, (device, core)] micro-yuan an hour, by the share book."""
+
+
+def tenants_of(tenants: int, lines: int, classes: int, rate: Any, *, sharing: bool = True) -> Tenants:
+    """So many tenants who have used nothing, of equal weight, without quotas or ceilings."""
+    none = [np.zeros(tenants, np.int64) for _ in range(5)]
+    return Tenants(
+        clock=np.array([0, 0, 0, 0, HALF_LIFE_MS, 0, 0, 0, sharing], np.int64),
+        past=none[0],
+        running=none[1],
+        level=none[2],
+        weight=np.full(tenants, 1_000, np.int64),
+        quota=none[3],
+        ceiling=np.full(tenants, NO_CEILING, np.int64),
+        holds=none[4],
+        number=np.arange(tenants),
+        of=np.zeros(lines, np.int64),
+        band=np.zeros(lines, np.int64),
+        heap=np.zeros(lines, np.int64),
+        cursor=np.zeros(lines, np.int64),
+        seen=np.zeros(classes, np.int64),
+        kept=np.zeros(len(rate), np.int64),
+        kept_for=np.zeros(len(rate), np.int64),
+        rate=rate,
+    )
+
+
+NO_CEILING = 2**62
+ALONE = tenants_of(0, 0, 0, np.zeros((0, 2), np.int64), sharing=False)
+"""All wait in one line."""
 
 WAITING = np.dtype([("job_class", np.int64), ("jobs", np.int64)], align=True)
 
@@ -165,6 +240,7 @@ class World(NamedTuple):
     deadline: Int64s = _NONE
     """Of each job."""
     lives: Lives = NOBODY
+    tenants: Tenants = ALONE
 
 
 class ProvinceTrace(NamedTuple):
@@ -213,13 +289,13 @@ class Trace(NamedTuple):
     share: Int64s
 
 
-def order_of(jobs: int) -> tuple[Order, Table]:
-    """An empty order with room for so many jobs, and its one line."""
-    blocks = jobs // (BLOCK // 2) + 4
+def order_of(jobs: int, lines: int = 1) -> tuple[Order, Table]:
+    """An empty order with room for so many jobs, and its lines."""
+    blocks = jobs // (BLOCK // 2) + 3 + lines
     block = np.zeros(blocks, _BLOCK)
     block["next"] = np.arange(1, blocks + 1)
     block["next"][-1] = NOTHING
-    line = np.zeros(1, _LINE)
+    line = np.zeros(lines, _LINE)
     line["head"] = line["tail"] = NOTHING
     order = Order(
         entry=np.empty(blocks * BLOCK, _ENTRY),

@@ -76,6 +76,9 @@ class Policy:
     """For smaller jobs, that times the share of the pool to this power."""
     fair: bool = False
     """Tenants who lately used more than the average stand back, the more they used."""
+    by_tenant: bool = False
+    """Two levels: within a priority class it is the turn of the tenant who has used least for its weight, and `order`
+    holds among its own jobs. Each start is counted at once, so that another's turn may come within the same pass."""
     backfill_order: Order | None = None
     """In which order jobs are backfilled, where it is not that of promises."""
     depth: int = 1
@@ -109,6 +112,10 @@ class Policy:
                 raise ValueError(f"{name}: {value} is not between 0 and {most}")
         if self.blocking and self.depth:
             raise ValueError("blocking: a policy that blocks promises nothing, so its depth is 0")
+        if self.by_tenant and (self.fair or self.placement is not Placement.SCORE):
+            raise ValueError(
+                "by_tenant: tenants take turns or stand back, not both, and their jobs are bound to no pool"
+            )
         if self.committed and not self.blocking:
             raise ValueError("committed: only a policy that blocks can commit itself to the first job")
 

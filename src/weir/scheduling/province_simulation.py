@@ -10,14 +10,25 @@ from weir.scheduling.classes import keep_of
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policy import Placement, Policy
-from weir.scheduling.simulated import CHANGING, Expected, PoolChange, Simulated, SimulatedJobs, rates_of
+from weir.scheduling.simulated import (
+    CHANGING,
+    Expected,
+    PoolChange,
+    Simulated,
+    SimulatedJobs,
+    rates_of,
+    shared_out,
+)
 from weir.scheduling.state import State
 from weir.scheduling.supply import changes_with_time, supply_of
 from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter, Int64s
+from weir.scheduling.tenants import note_least, rates_of_pools
 
 _EVENTS_BETWEEN_NEWS = 1 << 15
 _FAR = 2**62
 _MOST_PRIORITIES = 2**9
+RESERVED = 30
+"""Jobs of this priority and above never give way."""
 
 
 class ProvinceRun:
@@ -57,7 +68,11 @@ class ProvinceRun:
         table["promised"] = NOTHING
         table["size"] = size[jobs.job_class] if count else 0
         self._table = table
-        self._order, self._line = lanes.order_of(count)
+        self._by_tenant = by_tenant = policy.by_tenant and shared_out(jobs)
+        tenants = _tenants_of(state, jobs, len(classes.row)) if by_tenant else None
+        if tenants is not None:
+            table["line"] = _lines_of(jobs, tenants)
+        self._order, self._line = lanes.order_of(count, 1 if tenants is None else len(tenants.of))
         predicts = expected is Expected.PREDICTION
         fair = policy.fair and bool(jobs.tenant.any())
         people = [int(column.max(initial=0)) + 1 if predicts else 0 for column in (jobs.user, jobs.group)]
@@ -131,6 +146,7 @@ class ProvinceRun:
             touched=np.zeros(max(1, nodes), np.int64),
             backlog=backlog,
             **self._features(classes, numbers),
+            tenants=lanes.ALONE if tenants is None else tenants,
         )
 
     def go_on(self, until_ms: int, progress: Callable[[int, int], None]) -> None:
@@ -151,6 +167,8 @@ class ProvinceRun:
     def change(self, change: PoolChange) -> None:
         """Close or open a pool at the instant up to which everything has happened. KeyError for an unknown pool."""
         clock = kernel("province_clock")
+        if self._by_tenant:
+            kernel("tenants").tell(self._world, change.at_ms)
         place = self._state.pool_places[change.pool]
         self._world.pools["open"][place] = not change.closed_because
         clock.unsettle(self._table, self._world, place)
@@ -208,6 +226,7 @@ class ProvinceRun:
             policy.least_run_ms_preempted,
             state.free,
             preemptible=int(np.count_nonzero(may)),
+            reserved=int(np.count_nonzero(priorities <= -RESERVED)),
         )
         return {
             "features": (1,),
@@ -224,6 +243,29 @@ class ProvinceRun:
         if state.counters[Counter.FREE_RECORDS] < records + 256:
             state.make_records(max(1_024, records, len(state.records)))
         self._world = self._world._replace(runs=state.runs, records=state.records)
+
+
+def _tenants_of(state: State, jobs: SimulatedJobs, classes: int) -> lanes.Tenants:
+    """The tenants of a workload, by their numbers, and a line for each priority class of each."""
+    band = np.unique(-jobs.priority, return_inverse=True)[1]
+    most = max([int(jobs.tenant.max(initial=0)), *(row.tenant for row in jobs.tenants)])
+    pairs = np.unique(band * 2**40 + jobs.tenant)
+    tenants = lanes.tenants_of(most + 1, len(pairs), classes, rates_of_pools(state.rows))
+    tenants.band[:], tenants.of[:] = pairs >> 40, pairs & (2**40 - 1)
+    for row in jobs.tenants:
+        tenants.weight[row.tenant] = row.weight_milli
+        tenants.quota[row.tenant] = row.quota_micro_yuan_per_hour
+        if row.ceiling_micro_yuan_per_hour is not None:
+            tenants.ceiling[row.tenant] = row.ceiling_micro_yuan_per_hour
+    note_least(tenants)
+    return tenants
+
+
+def _lines_of(jobs: SimulatedJobs, tenants: lanes.Tenants) -> Int64s:
+    """The line of each job."""
+    band = np.unique(-jobs.priority, return_inverse=True)[1]
+    found: Int64s = np.searchsorted(tenants.band * 2**40 + tenants.of, band * 2**40 + jobs.tenant)
+    return found
 
 
 def simulate_province(

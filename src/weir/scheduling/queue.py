@@ -24,10 +24,14 @@ class QueuedColumns(NamedTuple):
     time_limit_ms: Int64s
     expected_ms: Int64s
     deadline_ms: Int64s
+    line: Int64s
 
 
-def columns_of(batches: Sequence[QueuedJobs], number: Sequence[int], job: Int64s) -> QueuedColumns:
-    """The batches as columns, `job` those of their numbers and `number` the rows of their classes."""
+def columns_of(
+    batches: Sequence[QueuedJobs], number: Sequence[int], job: Int64s, line: Int64s
+) -> QueuedColumns:
+    """The batches as columns, `job` their numbers, `number` the rows of their classes and
+    `line` where each waits."""
     each = [len(batch.job) for batch in batches]
     sizes = [batch.job_class.size for batch in batches]
     return QueuedColumns(
@@ -39,6 +43,7 @@ def columns_of(batches: Sequence[QueuedJobs], number: Sequence[int], job: Int64s
         np.concatenate([batch.time_limit_ms for batch in batches]),
         np.concatenate([batch.expected for batch in batches]),
         np.concatenate([batch.deadlines for batch in batches]),
+        line,
     )
 
 
@@ -69,7 +74,7 @@ class WaitingLine:
     @property
     def waiting(self) -> int:
         """How many jobs wait."""
-        return int(self.line["waiting"][0])
+        return int(self.line["waiting"].sum())
 
     def find(self, job: int) -> int:
         """The row in which the job waits, or -1."""
@@ -85,6 +90,10 @@ class WaitingLine:
         """Let jobs wait that do not. `rates`: the parameters of the order."""
         jobs = len(new.job)
         wanted, rows = self.waiting + jobs, len(self.slots)
+        lines = int(new.line.max(initial=0)) + 1
+        if lines > len(self.line):
+            # What is not there yet has no block, and is filled with all others.
+            self._make_lines(max(lines, 2 * len(self.line)))
         if wanted > rows:
             self._make_rows(wanted + wanted // 64 - rows, counters)
         if 4 * (self.index_used + jobs) > 3 * len(self.index):
@@ -112,18 +121,30 @@ class WaitingLine:
         which = which[self._sorted(which)]
         filled = kernel("waiting").FILLED
         used = len(which) // filled + 1
-        spare = _FIRST_ROWS + used // 8
-        # A block that is filled or made of half of another is full, and split, at the earliest after so many jobs more.
-        self.puts_left = (lanes.BLOCK - filled) * spare
+        used += len(self.line)
+        spare = _FIRST_ROWS + used // 8 + len(self.line)
+        # A block that is filled or made of half of another is full, and split, at the earliest after so many jobs more;
+        # and a line may begin anew.
+        self.puts_left = (lanes.BLOCK - filled) * (spare - len(self.line))
         where = self.order.where
-        self.order, self.line = lanes.order_of((lanes.BLOCK // 2) * (used + spare))
+        self.order, self.line = lanes.order_of((lanes.BLOCK // 2) * (used + spare), len(self.line))
         self.order = self.order._replace(where=where)
         kernel("waiting").fill(self.order, self.line, self.slots, which)
 
     def _sorted(self, which: Int64s) -> Int64s:
         # A stable sort of numbers makes use of a part that is in order already.
         by_job = np.argsort(self.slots["job"][which], kind="stable")
-        return by_job[np.argsort(self.slots["key"][which[by_job]], kind="stable")]
+        found = by_job[np.argsort(self.slots["key"][which[by_job]], kind="stable")]
+        if len(self.line) > 1:
+            found = found[np.argsort(self.slots["line"][which[found]], kind="stable")]
+        return found
+
+    def _make_lines(self, lines: int) -> None:
+        """More lines; the order then has blocks for no more jobs until it is filled anew."""
+        before, self.line = self.line, np.zeros(lines, self.line.dtype)
+        self.line["head"], self.line["tail"] = NOTHING, NOTHING
+        self.line[: len(before)] = before
+        self.puts_left = 0
 
     def _make_rows(self, more: int, counters: Int64s) -> None:
         old = len(self.slots)

@@ -12,9 +12,10 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import QueuedJobs
 from weir.scheduling.plan import PoolReason
 from weir.scheduling.queue import WaitingLine
-from weir.scheduling.state import Cycle, State
+from weir.scheduling.state import State
 from weir.scheduling.step import digest_of, reasons_of, run_pass, starts_of
-from weir.scheduling.tables import JUDGED, NOTHING, Int64s, Table
+from weir.scheduling.tables import JUDGED, NOTHING, Cycle, Int64s, Table
+from weir.scheduling.tenants import TenantTable
 
 
 class OtherPlanError(AssertionError):
@@ -108,6 +109,7 @@ def _as_batches(state: State, last: Cycle) -> tuple[QueuedJobs, ...]:
                 time_limit_ms=one["limit"].copy(),
                 expected_ms=one["expected"].copy(),
                 deadline_ms=last.deadline[row : row + 1].copy(),
+                tenant=state.tenants.numbers_of(one["line"]),
             )
         )
     return tuple(found)
@@ -128,7 +130,7 @@ def _copied(value: Any) -> Any:
         return type(value)(*map(_copied, value))
     if isinstance(value, dict | list):
         return copy.copy(value)
-    if isinstance(value, State | ClassTable | WaitingLine):
+    if isinstance(value, State | ClassTable | WaitingLine | TenantTable):
         other = copy.copy(value)
         for name, held in vars(value).items():
             setattr(other, name, _copied(held))

@@ -5,7 +5,7 @@ from enum import Enum
 
 import numpy as np
 
-from weir.scheduling.inputs import Int64s, JobClass
+from weir.scheduling.inputs import Int64s, JobClass, TenantRow
 from weir.scheduling.policy import Order, Policy
 from weir.scheduling.tables import Table
 
@@ -43,6 +43,8 @@ class SimulatedJobs:
     priority: Int64s
     deadline_ms: Int64s | None = None
     """When each is to have ended; 2**62 for one that has no deadline. None where none has."""
+    tenants: tuple[TenantRow, ...] = ()
+    """What tenants may use, for a policy that goes by tenants; `used` is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Simulated:
     elapsed_s: float
     given_up: Table | None = None
     """Attempts that gave way to others, rows of lanes.GIVEN_UP with `pool` as above; None where none did."""
+
+
+def shared_out(jobs: SimulatedJobs) -> bool:
+    """Whether there is more than one tenant, or one whose share is told."""
+    return bool(jobs.tenant.any()) or bool(jobs.tenants)
 
 
 def rates_of(policy: Policy, order: Order, whole: int) -> Int64s:
@@ -103,4 +110,14 @@ def rule_of(policy: Policy, predicts: bool, fair: bool = False) -> Int64s:
     )
 
 
-__all__ = ["CHANGING", "NEVER", "Expected", "PoolChange", "Simulated", "SimulatedJobs", "rates_of", "rule_of"]
+__all__ = [
+    "CHANGING",
+    "NEVER",
+    "Expected",
+    "PoolChange",
+    "Simulated",
+    "SimulatedJobs",
+    "rates_of",
+    "rule_of",
+    "shared_out",
+]

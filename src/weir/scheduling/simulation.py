@@ -20,6 +20,7 @@ from weir.scheduling.simulated import (
     SimulatedJobs,
     rates_of,
     rule_of,
+    shared_out,
 )
 
 MOST_JOBS = 1 << 21
@@ -48,7 +49,8 @@ def simulate(
     The same input gives the same result on any machine. Raises ValueError for columns that contradict the above.
     """
     _check(jobs)
-    nodes = None if changes else whole_nodes(pools, jobs)
+    shared = policy.by_tenant and shared_out(jobs)
+    nodes = None if changes or shared else whole_nodes(pools, jobs)
     if nodes is None:
         check_province(policy)
         return simulate_province(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from weir.scheduling.classes import ALWAYS, ClassTable, Ground
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolKinds
 from weir.scheduling.hours import HURRIED, Hours, hours_of
-from weir.scheduling.inputs import NO_DEADLINE, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.inputs import NO_DEADLINE, LinkRow, PoolRow, QueuedJobs, RunningJob, TenantRow
 from weir.scheduling.moving import Roads, links_by_centres
 from weir.scheduling.plan import Cause, PoolReason, Reservation
 from weir.scheduling.policy import Policy
@@ -31,6 +30,7 @@ from weir.scheduling.tables import (
     RESERVED_NODE,
     RUN,
     Counter,
+    Cycle,
     Int64s,
     Nodes,
     Pass,
@@ -39,23 +39,10 @@ from weir.scheduling.tables import (
     column,
     enlarged,
 )
+from weir.scheduling.tenants import TenantTable
 
 LIST_ALL_BELOW, BEST_LISTED = 100, 8
 _FIRST_ROWS = 64
-
-
-class Cycle(NamedTuple):
-    """What the last cycle had before it, besides what the state still has after it."""
-
-    now_ms: int
-    digest: str
-    promise: Table
-    proven: Table
-    holder: Int64s
-    """Promises before the pass, as `State.reservations_of` takes them."""
-    started: Table
-    deadline: Int64s
-    """Rows of lanes.JOB of the jobs that it started, as they waited; and their deadlines."""
 
 
 class State:
@@ -69,6 +56,7 @@ class State:
     rates: Int64s
     rule: Int64s
     rates_of_order: Int64s
+    tenants: TenantTable
     rows: tuple[PoolRow, ...]
     kinds: PoolKinds
     links: dict[tuple[str, str], LinkRow]
@@ -111,6 +99,7 @@ class State:
         state.links = {}
         state.known = ClassTable()
         state.last = None
+        state.tenants = TenantTable(sharing=policy.by_tenant)
         state.run_details, state.reasons = {}, {}
         state.counters = np.zeros(Counter.COUNT, np.int64)
         for free_list in (Counter.FREE_SLOT, Counter.FREE_RUN, Counter.FREE_RECORD):
@@ -181,7 +170,12 @@ class State:
             run_of=self.queue.run_of,
             touched=self.touched,
             backlog=_NO_BACKLOG,
+            tenants=self.tenants.table,
         )
+
+    def usage(self, now_ms: int) -> tuple[TenantRow, ...]:
+        """Every tenant, by number, with what it has used of what has ended: to be told to another state, or kept."""
+        return self.tenants.as_told(now_ms)
 
     # Promises.
 
@@ -248,6 +242,7 @@ class State:
         self._lay_out_nodes()
         self._reorder()
         self.lay_out_classes()
+        self.tenants.rate(self.rows, lambda: self.world)
         self.queue.slots["promised"] = NOTHING
         self.promise_all(standing)
         self.admit(anew)
@@ -311,8 +306,9 @@ class State:
                 [(nodes, devices)] = self.placements(np.array([run]))
                 if bool(devices) != unlike[key]:
                     limit = int(self.runs["end"][run]) - placed_ms
-                    anew.append(RunningJob(job, job_class, key, nodes, placed_ms, limit))
-        self.release([job.job for job in anew])
+                    tenant = self.tenants.number_of(int(self.runs["tenant"][run]))
+                    anew.append(RunningJob(job, job_class, key, nodes, placed_ms, limit, (), tenant))
+        self.release([job.job for job in anew], again=True)
         return anew
 
     def lay_out_classes(self) -> None:
@@ -357,7 +353,7 @@ class State:
         if self.queued:
             self.dequeue(job)
         number = self.known.number_all([batch.job_class for batch in batches])
-        new = columns_of(batches, number, job)
+        new = columns_of(batches, number, job, self.tenants.lines_of(batches, len(self.known.window)))
         self.hours.moment[HURRIED] |= any(batch.deadline_ms is not None for batch in batches)
         of_class = np.bincount(new.job_class, minlength=len(self.known.window))
         came = np.flatnonzero(of_class)
@@ -384,7 +380,7 @@ class State:
         if len({job.job for job in jobs}) != len(jobs):
             raise ValueError("a job is listed twice among those running")
         reasons = {job: self.reasons[job] for job in known if job in self.reasons}
-        self.release(known)
+        self.release(known, again=True)
         self.dequeue(np.array([job.job for job in jobs], np.int64))
         for job in jobs:
             check_running(job)
@@ -428,10 +424,11 @@ class State:
             tasks,
             column(job.devices),
         )
+        self.tenants.take_in(lambda: self.world, run, job)
         self.run_details[job.job] = (run, job.pool, job.placed_ms)
 
-    def release(self, jobs: Sequence[int]) -> None:
-        """Let placements go; jobs that hold nothing are passed over."""
+    def release(self, jobs: Sequence[int], *, again: bool = False) -> None:
+        """Let placements go; jobs that hold nothing are passed over. again: they are taken in anew at once."""
         runs = []
         for job in jobs:
             details = self.run_details.pop(job, None)
@@ -439,7 +436,10 @@ class State:
                 runs.append(details[0])
             self.reasons.pop(job, None)
         if runs:
+            past = self.tenants.table.past.copy()
             kernel("live").let_go(self.queue.slots, self.world, np.array(runs, np.int64))
+            if again:
+                self.tenants.put_back(past)
 
     def placements(self, which: Int64s) -> list[tuple[tuple[tuple[int, int], ...], tuple[int, ...]]]:
         """Of each run: (node, tasks on it) in task order, and the devices where they are shared."""

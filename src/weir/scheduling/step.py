@@ -9,9 +9,9 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.inputs import Changes, JobClass, PoolRow
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
-from weir.scheduling.state import LIST_ALL_BELOW, Cycle, State
+from weir.scheduling.state import LIST_ALL_BELOW, State
 from weir.scheduling.supply import next_window
-from weir.scheduling.tables import Counter, Int64s
+from weir.scheduling.tables import Counter, Cycle, Int64s
 from weir.units import format_duration, format_time
 
 KEPT_NOTE = "the room there is, is kept for job {job}"
@@ -35,6 +35,7 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
     check_live(state.policy)
     if not 0 <= now_ms <= LATEST_MS:
         raise ValueError(f"now_ms is {now_ms}, not between 0 and {LATEST_MS}")
+    state.tenants.tell_time(lambda: state.world, now_ms)
     apply(state, changes)
     state.look(now_ms)
     waiting = state.queued
@@ -53,6 +54,7 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
 
 def apply(state: State, changes: Changes) -> None:
     """Bring the state up to date."""
+    state.tenants.tell(lambda: state.world, changes.tenants)
     if changes.pools is not None or changes.links is not None:
         state.set_pools(state.rows if changes.pools is None else changes.pools, changes.links)
     state.release(changes.freed)

@@ -56,9 +56,10 @@ MOVE = _row("road bytes")
 ENTRY = _row("job", "slot")
 """Of an open hash from job number to slot. Entries stay when a slot is freed, and are told by what the slot says."""
 
-RUN = _row("job job_class pool end next previous record")
+RUN = _row("job job_class pool end next previous record placed rate", "tenant")
 """A placement that holds capacity until `end` at the latest (placed plus time limit). pool: -1 where its pool is not
-declared. job: -1 for a free row. next, previous: in its pool's list. record: the first of its records."""
+declared. job: -1 for a free row. tenant, rate: whose it is, and what it takes of his share an hour in micro-yuan; both
+0 where there are no shares. next, previous: in its pool's list. record: the first of its records."""
 
 RECORD = _row("node device tasks next")
 """What a placement has on one node or, where devices are shared (device is not -1), on one device of one task; only
@@ -74,9 +75,11 @@ LISTED = _row("pool verdict idle holder run data money carbon score")
 """What is said of one pool about a group of starts; the last five are the score's terms. holder: the job that its
 promise is held by."""
 
-JUDGED = _row("pool verdict idle holder run data money carbon score room until window")
+JUDGED = _row("pool verdict idle holder run data money carbon score room until window rate holds ceiling")
 """What a marked job's turn found of one pool; room: for how many of its tasks there is room now. until: from when on
-the pool's promise binds. window: the longest limit with which its class could start, as far as it was known."""
+the pool's promise binds. window: the longest limit with which its class could start, as far as it was known.
+rate, holds: where its tenant's ceiling keeps it away, what it would take an hour, what the tenant
+holds then, and the most that it may."""
 
 
 class Nodes(NamedTuple):
@@ -115,6 +118,20 @@ class Pass(NamedTuple):
     listed: Table
     group_index: Int64s
     """An open hash over `group`."""
+
+
+class Cycle(NamedTuple):
+    """What the last cycle had before it, besides what the state still has after it."""
+
+    now_ms: int
+    digest: str
+    promise: Table
+    proven: Table
+    holder: Int64s
+    """Promises before the pass, as `State.reservations_of` takes them."""
+    started: Table
+    deadline: Int64s
+    """Rows of lanes.JOB of the jobs that it started, as they waited; and their deadlines."""
 
 
 class Counter:

@@ -28,6 +28,7 @@ def validate(state: State) -> None:
     _check_line(state)
     _check_promises(state)
     _check_classes(state)
+    _check_tenants(state)
 
 
 def _require(holds: bool, message: str) -> None:
@@ -87,10 +88,10 @@ def _check_nodes(state: State) -> None:
 
 def _check_line(state: State) -> None:
     rows = state.queue.rows_in_order()
-    last = (-1, -1)
+    last = (-1, -1, -1)
     for slot in rows.tolist():
         job = int(state.queue.slots["job"][slot])
-        order = (int(state.queue.slots["key"][slot]), job)
+        order = (int(state.queue.slots["line"][slot]), int(state.queue.slots["key"][slot]), job)
         _require(last < order, f"job {job} is out of order")
         _require(state.queue.find(job) == slot, f"job {job} is not found by its number")
         _require(job not in state.run_details, f"job {job} runs and waits")
@@ -144,3 +145,23 @@ def _check_classes(state: State) -> None:
             )
             _require(found < job_class.tasks, f"class {number} is marked as blocked where it has room")
     _require(len(state.run_details) + int(state.counters[Counter.FREE_RUNS]) == len(state.runs), "runs")
+
+
+def _check_tenants(state: State) -> None:
+    """What tenants hold is what their placements hold, and nothing waits in another's line."""
+    if not state.policy.by_tenant:
+        return
+    table = state.tenants.table
+    holds = np.zeros(len(table.holds), np.int64)
+    for run, _, _ in state.run_details.values():
+        holds[state.runs["tenant"][run]] += state.runs["rate"][run]
+    _require(bool((holds == table.holds).all()), "what tenants hold is not what their jobs hold")
+    _require(
+        bool((table.level == (table.past + table.running) // table.weight).all()),
+        "a tenant's level is not up to date",
+    )
+    _require(bool((table.running >= 0).all() and (table.past >= 0).all()), "a tenant used less than nothing")
+    for (band, row), line in state.tenants.lines.items():
+        _require(
+            (int(table.band[line]), int(table.of[line])) == (band, row), f"line {line} is another tenant's"
+        )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from weir.model.problem import refused
+from weir.model.province import Province, Share
 from weir.registry.catalogue import device_catalogue
 from weir.registry.pool_rows import province_rows
 from weir.registry.province_file import read_province
@@ -16,6 +17,16 @@ def load_province(path: str | Path) -> tuple[tuple[PoolRow, ...], tuple[LinkRow,
     Every pool is whole and can do all that a job may ask; one declared as draining is closed. Raises ProblemError
     naming the file, or the line, the field, its value and what is accepted.
     """
+    return province_rows(_declared(path), device_catalogue())
+
+
+def load_shares(path: str | Path) -> dict[str, Share]:
+    """How much each organisation of a province file may use, by its code and by its name. Raises as `load_province`."""
+    declared = _declared(path).organisations
+    return {name: each.share for each in declared for name in (each.id, each.name)}
+
+
+def _declared(path: str | Path) -> Province:
     file = Path(path)
     try:
         text = file.read_text("utf-8")
@@ -23,7 +34,7 @@ def load_province(path: str | Path) -> tuple[tuple[PoolRow, ...], tuple[LinkRow,
         raise refused("province", path, f"name a province file that can be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise refused("province", path, "a province file is text in UTF-8") from None
-    return province_rows(read_province(text, file.name), device_catalogue())
+    return read_province(text, file.name)
 
 
 def single_pool(processors: int) -> PoolRow:
@@ -57,4 +68,4 @@ def single_pool(processors: int) -> PoolRow:
     )
 
 
-__all__ = ["load_province", "single_pool"]
+__all__ = ["load_province", "load_shares", "single_pool"]

@@ -1,11 +1,13 @@
 """One run of the twin: a workload on a province under a policy."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from weir.model.problem import refused
+from weir.model.province import Share
+from weir.registry.pool_rows import tenant_row
 from weir.scheduling.inputs import LinkRow, PoolRow
 from weir.scheduling.policies import NAMED
 from weir.scheduling.province_simulation import check_province
@@ -33,6 +35,7 @@ def run(
     passes: str = "second",
     links: Sequence[LinkRow] = (),
     events: Sequence[PoolEvent] = (),
+    shares: Mapping[str, Share] | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Outcome:
     """Simulate the workload and say what became of it.
@@ -40,7 +43,8 @@ def run(
     estimates: what jobs are ordered by and promises are made on: the user's own, `exact` run times (a job's limit is
     then its run), or the user's for promises and a prediction for the order. tenants: `user` shares out fairly
     between users. passes: one a second of simulated time in which something happens (submissions within a second
-    count from its end), or one after each event. `progress` is told how many of how many jobs have ended.
+    count from its end), or one after each event. shares: what users may use, by name, for a policy by tenants; others
+    have the weight 1 and no quota. `progress` is told how many of how many jobs have ended.
 
     Raises ProblemError when an option is not one of these.
     """
@@ -81,6 +85,11 @@ def run(
         if workload.deadline_ms is None
         else np.where(
             workload.deadline_ms == NO_DEADLINE, NO_DEADLINE, np.maximum(0, workload.deadline_ms - origin_ms)
+        ),
+        tenants=tuple(
+            tenant_row(number, shares[name])
+            for number, name in enumerate(workload.users)
+            if shares and tenants == "user" and name in shares
         ),
     )
     if events or whole_nodes(pools, jobs) is None:

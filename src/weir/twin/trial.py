@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from weir.model.problem import refused
+from weir.model.province import Share
 from weir.scheduling import warm_up
 from weir.scheduling.compilation import cache_folder
 from weir.scheduling.inputs import LinkRow, PoolRow
@@ -18,7 +19,7 @@ from weir.scheduling.supply import changes_with_time
 from weir.twin.change import parse_change
 from weir.twin.changed import PoolEvent, apply_changes
 from weir.twin.metrics import capacity_milli
-from weir.twin.province import load_province, single_pool
+from weir.twin.province import load_province, load_shares, single_pool
 from weir.twin.published.rl_run import RL_RUNS, rl_run
 from weir.twin.results import Results, peak_rss_bytes, results_of
 from weir.twin.rounds import province as rounds_province
@@ -81,6 +82,8 @@ class Scene:
     """What happens to pools during the run."""
     notes: tuple[str, ...] = ()
     """What the changes did, in words."""
+    shares: Mapping[str, Share] | None = None
+    """What tenants may use, by name; None where no province says."""
     told: Int64s | None = None
     """The rows that the run decides about, where it begins with jobs that run already."""
 
@@ -102,6 +105,8 @@ def prepare(
     if changes:
         made = apply_changes(scene.pools, scene.links, changes, origin_ms=1_000 * scene.workload.origin_s)
         scene = replace(scene, pools=made.pools, links=made.links, events=made.events, notes=made.notes)
+    if trial.province is not None:
+        scene = replace(scene, shares=load_shares(trial.province))
     return scene if trial.start is None else _begun(scene, trial)
 
 
@@ -128,6 +133,7 @@ def perform(trial: Trial, scene: Scene, progress: Callable[[int, int], None] | N
         estimates=trial.estimates,
         tenants=trial.tenants,
         passes=trial.passes,
+        shares=scene.shares,
         **more,
     )
     outcome = replace(outcome, read_s=scene.read_s)

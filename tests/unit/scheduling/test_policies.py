@@ -41,8 +41,8 @@ def _gate(rates, size, whole):  # type: ignore[no-untyped-def]
 class TestNames:
     def test_they_are_those_that_people_know(self) -> None:
         assert {
-            "weir", "fcfs", "sjf", "sjf-greedy", "sjf-committed", "easy", "easy-sjbf", "conservative", "wfp3",
-            "unicef", "f1", "saf", "cheapest", "nearest", "earliest", "race",
+            "weir", "weir-by-tenant", "fcfs", "sjf", "sjf-greedy", "sjf-committed", "easy", "easy-sjbf",
+            "conservative", "wfp3", "unicef", "f1", "saf", "cheapest", "nearest", "earliest", "race",
         } == set(NAMED)  # fmt: skip
         assert "weir" == next(iter(NAMED))
 

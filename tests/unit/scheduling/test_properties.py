@@ -20,6 +20,7 @@ from weir.scheduling.inputs import (
     PoolRow,
     QueuedJobs,
     RunningJob,
+    TenantRow,
     Window,
 )
 from weir.scheduling.plan import Plan, Reservation, Verdict
@@ -33,6 +34,8 @@ POLICIES = (
     NAMED["saf"],
     Policy(depth=0),
     Policy(gate_ms=5_000_000, gate_power=1),
+    Policy(by_tenant=True),
+    NAMED["weir-by-tenant"],
 )
 WINDOWS: tuple[tuple[Window, ...], ...] = (
     (),
@@ -42,6 +45,8 @@ WINDOWS: tuple[tuple[Window, ...], ...] = (
     (Window(0, 600_000, 3_600_000), Window(NOW + 1_000_500, NOW + 1_900_000)),
 )
 CURVES = (None, None, Curve(((0, 1_000_000), (2_400_000, 90_000_000)), 3_600_000))
+TENANTS = 3
+"""A job's number says whose it is."""
 LINKS = (LinkRow("a", "b", 10**9, 5), LinkRow("b", "c", 10**8, 20))
 
 
@@ -106,32 +111,55 @@ class Told:
         for start in plan.starts:
             job_class, _, _, limit, _, _ = self.queued.pop(start.job)
             self.running[start.job] = RunningJob(
-                start.job, job_class, start.pool, start.nodes, now_ms, limit, start.devices
+                start.job,
+                job_class,
+                start.pool,
+                start.nodes,
+                now_ms,
+                limit,
+                start.devices,
+                start.job % TENANTS,
             )
 
     def keep(self, plan: Plan) -> None:
         """The promises that stand from now on."""
         self.promised = {kept.job: kept for kept in plan.reservations}
 
-    def snapshot(self) -> Changes:
+    def snapshot(self, tenants: tuple[TenantRow, ...]) -> Changes:
         return Changes(
             pools=self.pools,
             links=LINKS,
             queued=tuple(batch(job_class, [(job, *rest)]) for job, (job_class, *rest) in self.queued.items()),
             running=tuple(self.running.values()),
             promised=tuple(self.promised.values()),
+            tenants=tenants,
         )
 
 
 def batch(job_class: JobClass, rows: list[tuple[int, ...]]) -> QueuedJobs:
     """Rows: job, priority, submitted, limit and, where they are told, expected and deadline."""
     columns = np.array(rows, np.int64).T
-    return QueuedJobs(job_class, *(np.ascontiguousarray(column) for column in columns))
+    return QueuedJobs(
+        job_class, *(np.ascontiguousarray(column) for column in columns), tenant=columns[0] % TENANTS
+    )
+
+
+tenant_rows = st.builds(
+    TenantRow,
+    tenant=st.integers(0, TENANTS - 1),
+    weight_milli=st.sampled_from([500, 1_000, 3_000]),
+    quota_micro_yuan_per_hour=st.sampled_from([0, 0, 2_000_000, 60_000_000]),
+    ceiling_micro_yuan_per_hour=st.sampled_from([None, None, 0, 3_000_000, 61_000_000]),
+)
 
 
 @st.composite
 def next_changes(draw: st.DrawFn, told: Told, numbers: list[int]) -> Changes:
     changes: dict[str, Any] = {}
+    if not numbers or draw(st.integers(0, 9)) == 0:
+        changes["tenants"] = draw(
+            st.lists(tenant_rows, max_size=TENANTS, unique_by=lambda row: row.tenant).map(tuple)
+        )
     if not told.pools or draw(st.integers(0, 9)) == 0:
         changes["pools"] = draw(provinces())
         changes["links"] = LINKS
@@ -195,7 +223,7 @@ def assert_starts_are_right(told: Told, plan: Plan, now_ms: int) -> None:
 
 
 def assert_explained(state: State, told: Told, plan: Plan) -> None:
-    by_age = state.policy.order is Order.SUBMITTED
+    by_age = state.policy.order is Order.SUBMITTED and not state.policy.by_tenant
     for start in plan.starts:
         answer = explain(state, start.job)
         assert answer is not None
@@ -216,7 +244,11 @@ def assert_explained(state: State, told: Told, plan: Plan) -> None:
             assert (position, len(fellows)) == (answer.position, answer.ahead_of_same_class)
         assert {reason.verdict for reason in answer.pools} <= {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
         ever = {reason.pool: reason.failed for reason in fits_ever(told.pools, LINKS, told.queued[job][0])}
-        assert ever == {reason.pool: reason.failed for reason in answer.pools}
+        beyond = {r.pool for r in answer.pools if r.failed and r.failed.name == "quota"}
+        assert {pool: failed for pool, failed in ever.items() if pool not in beyond} == {
+            reason.pool: reason.failed for reason in answer.pools if reason.pool not in beyond
+        }
+        assert all(ever[pool] is None for pool in beyond)
 
 
 @settings(max_examples=150)
@@ -232,11 +264,12 @@ def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> N
         before = Told(told.pools, dict(told.queued), dict(told.running), dict(told.promised))
         before.take(changes, replace(plan, starts=()), now_ms)
         # The same from nothing, told in another order.
-        snapshot = before.snapshot()
+        snapshot = before.snapshot(state.usage(now_ms))
         turned = replace(
             snapshot,
             queued=snapshot.queued[::-1],
             running=snapshot.running[::-1],
+            tenants=snapshot.tenants[::-1],
             promised=snapshot.promised[::-1],
         )
         for told_so in (snapshot, turned):

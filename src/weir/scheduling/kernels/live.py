@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.by_tenant import pass_over
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.compiled import entry
@@ -29,14 +30,14 @@ from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fit
 from weir.scheduling.kernels.running import release
 from weir.scheduling.kernels.stay import stays
 from weir.scheduling.kernels.supply import next_change, opens_for
-from weir.scheduling.kernels.turn import ONLY
+from weir.scheduling.kernels.tenants import SHARING
+from weir.scheduling.kernels.tenants import let_go as use_no_more
 from weir.scheduling.kernels.verdicts import room_left
 from weir.scheduling.kernels.waiting import find, leave
 from weir.scheduling.kernels.world import (
     end_run,
     expect_class,
     forget,
-    go_over,
     know_nothing,
     wait_no_more,
 )
@@ -49,7 +50,7 @@ def dequeue(rule, slots, order, lines, index, world, jobs):  # type: ignore[no-u
     for i in range(len(jobs)):
         slot = find(index, slots, jobs[i])
         if slot >= 0:
-            remove(order, lines, ONLY, slot)
+            remove(order, lines, slots[slot].line, slot)
             forget(rule, slots, world, slot)
             wait_no_more(world, slots[slot].need)
             leave(slots, world.counters, slot)
@@ -70,6 +71,8 @@ def let_go(slots, world, which):  # type: ignore[no-untyped-def]
         if world.runs[run].pool >= 0:
             end_run(slots, world, run)
         else:
+            if world.tenants.clock[SHARING] != 0:
+                use_no_more(world, run)
             release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
 
 
@@ -240,7 +243,7 @@ def begin(world):  # type: ignore[no-untyped-def]
 @entry
 def proceed(rule, slots, order, lines, world, started, now):  # type: ignore[no-untyped-def]
     """Make the pass, or go on with it; returns how many jobs start. See `go_over`."""
-    return go_over(rule, slots, order, lines, world, started, now)
+    return pass_over(rule, slots, order, lines, world, started, now)
 
 
 @entry

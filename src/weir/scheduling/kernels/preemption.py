@@ -1,5 +1,7 @@
 """Preemption: for a job of a higher class that has no room, the cheapest jobs whose classes allow it give up theirs.
 
+So do, for the job of a tenant who holds less than his quota, the cheapest of the same class that others have borrowed.
+
 What a job that gives way costs is the work that it loses and has to do again, with what beginning again takes, at what
 its time is worth for all that it holds, and what its tenant is given back for the lost time. Of all sets that make
 room the cheapest is sought, the cheapest jobs first, within a budget of steps; then whoever is not needed stays.
@@ -14,13 +16,14 @@ from weir.scheduling.kernels.promises import kept_from
 from weir.scheduling.kernels.room import fitting, give_back
 from weir.scheduling.kernels.score import HOUR_MS, LARGEST_RATE, LARGEST_TERM, scaled
 from weir.scheduling.kernels.stay import is_in_service, score_now, speed_at, stays
+from weir.scheduling.kernels.tenants import HEAPED, QUOTAS, SHARING, done_with, gather, rate_of
 from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.tables import FAILS
 
 NEVER = 2**62
-MOST, LEAST_RUN, LOWEST, GIVEN_UP, RUNNING = 0, 1, 2, 3, 4
+MOST, LEAST_RUN, LOWEST, GIVEN_UP, RUNNING, RESERVED = 0, 1, 2, 3, 4, 5
 """Of `lives.rule`: how often a job may be preempted, and not before it has run so long; the lowest rank; how many
-attempts were given up; how many jobs run that may be preempted."""
+attempts were given up; how many jobs run that may be preempted; from which rank on jobs may be."""
 STEPS = 2_000
 
 
@@ -29,12 +32,26 @@ def displace(rule, slots, order, lines, world, trace, now):  # type: ignore[no-u
     """Who has to give way to the first job in order for which that makes room: runs, into `lives.victim`; how many."""
     if world.lives.rule[RUNNING] == 0:
         return 0
-    block = np.int64(lines[ONLY].head)
+    if world.tenants.clock[SHARING] == 0:
+        return max(0, displace_for(rule, slots, order, lines, world, trace, ONLY, now))
+    gather(order, lines, world.tenants)
+    while world.tenants.clock[HEAPED] > 0:
+        victims = displace_for(rule, slots, order, lines, world, trace, world.tenants.heap[0], now)
+        if victims != 0:
+            return max(0, victims)
+        done_with(world.tenants)
+    return 0
+
+
+@inner
+def displace_for(rule, slots, order, lines, world, trace, line, now):  # type: ignore[no-untyped-def]
+    """As `displace`, for the jobs of one line; -1 where nobody gives way for these and those behind them."""
+    block = np.int64(lines[line].head)
     while block >= 0:
         for at in range(block * BLOCK + order.block[block].first, block * BLOCK + order.block[block].end):
             slot = np.int64(order.entry[at].slot)
-            if world.lives.rank[slot] == world.lives.rule[LOWEST]:
-                return 0
+            if world.lives.rank[slot] == world.lives.rule[LOWEST] and not has_quotas(world):
+                return -1
             victims = victims_of(rule, slots, world, trace, slot, now)
             if victims > 0:
                 return victims
@@ -75,7 +92,7 @@ def cheapest(slots, world, trace, slot, place, now, limit):  # type: ignore[no-u
     pool = world.pools[place]
     need = world.classes.row[slots[slot].need]
     lives = world.lives
-    count = candidates(world, trace, slot, place, now)
+    count = candidates(slots, world, trace, slot, place, now)
     then = lives.room
     for i in range(pool.first_node, pool.end_node):
         then.node[i] = world.free.node[i]
@@ -157,7 +174,7 @@ def changed(world, place, need, run, sign):  # type: ignore[no-untyped-def]
 
 
 @inner
-def candidates(world, trace, slot, place, now):  # type: ignore[no-untyped-def]
+def candidates(slots, world, trace, slot, place, now):  # type: ignore[no-untyped-def]
     """The runs of a pool that may have to give way to a job, into `lives.run` with `lives.cost`, the cheapest first."""
     lives = world.lives
     count = 0
@@ -167,7 +184,10 @@ def candidates(world, trace, slot, place, now):  # type: ignore[no-untyped-def]
         keep = lives.keep[world.runs[run].job_class]
         if (
             keep.preemptible != 0
-            and lives.rank[other] > lives.rank[slot]
+            and lives.rank[other] >= lives.rule[RESERVED]
+            and (
+                lives.rank[other] > lives.rank[slot] or is_lent(world, slots, slot, place, run, other, count)
+            )
             and lives.times[other] < lives.rule[MOST]
             and now - trace.start[other] >= lives.rule[LEAST_RUN]
         ):
@@ -185,6 +205,35 @@ def candidates(world, trace, slot, place, now):  # type: ignore[no-untyped-def]
             count += 1
         run = np.int64(world.runs[run].next)
     return count
+
+
+@folded
+def has_quotas(world):  # type: ignore[no-untyped-def]
+    """Whether any tenant has a quota."""
+    if world.tenants.clock[SHARING] == 0:
+        return False
+    return world.tenants.clock[QUOTAS] != 0
+
+
+@inner
+def is_lent(world, slots, slot, place, run, other, listed):  # type: ignore[no-untyped-def]
+    """Whether a run holds what its tenant has borrowed, and the job of an owner who is within his quota needs it.
+
+    Both are of one priority class. Nobody is taken below his own quota, all those listed already counted.
+    """
+    if not has_quotas(world) or world.lives.rank[other] != world.lives.rank[slot]:
+        return False
+    tenants = world.tenants
+    owner = tenants.of[slots[slot].line]
+    borrower = np.int64(world.runs[run].tenant)
+    wanted = rate_of(world, place, np.int64(slots[slot].need))
+    if borrower == owner or tenants.holds[owner] + wanted > tenants.quota[owner]:
+        return False
+    left = tenants.holds[borrower] - world.runs[run].rate
+    for at in range(listed):
+        if world.runs[world.lives.run[at]].tenant == borrower:
+            left -= world.runs[world.lives.run[at]].rate
+    return left >= tenants.quota[borrower]
 
 
 @inner

@@ -13,7 +13,7 @@ from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
 from weir.scheduling.kernels.stay import score_then, stays
 from weir.scheduling.kernels.supply import opens_for
-from weir.scheduling.kernels.turn import ahead
+from weir.scheduling.kernels.tenants import ahead_of, is_beyond
 from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
 
 ALWAYS = 2**62
@@ -56,10 +56,10 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
 def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
     """Promise a pool to a job, if nobody ahead of it holds that promise."""
     holder = np.int64(world.promise[place].slot)
-    if holder == slot:
+    if holder == slot or is_beyond(world, slots, slot, place):
         return
     if holder >= 0:
-        if ahead(slots, holder, slot):
+        if ahead_of(world, slots, holder, slot):
             return
         slots[holder].promised = NOBODY
         world.window[slots[holder].need] = ALWAYS
@@ -141,7 +141,10 @@ def kept_from(rule, slots, world, place, slot, end):  # type: ignore[no-untyped-
     """Whether a job that may run there until `end` would take what is promised to a job ahead of it."""
     holder = world.promise[place].slot
     return (
-        holder >= 0 and holder != slot and end > world.promise[place].start and not ahead(slots, slot, holder)
+        holder >= 0
+        and holder != slot
+        and end > world.promise[place].start
+        and not ahead_of(world, slots, slot, holder)
     )
 
 

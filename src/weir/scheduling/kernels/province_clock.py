@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.by_tenant import pass_over
 from weir.scheduling.kernels.clock import ASKED_EVERY_MS, ENDS, FAR, NEXT, join, leave
 from weir.scheduling.kernels.coming import discard, pop, push, slot_of, time_of
 from weir.scheduling.kernels.compiled import bare
@@ -24,11 +25,10 @@ from weir.scheduling.kernels.room import choose
 from weir.scheduling.kernels.shares import charge, put_off
 from weir.scheduling.kernels.stay import move_to, saving, speed_at, terms_at
 from weir.scheduling.kernels.supply import next_change
-from weir.scheduling.kernels.turn import ONLY
+from weir.scheduling.kernels.tenants import QUOTAS, SHARING, tell_time
 from weir.scheduling.kernels.world import (
     arrive,
     end,
-    go_over,
     is_short_of_rows,
     know_nothing,
     wait,
@@ -86,9 +86,10 @@ def expect_again(rule, rates, slots, order, lines, world, history, trace, user, 
             slots[slot].expected = expected
             key = place_in_order(rule, rates, slots, world, trace, slot, expected, now)
             if key != slots[slot].key:
-                remove(order, lines, ONLY, slot)
+                line = slots[slot].line
+                remove(order, lines, line, slot)
                 slots[slot].key = key
-                insert(order, lines, slots, ONLY, slot, key, slots[slot].need)
+                insert(order, lines, slots, line, slot, key, slots[slot].need)
             world.window[slots[slot].need] = ALWAYS
             world.first[slots[slot].need] = -1
             if slots[slot].promised >= 0:
@@ -270,6 +271,8 @@ def run(  # type: ignore[no-untyped-def]
         freed = clock[PENDING] != 0 or changed
         if clock[PENDING] == 0:
             clock[NOW] = now
+            if world.tenants.clock[SHARING] != 0:
+                tell_time(world, now)
             if changed:
                 look_again(slots, world)
                 events += 1
@@ -290,7 +293,9 @@ def run(  # type: ignore[no-untyped-def]
                     expect(rule, rates, slots, world, history, trace, slot, now)
                     if rule[PLACEMENT] != SCORE:
                         fix(rule, slots, world, trace, slot, now)
-                    alone = only and not freed and not may_displace(world)
+                    alone = (
+                        only and not freed and not may_displace(world) and world.tenants.clock[SHARING] == 0
+                    )
                     if alone and not is_short_of_rows(world, slots[slot].need):
                         world.signal[REOPENED] = 0
                         if arrive(rule, slots, order, lines, world, slot, now):
@@ -308,9 +313,9 @@ def run(  # type: ignore[no-untyped-def]
         clock[PENDING] = 0
         if len(world.features) != 0 and (ending == now or arrival == now):
             clock[ACTIVE] = now
-        if lines[ONLY].waiting == 0 or (not freed and world.signal[REOPENED] == 0):
+        if world.signal[WAITING] == 0 or (not freed and world.signal[REOPENED] == 0):
             continue
-        starts = go_over(rule, slots, order, lines, world, started, now)
+        starts = pass_over(rule, slots, order, lines, world, started, now)
         for i in range(starts):
             begin(rule, slots, world, history, trace, clock, started[i], now)
         if len(world.features) != 0:
@@ -324,7 +329,7 @@ def run(  # type: ignore[no-untyped-def]
                     run_given_up = world.lives.victim[i]
                     give_up(rule, slots, order, lines, world, history, trace, clock, run_given_up, now)
                 world.signal[REOPENED] = 1
-                starts = go_over(rule, slots, order, lines, world, started, now)
+                starts = pass_over(rule, slots, order, lines, world, started, now)
                 for i in range(starts):
                     begin(rule, slots, world, history, trace, clock, started[i], now)
                 victims = 0
@@ -343,7 +348,7 @@ def next_look(order, lines, world, trace, clock, now, until):  # type: ignore[no
 
     Where nothing else is to come, jobs that have not started by the time when all changes have come again never will.
     """
-    if lines[ONLY].waiting == 0 or clock[PENDING] != 0:
+    if world.signal[WAITING] == 0 or clock[PENDING] != 0:
         return FAR
     if clock[CHANGE] <= clock[NOW]:
         clock[CHANGE] = next_change(world.supply, clock[NOW])
@@ -358,8 +363,7 @@ def next_look(order, lines, world, trace, clock, now, until):  # type: ignore[no
 def next_ripe(order, lines, world, trace, before):  # type: ignore[no-untyped-def]
     """The first instant after `before` at which a job has run long enough to give way, if anybody waits for that."""
     ripe = FAR
-    first = order.entry[lines[ONLY].head * BLOCK + order.block[lines[ONLY].head].first].slot
-    if world.lives.rule[RUNNING] == 0 or world.lives.rank[first] == world.lives.rule[LOWEST]:
+    if world.lives.rule[RUNNING] == 0 or not somebody_may_ask(order, lines, world):
         return ripe
     for place in range(len(world.pools)):
         run = world.pools[place].running
@@ -370,6 +374,20 @@ def next_ripe(order, lines, world, trace, before):  # type: ignore[no-untyped-de
                     ripe = min(ripe, then)
             run = world.runs[run].next
     return ripe
+
+
+@inner
+def somebody_may_ask(order, lines, world):  # type: ignore[no-untyped-def]
+    """Whether anybody waits for whom others may have to give way."""
+    if world.tenants.clock[SHARING] != 0 and world.tenants.clock[QUOTAS] != 0:
+        return True
+    for line in range(len(lines)):
+        block = lines[line].head
+        if block >= 0:
+            first = order.entry[block * BLOCK + order.block[block].first].slot
+            if world.lives.rank[first] != world.lives.rule[LOWEST]:
+                return True
+    return False
 
 
 @folded

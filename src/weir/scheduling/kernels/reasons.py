@@ -9,8 +9,8 @@ from weir.scheduling.tables import BLOCKED, Counter
 
 GROUPS = Counter.GROUPS
 NEVER = 2**62
-ELIGIBLE, CHOSEN, OUTSCORED, FULL, KEPT, CLOSED, AWAY = 0, 1, 2, 3, 4, 5, 6
-"""AWAY: out of service before the job would have ended by its limit."""
+ELIGIBLE, CHOSEN, OUTSCORED, FULL, KEPT, CLOSED, AWAY, BEYOND = 0, 1, 2, 3, 4, 5, 6, 7
+"""AWAY: out of service before the job would have ended by its limit. BEYOND: its tenant's ceiling keeps it away."""
 _MIX = -7046029254386353131  # 2**64 / golden ratio, as a signed number
 
 

@@ -5,9 +5,10 @@ import numpy as np
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.promises import kept_from, score_of
-from weir.scheduling.kernels.reasons import AWAY, CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
+from weir.scheduling.kernels.reasons import AWAY, BEYOND, CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
 from weir.scheduling.kernels.room import room_for
 from weir.scheduling.kernels.stay import is_in_service, stays, terms_then
+from weir.scheduling.kernels.tenants import is_beyond, rate_of
 
 
 @inner
@@ -40,6 +41,12 @@ def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             row.verdict = CLOSED
         elif not is_in_service(rule, world, place, job_class, limit, now):
             row.verdict = AWAY
+        elif is_beyond(world, slots, slot, place):
+            row.verdict = BEYOND
+            tenant = world.tenants.of[slots[slot].line]
+            row.rate = rate_of(world, place, job_class)
+            row.holds = world.tenants.holds[tenant]
+            row.ceiling = world.tenants.ceiling[tenant]
         elif row.room < tasks:
             row.verdict = FULL
         elif (

@@ -6,7 +6,7 @@ from weir.scheduling.kernels.compiled import entry, inner
 from weir.scheduling.kernels.line import BLOCK, insert_block, insert_from
 from weir.scheduling.kernels.priority import KIND, PATIENCE, SUBMITTED, key_of
 from weir.scheduling.kernels.reasons import mixed
-from weir.scheduling.kernels.turn import ONLY, ahead
+from weir.scheduling.kernels.tenants import ahead_of
 from weir.scheduling.tables import Counter
 
 FREE_SLOT = Counter.FREE_SLOT
@@ -59,7 +59,7 @@ def reindex(index, slots):  # type: ignore[no-untyped-def]
 @entry
 def enter(  # type: ignore[no-untyped-def]
     rates, slots, deadlines, index, counters, job_class, size, job, priority, submitted, limit, expected, deadline,
-    taken,
+    line, taken,
 ):  # fmt: skip
     """Give jobs rows and keys; the rows are written to `taken`. Returns how many index entries that took.
 
@@ -80,6 +80,7 @@ def enter(  # type: ignore[no-untyped-def]
         slots[slot].expected = expected[i]
         slots[slot].need = job_class[i]
         slots[slot].size = size[i]
+        slots[slot].line = line[i]
         slots[slot].promised = -1
         taken[i] = slot
         entries += remember(index, job[i], slot)
@@ -130,52 +131,56 @@ def leave_all(slots, counters, which):  # type: ignore[no-untyped-def]
 
 @entry
 def put(order, lines, slots, which):  # type: ignore[no-untyped-def]
-    """Put jobs into the line, given from the last in order to the first, so that it is walked only once."""
-    block = np.int32(lines[ONLY].tail)
+    """Put jobs into their lines, given from the last in order to the first, so that each is walked only once."""
+    line = -1
+    block = np.int32(-1)
     for slot in which:
-        insert_from(order, lines, slots, ONLY, slot, slots[slot].key, slots[slot].need, block)
+        if slots[slot].line != line:
+            line = slots[slot].line
+            block = np.int32(lines[line].tail)
+        insert_from(order, lines, slots, line, slot, slots[slot].key, slots[slot].need, block)
         block = order.where[slot]
 
 
 @entry
 def fill(order, lines, slots, which):  # type: ignore[no-untyped-def]
-    """Fill a line without entries with jobs, given in order."""
-    count = 0
-    for begin in range(0, len(which), FILLED):
-        block = insert_block(order, lines, ONLY, np.int32(lines[ONLY].tail))
-        end = min(FILLED, len(which) - begin)
-        order.block[block].end = end
-        for i in range(end):
-            slot = which[begin + i]
-            at = block * BLOCK + i
-            order.entry[at].key = slots[slot].key
-            order.entry[at].limit = slots[slot].limit
-            order.entry[at].slot = slot
-            order.entry[at].need = slots[slot].need
-            order.where[slot] = block
-            count += 1
-    lines[ONLY].waiting = count
+    """Fill lines without entries with jobs, given line by line and in order."""
+    block = -1
+    line = -1
+    for slot in which:
+        if slots[slot].line != line or order.block[block].end == FILLED:
+            line = slots[slot].line
+            block = insert_block(order, lines, line, np.int32(lines[line].tail))
+        at = block * BLOCK + order.block[block].end
+        order.block[block].end += 1
+        order.entry[at].key = slots[slot].key
+        order.entry[at].limit = slots[slot].limit
+        order.entry[at].slot = slot
+        order.entry[at].need = slots[slot].need
+        order.where[slot] = block
+        lines[line].waiting += 1
 
 
 @entry
 def in_order(order, lines, found):  # type: ignore[no-untyped-def]
-    """Write the rows of all that wait, in order."""
+    """Write the rows of all that wait, line by line in order."""
     count = 0
-    block = np.int64(lines[ONLY].head)
-    while block >= 0:
-        for at in range(block * BLOCK + order.block[block].first, block * BLOCK + order.block[block].end):
-            found[count] = order.entry[at].slot
-            count += 1
-        block = np.int64(order.block[block].next)
+    for line in range(len(lines)):
+        block = np.int64(lines[line].head)
+        while block >= 0:
+            for at in range(block * BLOCK + order.block[block].first, block * BLOCK + order.block[block].end):
+                found[count] = order.entry[at].slot
+                count += 1
+            block = np.int64(order.block[block].next)
 
 
 @entry
-def position(slots, slot):  # type: ignore[no-untyped-def]
+def position(world, slots, slot):  # type: ignore[no-untyped-def]
     """(place of a waiting job in the order from 1, how many of its class are ahead of it)."""
     before = 0
     fellows = 0
     for other in range(len(slots)):
-        if slots[other].job >= 0 and other != slot and ahead(slots, other, slot):
+        if slots[other].job >= 0 and other != slot and ahead_of(world, slots, other, slot):
             before += 1
             if slots[other].need == slots[slot].need:
                 fellows += 1

@@ -32,7 +32,8 @@ from weir.scheduling.kernels.room import FREE_RECORDS, choose, fitting, may_fit,
 from weir.scheduling.kernels.running import FREE_RUNS, new_run, release
 from weir.scheduling.kernels.stay import is_in_service, limit_within, score_now, stays
 from weir.scheduling.kernels.supply import in_service_until
-from weir.scheduling.kernels.turn import ONLY, ahead
+from weir.scheduling.kernels.tenants import SHARING, ahead_of, hold, is_beyond, let_go
+from weir.scheduling.kernels.turn import ONLY
 from weir.scheduling.kernels.verdicts import judge
 from weir.scheduling.tables import BLOCKED, FAILS
 
@@ -47,7 +48,7 @@ def wait(order, lines, slots, world, slot):  # type: ignore[no-untyped-def]
     """A job comes to wait, among those of its class that do."""
     job_class = slots[slot].need
     world.waiting[expect_class(world, job_class)].jobs += 1
-    insert(order, lines, slots, ONLY, slot, slots[slot].key, job_class)
+    insert(order, lines, slots, slots[slot].line, slot, slots[slot].key, job_class)
 
 
 @inner
@@ -203,6 +204,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     candidate = world.candidate
     barred = world.classes.barred
     window = np.int64(NONE)
+    beyond = False
     while True:
         best = -1
         least = NEVER
@@ -213,6 +215,9 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         if best < 0:
             break
         score[best] = NEVER
+        if is_beyond(world, slots, slot, best):
+            beyond = True
+            continue
         if not is_in_service(rule, world, best, job_class, limit, now):
             left = in_service_until(world.supply, best, now) - now
             window = max(window, limit_within(rule, world, best, job_class, left))
@@ -222,7 +227,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             holder >= 0
             and holder != slot
             and world.promise[best].stale != 0
-            and not ahead(slots, slot, holder)
+            and not ahead_of(world, slots, slot, holder)
         ):
             if (
                 choose(
@@ -246,10 +251,16 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             barred[job_class, best] = BLOCKED
         else:
             left = world.promise[best].start - now
-            window = max(window, limit_within(rule, world, best, job_class, left))
+            # From 0 on: there is room, and it is kept.
+            window = max(window, np.int64(0), limit_within(rule, world, best, job_class, left))
+    if beyond:
+        # That says nothing of others of its class.
+        return False
     if rule[DEPTH] > 0:
         first = world.first[job_class]
-        if first < 0 or (first != slot and ahead(slots, slot, first)):
+        if first < 0 or (
+            first != slot and world.tenants.clock[SHARING] == 0 and ahead_of(world, slots, slot, first)
+        ):
             world.first[job_class] = slot
             world.best[job_class] = NOBODY
         if world.first[job_class] == slot:
@@ -273,6 +284,8 @@ def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no
         place, job_class, nodes,
     )  # fmt: skip
     world.run_of[slot] = run
+    if world.tenants.clock[SHARING] != 0:
+        hold(world, run, world.tenants.of[slots[slot].line], now)
     forget(rule, slots, world, slot)
     holder = world.promise[place].slot
     if holder >= 0 and not both and end > world.promise[place].start:
@@ -310,6 +323,8 @@ def end_run(slots, world, run):  # type: ignore[no-untyped-def]
             world.touched[freed] = node
             freed += 1
         record = world.records[record].next
+    if world.tenants.clock[SHARING] != 0:
+        let_go(world, run)
     release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
     pool = world.pools[place]
     barred = world.classes.barred

@@ -16,12 +16,13 @@ from weir.scheduling.policies import (
     sjf_greedy,
     unicef,
     weir,
+    weir_by_tenant,
     wfp3,
 )
 from weir.scheduling.policy import Policy
 
 _MODULES = (
-    weir, easy, easy_sjbf, conservative, fcfs, sjf, sjf_greedy, sjf_committed, saf, f1, wfp3, unicef,
+    weir, weir_by_tenant, easy, easy_sjbf, conservative, fcfs, sjf, sjf_greedy, sjf_committed, saf, f1, wfp3, unicef,
     earliest, cheapest, nearest, race,
 )  # fmt: skip
 NAMED: dict[str, Policy] = {module.POLICY.name: module.POLICY for module in _MODULES}
