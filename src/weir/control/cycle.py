@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from weir import scheduling
-from weir.control import applier, journal, leader, liveness, promises
+from weir.control import applier, journal, leader, liveness, promises, shares
 from weir.control.applier import Applied, Cycle
 from weir.control.expectations import VERSION, Forecast, Kind
 from weir.control.journal import AskedCycle, DueBase, Entry, Journal
@@ -21,8 +21,8 @@ from weir.scheduling.policies import NAMED
 from weir.scheduling.rerun import copied
 from weir.store import Store, Transaction
 
-LIVE = replace(NAMED["weir"], name="weir-unshared", fair=False)
-"""The live loop's policy: `weir`, but for tenants' shares."""
+LIVE = NAMED["weir-by-tenant"]
+"""The live loop's policy: tenants by turns, and among each one's own jobs the order of `weir`."""
 NEVER_MS = 2**62
 PAST_MS = 120_000
 
@@ -97,6 +97,8 @@ class Control:
         self._as_of_ms = 0
         self._watching_since_ms = 0
         self._look_ms = 0
+        self._usage_ms = 0
+        """When usage was stored last."""
         self._supply_ms = NEVER_MS
 
     @property
@@ -281,16 +283,21 @@ class Control:
         versions = self._snapshot.versions
         before = self._snapshot.stored
         after = before if plan is None else promises.kept(plan.reservations, versions)
+        keeps = plan is not None and policy.by_tenant and now_ms >= self._usage_ms + shares.STORED_EVERY_MS
+        used = self._state.usage(now_ms) if keeps and self._state else ()
 
         def write(tx: Transaction) -> Applied:
             made = applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)
             promises.store(tx.connection, before, after)
             if entry:
                 journal.write(tx, entry)
+            if keeps:
+                shares.store_usage(tx.connection, used, now_ms)
             return made
 
         applied = self._store.write(write)
         self._snapshot.stored = after
+        self._usage_ms = now_ms if keeps else self._usage_ms
         for key in applied.started:
             self._snapshot.started(key.job, key.epoch)
         self._snapshot.not_started(applied.refused)

@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, Select, bindparam, func, select
 
 from weir.control.listed import among, number_list
+from weir.control.shares import tenant_number
 from weir.model.state import JobState
 from weir.scheduling.inputs import NO_DEADLINE, JobClass, QueuedJobs
 from weir.store import schema
@@ -133,6 +134,7 @@ def _columns(job_class: JobClass, told: Sequence[Told]) -> QueuedJobs:
         time_limit_ms=np.repeat(time_limit_ms, count),
         expected_ms=np.repeat(expected_ms, count),
         deadline_ms=np.repeat(deadline_ms, count) if (deadline_ms < NO_DEADLINE).any() else None,
+        tenant=np.repeat(np.array([tenant_number(run.organisation) for run in runs], np.int64), count),
     )
 
 

@@ -20,9 +20,10 @@ from weir.control.pools import Pools, load_pools
 from weir.control.promises import Kept
 from weir.control.queues import Run, Told, all_queued, all_queued_within, as_columns, queued_among
 from weir.control.shapes import class_of_stored, deadline_of_stored
+from weir.control.shares import tenant_number, told_shares, with_usage
 from weir.model.change import Change, ChangeKind
 from weir.model.state import Desired, JobState, Observed
-from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob
+from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob, TenantRow
 from weir.store import LogCutError, log, schema
 
 MOST_CHANGES = 50_000
@@ -134,6 +135,7 @@ class Snapshot:
         """The jobs to which pools are promised: they are not told anew, so that this stands."""
         self.stored: dict[str, Kept] = {}
         """What pools are promised, as it is stored."""
+        self._shares: tuple[TenantRow, ...] = ()
         self._again: set[int] = set()
         self._classes: dict[str, JobClass] = {}
         self._deadlines: dict[str, int] = {}
@@ -185,6 +187,7 @@ class Snapshot:
         self._away_ms = city_first.rather_waits_ms(connection)
         self._told.clear()
         self.position = log.last_position(connection)
+        self._shares = told_shares(connection)
         placed = connection.execute(_PLACED).all()
         running, stopping = self._hold(connection, placed), _to_stop(placed)
         self._remember(connection, placed)
@@ -198,6 +201,7 @@ class Snapshot:
             unqueued=unqueued,
             queued=queued,
             running=(*running, *ghosts),
+            tenants=with_usage(connection, self._shares),
             promised=tuple(
                 one.promise
                 for one in self.stored.values()
@@ -270,7 +274,8 @@ class Snapshot:
             exorcised, ghosts = self._haunt(connection)
             freed += exorcised
             running += ghosts
-        matters = pools is not None or links is not None or freed or unqueued or queued or running
+        tenants = self._other_shares(connection) if province else ()
+        matters = tenants or pools is not None or links is not None or freed or unqueued or queued or running
         if not matters:
             return News(None, stopping, self.position)
         news = Changes(
@@ -280,8 +285,14 @@ class Snapshot:
             unqueued=np.array(sorted(unqueued), np.int64),
             queued=queued,
             running=tuple(running),
+            tenants=tenants,
         )
         return News(news, stopping, self.position)
+
+    def _other_shares(self, connection: Connection) -> tuple[TenantRow, ...]:
+        """All shares, if they are others than before."""
+        before, self._shares = self._shares, told_shares(connection)
+        return () if before == self._shares else self._shares
 
     def _knows(self, jobs: set[int]) -> bool:
         """Whether the core has been told of any of these."""
@@ -385,7 +396,7 @@ class Snapshot:
         """The rows as placements, and noted as such."""
         self._learn(connection, {row.specification for row in rows})
         self.placed.update((row.number, row.epoch) for row in rows)
-        return [self._running(row, row.number) for row in rows]
+        return [self._running(row, row.number, tenant_number(row.organisation)) for row in rows]
 
     def _haunt(self, connection: Connection) -> tuple[list[int], list[RunningJob]]:
         """The given-up attempts that have ended meanwhile, and those that are new."""
@@ -399,7 +410,8 @@ class Snapshot:
         self.placed.update((ghost, row.epoch) for ghost, row in new.items())
         return ended, [self._running(row, ghost) for ghost, row in new.items()]
 
-    def _running(self, row: AnyRow, job: int) -> RunningJob:
+    def _running(self, row: AnyRow, job: int, tenant: int = 0) -> RunningJob:
+        """What a centre that was lost may still hold is no tenant's: nobody is charged for it."""
         return RunningJob(
             job=job,
             job_class=self._classes[row.specification],
@@ -407,6 +419,7 @@ class Snapshot:
             nodes=tuple((node, tasks) for node, tasks in json.loads(row.nodes)),
             placed_ms=row.placed_ms,
             time_limit_ms=row.time_limit_ms,
+            tenant=tenant,
         )
 
     def _learn(self, connection: Connection, digests: Collection[str]) -> None:

@@ -1,0 +1,116 @@
+"""Tenants take turns in the live loop, and what they used outlives the scheduler that counted it."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.control.world import (
+    OTHER,
+    OTHER_MEMBER,
+    PROVINCE,
+    TENANT,
+    TENANT_MEMBER,
+    World,
+    job,
+    runs,
+    world,
+)
+from weir.access.actor import Actor
+from weir.control.cycle import Control
+from weir.control.shares import tenant_number
+from weir.model.job import Constraints
+from weir.model.province import Share
+from weir.model.role import Role
+from weir.model.state import Observed
+from weir.registry import apply_province
+
+HOUR = 3_600_000
+HERE = Constraints(centres=("wuhu-hpc",))
+NODE = 8_000_000
+"""Micro-yuan: what a node there counts an hour, as the file names no price for its eight cores."""
+
+
+@pytest.fixture
+def w() -> World:
+    made = world()
+    made.only = made.agent("wuhu-hpc")  # type: ignore[attr-defined]
+    return made
+
+
+def submit(w: World, actor: Actor, count: int, *, hours: int = 10) -> None:
+    for _ in range(count):
+        w.submit(job(cores=8_000, constraints=HERE, time_limit=hours * HOUR), actor=actor)
+
+
+def declare(w: World, **shares: Share) -> None:
+    organisations = tuple(
+        replace(one, share=shares.get(one.name.lower(), Share())) for one in PROVINCE.organisations
+    )
+    province = replace(PROVINCE, organisations=organisations)
+    actor = Actor(0, "weir", Role.COORDINATOR)
+    w.store.write(lambda tx: apply_province(tx, province, actor, w.now_ms, catalogue={}))
+
+
+def placed(w: World) -> Counter[str]:
+    """How many jobs of each organisation hold a node."""
+    whose = {row.number: row.organisation for row in w.rows("submission")}
+    return Counter(
+        whose[row.submission]
+        for row, state in zip(w.rows("job"), w.states(), strict=True)
+        if state != "queued"
+    )
+
+
+def usage(control: Control, w: World) -> dict[int, int | None]:
+    assert control._state is not None
+    return {row.tenant: row.used for row in control._state.usage(w.now_ms)}
+
+
+def test_tenants_take_turns(w: World) -> None:
+    submit(w, TENANT_MEMBER, 6)
+    submit(w, OTHER_MEMBER, 6)
+    w.step()
+    assert {TENANT: 2, OTHER: 2} == placed(w)
+
+
+def test_a_weight_that_is_applied_counts_at_once(w: World) -> None:
+    declare(w, tenant=Share(weight=3))
+    submit(w, OTHER_MEMBER, 6)
+    submit(w, TENANT_MEMBER, 6)
+    w.step()
+    assert {TENANT: 3, OTHER: 1} == placed(w)
+
+
+def test_a_ceiling_holds_back_until_it_is_raised(w: World) -> None:
+    declare(w, tenant=Share(ceiling=2 * NODE))
+    submit(w, TENANT_MEMBER, 6)
+    w.step()
+    assert {TENANT: 2} == placed(w)
+    declare(w, tenant=Share(ceiling=3 * NODE))
+    w.step()
+    assert {TENANT: 3} == placed(w)
+    declare(w)
+    w.step()
+    assert {TENANT: 4} == placed(w)
+
+
+def test_what_was_used_is_remembered_by_who_starts_anew(w: World) -> None:
+    submit(w, TENANT_MEMBER, 4)
+    w.step()
+    attempts = runs(w.only.pull())  # type: ignore[attr-defined]
+    w.only.report(*(w.only.seen(each.attempt, Observed.RUNNING) for each in attempts))  # type: ignore[attr-defined]
+    w.now_ms += HOUR
+    w.only.report(*(w.only.end(each.attempt) for each in attempts))  # type: ignore[attr-defined]
+    w.step()
+    before = usage(w.control, w)
+    assert before[tenant_number(TENANT)]
+    w.new_control()
+    w.now_ms += 20_000
+    w.only.report()  # type: ignore[attr-defined]
+    # Four node-hours are as much as the first used.
+    submit(w, TENANT_MEMBER, 4, hours=1)
+    submit(w, OTHER_MEMBER, 4, hours=1)
+    w.step()
+    assert before == usage(w.control, w)
+    assert {TENANT: 4, OTHER: 4} == placed(w)
