@@ -51,6 +51,26 @@ def log_of(folder: Path, rows: list[tuple[int, int, int]]) -> Source:
     return Source(log=folder / "jobs.csv")
 
 
+def test_a_province_files_shares_are_of_the_users_named_like_its_organisations(tmp_path: Path) -> None:
+    shared = HERE.replace(
+        "centres:",
+        'organisations: [{id: "91340100WEYR00027A", name: u1, share: {ceiling: "8"}}]\ncentres:',
+        1,
+    )
+    (tmp_path / "here.yaml").write_text(shared)
+    # Each job takes a node: 8 cores at 1 yuan an hour, as the file has no prices.
+    rows = "".join(f"0,60000,8000,u{user}\n" for user in (1, 1, 2, 2))
+    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,cores_milli,user\n" + rows)
+    source = Source(log=tmp_path / "jobs.csv")
+    trial = Trial(source, "weir-by-tenant", tenants="user", province=tmp_path / "here.yaml")
+    found = perform(trial, prepare(trial, clock))
+    assert [0, 60_000, 0, 60_000] == found.start_ms.tolist()
+    # Alone, u1 still takes one node at a time.
+    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,cores_milli,user\n" + rows[: len(rows) // 2])
+    alone = perform(trial, prepare(trial, clock))
+    assert [0, 60_000] == alone.start_ms.tolist()
+
+
 def test_a_load_is_reached_by_resampling_which_a_seed_decides(tmp_path: Path) -> None:
     rows = [(at * 5_000, 500 + at % 911, 1 + at % 3) for at in range(1_000)]
     source = log_of(tmp_path, rows)
