@@ -228,7 +228,8 @@ def test_each_start_is_of_the_tenant_whose_turn_it_was(
                 if other != tenant and may(other):
                     assert borrows(tenant) <= borrows(other)
                     if borrows(tenant) == borrows(other):
-                        assert level(tenant) <= level(other) * 1.001 + 1e-9
+                        # A level is counted in steps of a four-hundredth of a node-hour for a weight of 1,000.
+                        assert level(tenant) <= level(other) * 1.001 + 5e-6
             queue[tenant].pop(0)
             placed[start.job] = now
         free = nodes - len(placed.keys() - ended.keys())
