@@ -79,7 +79,7 @@ def test_a_centres_carbon_intensity_is_laid_into_its_pools(small: Province) -> N
         ('- {id: "91340100WEYR00027A"', '- {id: "9134"', "organisations[0].id", "has 18 characters"),
         ("roles: [tenant]", "roles: [landlord]", "organisations[1].roles[0]", "tenant, centre-operator"),
         ("roles: [tenant]", "share: {weight: 0}", "organisations[1].share.weight", "from 1 to 100"),
-        ("roles: [tenant]", 'share: {quota: "-1"}', "organisations[1].share.quota", "from ¥0.00"),
+        ("roles: [tenant]", 'share: {quota: "-1"}', "organisations[1].share.quota", "yuan an hour from 0"),
         (
             "roles: [tenant]",
             'share: {quota: "9", ceiling: "8.50"}',
