@@ -167,7 +167,7 @@ def _of(share: Share, random: Random, ledger: Path, mark: str) -> Iterator[Itera
     for _ in range(share.gangs):
         yield iter((job(tasks=2),))
     for _ in range(share.late):
-        yield iter((job(does="60", time_limit="1s", ending=Ending("failed", "time-limit", None)),))
+        yield iter((job(does="60", time_limit="3s", ending=Ending("failed", "time-limit", None)),))
     for _ in range(share.greedy):
         yield iter((job(does="greedy", ending=Ending("failed", "out-of-memory", None)),))
     for _ in range(share.chains):
