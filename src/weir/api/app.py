@@ -40,6 +40,7 @@ from weir.api.problems import answer_problem
 from weir.api.services import Services
 from weir.api.uploads import RecentUploads
 from weir.api.waiting import News
+from weir.billing.counter_check import due, keep, look
 from weir.model.problem import ProblemError
 
 HOUSEKEEPING_S = 600.0
@@ -119,18 +120,27 @@ def create_app(services: Services) -> FastAPI:
 
 
 async def _keep_house(services: Services) -> None:
-    """Drop answers that nobody will ask for again."""
+    """Drop answers that nobody will ask for again, and once a night make all counters of money anew."""
 
     def tidy() -> None:
         before_ms = services.now_ms() - services.settings.keep_answers_ms
         services.store.write(lambda tx: forget_older(tx, before_ms))
 
+    def check() -> None:
+        now_ms = services.now_ms()
+        if services.store.read(lambda connection: due(connection, now_ms)):
+            found = services.store.read(lambda connection: look(connection, now_ms))
+            services.store.write(lambda tx: keep(tx, found))
+            for fault in found.faults:
+                _log.error("a counter of money is wrong", fault=fault)
+
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
         try:
             await anyio.to_thread.run_sync(tidy)
+            await anyio.to_thread.run_sync(check)
         except Exception:  # noqa: BLE001 - it is tried again, and nothing depends on it
-            _log.exception("old answers could not be dropped")
+            _log.exception("the house could not be kept")
 
 
 __all__ = ["create_app"]

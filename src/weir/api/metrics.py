@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
+from weir.billing.counter_check import last_check
 from weir.model.change import Change, ChangeKind
 from weir.model.state import JobState
 from weir.registry import list_centres, list_pools
@@ -186,7 +187,26 @@ def _counted(connection: Connection) -> list[Metric]:
             found[name] = found.get(name, 0) + nodes * each
     for labels, number in sorted(found.items()):
         devices.add_metric(labels, number)
-    return [jobs, reachable, running, devices]
+    return [jobs, reachable, running, devices, *_money(connection)]
+
+
+def _money(connection: Connection) -> list[Metric]:
+    """What somebody should look at: alarms, no amounts."""
+    night = last_check(connection)
+    wrong = GaugeMetricFamily(
+        "weir_ledger_counter_faults", "Counters that the last nightly check found wrong."
+    )
+    checked = GaugeMetricFamily("weir_ledger_checked_timestamp_seconds", "When counters were last made anew.")
+    if night is not None:
+        wrong.add_metric([], len(night.faults))
+        checked.add_metric([], night.at_ms / 1_000)
+    waiting = GaugeMetricFamily(
+        "weir_money_exceptions", "What could not be metered, priced or paid, and is open."
+    )
+    case = schema.money_exception.c
+    query = select(func.count()).select_from(schema.money_exception).where(case.resolved_ms.is_(None))
+    waiting.add_metric([], connection.execute(query).scalar_one())
+    return [wrong, checked, waiting]
 
 
 __all__ = ["JobObserver", "Meters", "StoreCollector"]

@@ -19,6 +19,7 @@ from weir.billing import balances, entries_of_book, entry_of, verify
 from weir.billing.budget import Budget, budgets_of, find_budget, state_of
 from weir.billing.budget_orders import pay_out, set_budget, top_up
 from weir.billing.charges import BillScope, bill, refund
+from weir.billing.counter_check import last_check
 from weir.billing.exceptions import exceptions, resolve
 from weir.billing.ledger_view import budget_view, entry_view, exception_view, with_names
 from weir.control import money
@@ -179,10 +180,13 @@ def make_refund(caller: Asked, body: JsonBody, key: IdempotencyKey = "") -> Resp
 @router.get("/ledger/verify", response_model=VerificationView, summary="Walk the whole ledger")
 def verify_ledger(caller: Asked) -> Response:
     _whole(caller)
-    found = caller.read(verify)
-    return caller.answer(
-        VerificationView(found.books, found.entries, found.transfers, found.root, found.faults)
-    )
+
+    def work(connection: Connection) -> VerificationView:
+        found, night = verify(connection), last_check(connection)
+        told = (None, ()) if night is None else (night.at_ms, night.faults)
+        return VerificationView(found.books, found.entries, found.transfers, found.root, found.faults, *told)
+
+    return caller.answer(caller.read(work))
 
 
 @router.get("/ledger/balances", response_model=BalancesView, summary="Balances of all accounts")

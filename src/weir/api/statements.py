@@ -40,6 +40,7 @@ from weir.model.statement import (
 from weir.registry.rows import from_body
 from weir.store import Transaction
 from weir.store import schema as s
+from weir.store.listed import among_texts, text_list
 
 router = APIRouter(prefix="/api/v1", tags=["money"], responses=REFUSALS)
 
@@ -74,7 +75,7 @@ def table(
 def page(caller: Asked, statement: StatementId) -> Response:
     def work(connection: Connection) -> str:
         one = _one(caller, connection, statement)
-        names = _names(connection)
+        names = _names(connection, {one.party, *(line.other for line in one.lines)})
         return statement_html(one, party_name=names.get(one.party, ""), names=names)
 
     headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -222,14 +223,21 @@ def _first(given: str, field: str, day: str) -> date:
     return found
 
 
-def _names(connection: Connection) -> dict[str, str]:
+def _names(connection: Connection, parties: set[str]) -> dict[str, str]:
+    """What these organisations and centres are called."""
     names = {}
-    for row in connection.execute(select(s.organisation)):
+    asked = {"parties": text_list(sorted(parties))}
+    organisation, centre = s.organisation.c, s.centre.c
+    for row in connection.execute(
+        select(organisation.id, organisation.body).where(among_texts(organisation.id, "parties")), asked
+    ):
         one = from_body(Organisation, row.body)
         names[row.id] = one.name_zh or one.name
-    for row in connection.execute(select(s.centre.c.id, s.centre.c.body)):
-        centre = from_body(Centre, row.body)
-        names[row.id] = centre.name_zh or centre.name
+    for row in connection.execute(
+        select(centre.id, centre.body).where(among_texts(centre.id, "parties")), asked
+    ):
+        place = from_body(Centre, row.body)
+        names[row.id] = place.name_zh or place.name
     return names
 
 

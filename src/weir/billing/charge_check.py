@@ -4,6 +4,7 @@ import json
 
 from sqlalchemy import Connection, func, select
 
+from weir.billing.counter_check import look
 from weir.billing.hold_legs import total_charged, total_held
 from weir.billing.hold_offers import Worst, card_of, worst_of
 from weir.billing.hold_rows import PricedJob, job_holds, submission_holds
@@ -29,7 +30,7 @@ def check_money(connection: Connection) -> list[str]:
 
     What is held for each priced job is the most that is left of it can cost; jobs that have ended hold nothing;
     what was charged for a job is what its meters say; the holds together are what the ledger's accounts of holds
-    have; and what a meter has charged follows from its intervals.
+    have; every counter follows from the transfers; and what a meter has charged follows from its intervals.
     """
     faults: list[str] = []
     numbers = connection.execute(select(schema.hold.c.submission)).scalars().all()
@@ -60,6 +61,7 @@ def check_money(connection: Connection) -> list[str]:
             faults += _job_faults(connection, one, JobState(row.state), row.epoch, its, back)
             for leg in one.own.legs if one.own else ():
                 held_by_account[leg.account] = held_by_account.get(leg.account, 0) + leg.held
+    faults += look(connection, 0).faults
     for account, balance in balances(connection, "hold:").items():
         if held_by_account.pop(account, 0) != balance:
             faults.append(f"{account} has {balance}, and the holds make it something else")

@@ -25,6 +25,8 @@ class ExceptionKind(Enum):
     """A centre's times go beyond what its messages allow; what exceeds that is not charged."""
     UNPRICED = "unpriced"
     """Work ran where something that it uses has no price; nothing is charged for it."""
+    LEDGER = "ledger"
+    """A counter does not follow from the transfers: somebody has changed one or the other past Weir."""
     MONEY = "money"
     """A charge does not fit into the limits any more; it has not been posted."""
 

@@ -173,8 +173,7 @@ def _usage(
 ) -> dict[str, str]:
     unit, _, band = part.partition("/")
     said, category, sub = _UNITS.get(unit, _OTHER)
-    quantity, list_price = _priced(unit, band, amount, card, times, share)
-    price = list_price * share
+    quantity, list_price, price = _priced(unit, band, amount, card, times, share)
     cost, list_cost = _yuan(amount), _decimal(quantity * list_price / 1_000_000)
     sku = f"{card.pool}/{unit}" if card is not None else unit
     return {
@@ -203,17 +202,21 @@ def _usage(
 
 def _priced(
     unit: str, band: str, amount: int, card: RateCard | None, times: Mapping[str, int], share: Fraction
-) -> tuple[Fraction, Fraction]:
-    """How much of the unit, and its list price in micro-yuan; what has no price of its own is one at its amount.
+) -> tuple[Fraction, Fraction, Fraction]:
+    """How much of the unit, its list price and the tenant's in micro-yuan; what has no price is one at its amount.
 
-    The quantity is of what was charged, whose rounding to the micro-yuan is therefore in it.
+    The quantity is of what was charged, whose rounding to the micro-yuan is therefore in it. A minimum charge is the
+    same for every class, and so for one that pays nothing else.
     """
     line = _line(card, unit, band)
-    if line is not None and line.price and times.get(band):
-        return Fraction(amount) / (line.price * share), Fraction(line.price)
-    if unit == "transfer_gb" and card is not None and card.transfer_price:
-        return Fraction(amount) / (card.transfer_price * share), Fraction(card.transfer_price)
-    return Fraction(1 if amount >= 0 else -1), abs(Fraction(amount)) / share
+    price = line.price if line is not None and times.get(band) else 0
+    if unit == "transfer_gb" and card is not None:
+        price = card.transfer_price
+    if price and share:
+        return Fraction(amount) / (price * share), Fraction(price), price * share
+    own = abs(Fraction(amount))
+    listed = own if unit == "minimum" or not share else own / share
+    return Fraction(1 if amount >= 0 else -1), listed, own
 
 
 def _line(card: RateCard | None, unit: str, band: str) -> Line | None:

@@ -10,8 +10,6 @@ as a job.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import select
-
 from weir.billing.budget import budget_for, purse_of, state_of
 from weir.billing.budget_periods import period_name
 from weir.billing.hold_legs import Leg, released, resized, times
@@ -31,26 +29,18 @@ from weir.billing.hold_rows import (
     touch,
     write_job_holds,
 )
+from weir.billing.hold_waiting import serve_in_turn
 from weir.billing.ledger import Entry, post, shortage_for
 from weir.billing.ledger_counters import OverLimitError
 from weir.billing.price_versions import BookVersion, in_force, version_of
 from weir.billing.rate_card import Needs
 from weir.model.change import ChangeKind
 from weir.model.problem import ProblemError, refused
-from weir.store import Transaction, schema
+from weir.store import Transaction
 from weir.units import format_yuan
 
 LARGEST_HOLD = 2**60
 """Micro-yuan, of one submission."""
-MOST_WAKENED = 1_000
-"""So many jobs that wait for money are looked at together."""
-
-_WAITING = (
-    select(schema.job_hold.c.job)
-    .where(schema.job_hold.c.waiting_ms.is_not(None))
-    .order_by(schema.job_hold.c.waiting_ms, schema.job_hold.c.job)
-    .limit(MOST_WAKENED)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +150,19 @@ def requeue(
 def wake(tx: Transaction, now_ms: int, offers: Offers = no_offers) -> int:
     """Try again to set money aside for jobs that wait for it, those that wait longest first; how many got it.
 
-    The core hears of them by an EDITED change for each organisation.
+    Jobs of a submission that need the same are tried until the first that gets nothing; so however many wait, each
+    need is looked at. The core hears of them by an EDITED change for each organisation.
     """
-    waiting = tx.connection.execute(_WAITING).scalars().all()
-    if not waiting:
-        return 0
-    found = priced_jobs(tx.connection, waiting)
     got: dict[str, list[int]] = {}
-    for job in waiting:
-        if _hold_again(tx, found[job], now_ms, offers):
-            got.setdefault(found[job].of.organisation, []).append(job)
+
+    def served(job: int) -> bool:
+        one = priced_jobs(tx.connection, [job])[job]
+        if not _hold_again(tx, one, now_ms, offers):
+            return False
+        got.setdefault(one.of.organisation, []).append(job)
+        return True
+
+    serve_in_turn(tx.connection, served)
     for organisation, jobs in got.items():
         body = {"jobs": [[job, 1] for job in sorted(jobs)]}
         tx.append(ChangeKind.EDITED, body, at_ms=now_ms, organisation=organisation)

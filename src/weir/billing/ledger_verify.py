@@ -70,7 +70,7 @@ def verify(connection: Connection) -> Verification:
         if (position - begun, previous) != (row.length, row.hash):
             faults.append(f"book {row.id}: its last entry is not the one that it says, so some are missing")
     faults += _stray(connection, entries, transfers)
-    faults += _counter_faults(connection, held)
+    faults += counter_faults(connection, held)
     root = hashlib.sha256("\n".join(heads).encode()).hexdigest()
     return Verification(len(books), entries, transfers, root, tuple(faults[:MOST_FAULTS]))
 
@@ -161,7 +161,8 @@ def _by_counter(connection: Connection, held: dict[str, Movement]) -> dict[str, 
     return found
 
 
-def _counter_faults(connection: Connection, held: dict[str, Movement]) -> list[str]:
+def counter_faults(connection: Connection, held: dict[str, Movement]) -> list[str]:
+    """Where counters are not what the movements of all accounts of role `hold` make them, in words."""
     wanted = _by_counter(connection, held)
     faults = [f"account {code}: {moved.held} is held" for code, moved in held.items() if moved.held < 0]
     for key, counter in all_counters(connection).items():
@@ -175,4 +176,4 @@ def _counter_faults(connection: Connection, held: dict[str, Movement]) -> list[s
     return faults
 
 
-__all__ = ["Verification", "balances", "recomputed_counters", "verify"]
+__all__ = ["Verification", "balances", "counter_faults", "recomputed_counters", "verify"]

@@ -252,8 +252,20 @@ def _claim_of(
 ) -> tuple[int, Edition] | None:
     for claim in claims_of(connection, organisation=organisation, scheme=scheme):
         if claim.contract == contract:
-            edition = scheme_version(connection, scheme, claim.version).edition(claim.claimed)
+            edition = _edition_of(connection, claim)
             return None if edition is None else (claim.number, edition)
+    return None
+
+
+def _edition_of(connection: Connection, claim: Claim) -> Edition | None:
+    """The rules of a claim's day. Where a later version has none for it, those by which it was last claimed.
+
+    What was redeemed stays then, and so does who pays for it.
+    """
+    for number in range(claim.version, 0, -1):
+        edition = scheme_version(connection, claim.scheme, number).edition(claim.claimed)
+        if edition is not None:
+            return edition
     return None
 
 

@@ -117,17 +117,22 @@ def bill(
 @ledger.command()
 def verify(json_: bool = JSON) -> None:
     """Walk every entry: chains of hashes, transfers, and the limits that follow. Ends with 1 where one is wrong."""
+    from weir.units import format_time
+
     found = client().verify_ledger()
     if json_:
         show_json(found)
     else:
         print(f"{found.entries} entries with {found.transfers} transfers in {found.books} books")
         print(f"root {found.root}")
+        if found.checked_ms is not None:
+            shown = ", ".join(found.check_faults) or "they follow from the transfers"
+            print(f"counters made anew at {format_time(found.checked_ms)}: {shown}")
         for fault in found.faults:
             print(f"FAULT {fault}")
         if not found.faults:
             print("the ledger is whole")
-    if found.faults:
+    if found.faults or found.check_faults:
         raise typer.Exit(1)
 
 

@@ -166,13 +166,18 @@ class BalancesView:
 
 @dataclass(frozen=True, slots=True)
 class VerificationView:
-    """What walking the whole ledger found; it holds where there are no faults."""
+    """What walking the whole ledger found; it holds where there are no faults.
+
+    `checked_ms` is when all counters were last made anew by night, and `check_faults` what that found.
+    """
 
     books: int
     entries: int
     transfers: int
     root: str
     faults: tuple[str, ...]
+    checked_ms: int | None = None
+    check_faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from weir.store.schema_base import Key, metadata
 from weir.store.schema_cycles import cycle_base, kept_cycle
 from weir.store.schema_facts import organisation_fact
 from weir.store.schema_ledger import (
+    counter_check,
     ledger_account,
     ledger_book,
     ledger_counter,
@@ -362,6 +363,7 @@ __all__ = [
     "city",
     "contract",
     "contract_document",
+    "counter_check",
     "cycle_base",
     "dependency",
     "device_model",

@@ -69,4 +69,22 @@ ledger_account = Table(
     comment="billing.ledger: accounts of holds, with the keys of the counters that they count against (JSON)",
 )
 
-__all__ = ["ledger_account", "ledger_book", "ledger_counter", "ledger_entry", "ledger_transfer"]
+counter_check = Table(
+    "counter_check",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("counters", Integer, nullable=False),
+    Column("faults", Text, nullable=False),
+    comment="billing.counter_check: the nightly recomputation of all counters from transfers, one a day of "
+    "Asia/Shanghai; faults: what was found, in words (JSON)",
+)
+
+__all__ = [
+    "counter_check",
+    "ledger_account",
+    "ledger_book",
+    "ledger_counter",
+    "ledger_entry",
+    "ledger_transfer",
+]

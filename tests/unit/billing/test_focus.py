@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from tests.unit.billing.granted import scheme_text
-from tests.unit.billing.test_priced_work import HERE, HOUR_MS, placed, priced
+from tests.unit.billing.test_priced_work import BOOK, HERE, HOUR_MS, placed, priced
 from tests.unit.control.world import COORDINATOR, TENANT, World, job
 from weir.billing.calendar_days import day_of
 from weir.billing.calendar_work import WorkingCalendar, WorkingYear
@@ -110,9 +110,9 @@ def test_a_missing_double_or_unknown_column_is_found() -> None:
     assert any("Colour" in fault for fault in found)
 
 
-def closed(*, voucher: bool) -> tuple[World, date]:
+def closed(*, voucher: bool, book: str = BOOK) -> tuple[World, date]:
     """A job that ran for half an hour, with a voucher or without, and its month closed."""
-    made = priced()
+    made = priced(book=book)
     if voucher:
         text = scheme_text(base="usage", rate="20%").replace("2025-01-01", "2023-01-01")
         made.store.write(lambda tx: apply_change(tx, text, "city", COORDINATOR, made.now_ms))
@@ -145,6 +145,19 @@ def test_what_is_exported_keeps_every_rule_and_adds_up_to_the_statement(voucher:
     assert usage["PricingQuantity"].startswith("2.00")  # four cores for half an hour and a second
     if voucher:
         assert abs(found[0].voucher - found[0].gross / 5) <= 1
+
+
+@pytest.mark.parametrize("share", ["0", "0.5"])
+def test_a_minimum_charge_is_the_same_for_every_class(share: str) -> None:
+    """Half an hour of four cores lists at 2 yuan and a bit, of which the class pays its share; the minimum is more."""
+    classes = f'classes: {{internal: "{share}"}}\ntenants: {{"{TENANT}": internal}}\nprices:'
+    book = BOOK.replace("prices:", classes, 1).replace('{pool: "*",', '{pool: "*", minimum_charge: "1.70",')
+    made, month = closed(voucher=False, book=book)
+    rows = list(csv.DictReader(io.StringIO(made.store.read(lambda c: focus_csv(c, month, TENANT)))))
+    assert [] == list(focus_faults(rows[0], rows))
+    assert Decimal("1.7") == sum(Decimal(row["BilledCost"]) for row in rows)
+    [least] = [row for row in rows if row["PricingUnit"] == "Minimum Charges"]
+    assert least["BilledCost"] == least["ListCost"] == least["ContractedUnitPrice"]
 
 
 def test_an_open_month_is_not_exported() -> None:

@@ -4,12 +4,16 @@ held is what can still be spent, and the change log alone rebuilds every balance
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import Connection, select
 
+from tests.unit.billing.granted import scheme_text
+from tests.unit.billing.test_focus import CALENDAR
 from tests.unit.control.world import COORDINATOR, OTHER, TENANT, Agent, World, job, runs, world
 from weir.billing import (
     StoredEntry,
@@ -23,16 +27,22 @@ from weir.billing import (
 from weir.billing.budget import Budget, BudgetKind
 from weir.billing.budget_orders import pay_out, set_budget, top_up
 from weir.billing.budget_periods import Period
+from weir.billing.calendar_days import add_months
+from weir.billing.calendar_work import closes_ms
 from weir.billing.charge_check import check_money
 from weir.billing.charges import refund
 from weir.billing.price_book import read_price_book
 from weir.billing.price_versions import apply_price_book
+from weir.billing.scheme_change import apply_change, preview_change
+from weir.billing.statement import FEN, PartyKind
+from weir.billing.statement_close import close_month, on_statements, statements_of, verify_statements
 from weir.control import orders
 from weir.model.agent import Report
 from weir.model.change import ChangeKind
 from weir.model.job import Constraints
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
+from weir.store import schema
 from weir.units import MICRO_YUAN_PER_YUAN as YUAN
 
 HOUR_MS = 3_600_000
@@ -47,6 +57,7 @@ prices:
   - {{pool: "*", core_hour: "{core}", memory_gb_hour: "0.0137", preempted: {preempted}, minimum_charge: "{least}"}}
   - {{pool: "wuhu-hpc/*", bands: {{night: {{core_hour: "0.3333"}}}}}}
 """
+FIRST_MONTH = date(2023, 11, 1)
 CENTRES = ("hefei-ai", "wuhu-hpc")
 
 
@@ -73,6 +84,7 @@ class MoneyHistory(RuleBasedStateMachine):
         self.attempts: list[Known] = []
         self.told: list[tuple[Agent, Report]] = []
         self.payments = 0
+        self.closed: list[date] = []
         self.write(
             lambda tx: apply_price_book(tx, COORDINATOR, self.book("0.50", "free", "0"), self.world.now_ms)
         )
@@ -241,6 +253,32 @@ class MoneyHistory(RuleBasedStateMachine):
         row = data.draw(st.sampled_from(self.world.rows("charge")))
         self.write(lambda tx: refund(tx, COORDINATOR, row.job, row.epoch, amount, "why", self.world.now_ms))
 
+    @rule(rate=st.sampled_from(["10%", "33%"]), pool=st.integers(1, 30), cap=st.integers(1, 20))
+    def a_scheme_changes(self, rate: str, pool: int, cap: int) -> None:
+        text = scheme_text(base="usage", rate=rate, pool=str(pool), cap=str(cap)).replace(
+            "2025-01", "2023-01"
+        )
+        self.write(
+            lambda tx: apply_change(
+                tx,
+                text,
+                "city",
+                COORDINATOR,
+                self.world.now_ms,
+                act="No. 1",
+                expected=preview_change(tx.connection, text, "city", self.world.now_ms).digest,
+            )
+        )
+
+    @precondition(lambda self: len(self.closed) < 10)
+    @rule()
+    def the_month_is_closed(self) -> None:
+        """The first that is open, once it closes."""
+        month = add_months(self.closed[-1], 1) if self.closed else FIRST_MONTH
+        self.world.now_ms = max(self.world.now_ms, closes_ms(month, CALENDAR))
+        if self.write(lambda tx: close_month(tx, month, COORDINATOR, self.world.now_ms, calendar=CALENDAR)):
+            self.closed.append(month)
+
     @invariant()
     def the_ledger_is_whole_and_holds_are_what_can_be_spent(self) -> None:
         assert self.world.store.read(verify).faults == ()
@@ -271,7 +309,31 @@ class MoneyHistory(RuleBasedStateMachine):
         counters = self.world.store.read(all_counters)
         for key, moved in self.world.store.read(recomputed_counters).items():
             assert (counters[key].held, counters[key].spent) == moved
+        self.world.store.read(self.statements_say_what_was_posted)
         self.world.store.close()
+
+    def statements_say_what_was_posted(self, connection: Connection) -> None:
+        """Each charge of a closed month is on one statement, and what they ask for and carry is what was posted."""
+        charge = schema.charge.c
+        posted: dict[str, int] = defaultdict(int)
+        seen: set[int] = set()
+        for month in self.closed:
+            query = select(charge.entry, charge.organisation, charge.amount_micro_yuan)
+            for entry, organisation, amount in connection.execute(
+                query.where(on_statements(connection, month))
+            ):
+                assert entry not in seen
+                seen.add(entry)
+                posted[organisation] += amount
+        assert () == verify_statements(connection)
+        said: dict[str, int] = defaultdict(int)
+        for one in statements_of(connection, kind=PartyKind.TENANT):
+            said[one.party] += one.gross
+            asked = one.total_fen * FEN + one.carry
+            assert asked == one.gross - one.voucher + one.carried_in
+            assert abs(one.carry) < FEN
+        assert {who: amount for who, amount in posted.items() if who in said} == said
+        assert all(who in said or not amount for who, amount in posted.items())
 
 
 TestMoneyHistory = MoneyHistory.TestCase

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
+from sqlalchemy import update
 
 from tests.unit.billing.granted import ACME, CHIEF, OTHER, YUAN, scheme_text
 from tests.unit.billing.test_statements import Ledger
 from weir.billing import balances, verify
 from weir.billing.contracts import ContractDocument, DocumentKind, add_document
 from weir.billing.grants import grant
-from weir.billing.scheme_change import apply_change
+from weir.billing.scheme_change import apply_change, preview_change
 from weir.billing.settlement import (
     Settlement,
     dispute,
@@ -23,6 +24,7 @@ from weir.billing.settlement import (
 from weir.billing.settlement_cities import city_flows, city_flows_csv
 from weir.model.problem import ProblemError
 from weir.registry import import_facts, read_fact_file
+from weir.store import schema
 from weir.units import parse_time_ms
 
 Q2 = date(2025, 5, 1)
@@ -138,6 +140,21 @@ def test_an_invoice_is_wanted_where_the_scheme_says_so(ledger: Ledger) -> None:
     paper = ContractDocument("k1", DocumentKind.INVOICE, "No. 77", 1, 10 * YUAN)
     ledger.write(lambda tx: add_document(tx, CHIEF, paper, 1))
     assert 2 == len(settle(ledger))
+
+
+def test_what_was_redeemed_is_settled_by_the_old_rules_where_new_ones_lack_its_day(ledger: Ledger) -> None:
+    begin(ledger)
+    entry = ledger.charge("2025-04-03T10:00+08:00", 10 * YUAN, voucher=3 * YUAN)
+    later = scheme_text(base="usage").replace("2025-01-01", "2026-01-01")
+    change = ledger.store.read(lambda c: preview_change(c, later, "city.yaml", AFTER - 8))
+    ledger.write(
+        lambda tx: apply_change(tx, later, "city.yaml", CHIEF, AFTER - 8, act="No. 1", expected=change.digest)
+    )
+    claim = ledger.write(lambda tx: tx.connection.execute(update(schema.voucher_claim).values(version=2)))
+    assert 1 == claim.rowcount
+    [one] = ledger.store.read(lambda c: redemptions(c, AFTER))
+    assert (entry, "") == (one.entry, one.waits)
+    assert [("city", 100), ("province", 200)] == [(part.funder, part.total_fen) for part in settle(ledger)]
 
 
 def test_what_is_disputed_is_carried_until_it_is_not(ledger: Ledger) -> None:
