@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a package index; see `make help`.
-.PHONY: help env demo test simulate conformance ray bench lint format types layers check lock clean
+.PHONY: help env demo test simulate conformance ray focus bench lint format types layers check lock clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -32,6 +32,9 @@ conformance: env ## the engines' suite at full size, on every engine that is her
 
 ray: env ## make .venv-ray, with a Ray to test its driver on
 	@sh tools/ray.sh
+
+focus: env ## run PyPI's FOCUS validator over an export: make focus CSV=focus.csv
+	@$(BIN)/python tools/focus_validator.py $(CSV)
 
 bench: env ## measure, and hold the numbers to the accepted ranges
 	@$(BIN)/python -m bench $(ARGS)
