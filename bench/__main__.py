@@ -52,7 +52,9 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "array": live_array.measure,
     "cycle": control_cycle.measure,
     "live-cycle": live_cycle.measure,
+    "live-cycle-distinct": live_cycle.measure_distinct,
     "take-over": take_over.measure,
+    "take-over-million": take_over.measure_million,
     "engines": engines.measure,
     "slurm": slurm.measure,
     "simulation": simulation.measure,
@@ -83,6 +85,8 @@ ON_REQUEST = (
     "rounds",
     "exact",
     "forecast-province",
+    "live-cycle-distinct",
+    "take-over-million",
     "peers",
     "slurm",
 )

@@ -14,13 +14,18 @@ from bench.figure import Figure, median
 from bench.live_queue import LiveQueue, live_queue, some_changes
 from weir.control.cycle import LIVE
 from weir.scheduling import Policy, State, explain, step, warm_up
+from weir.scheduling.explanation import explain_kept
 from weir.scheduling.inputs import Changes
+from weir.scheduling.kept import Promises, base_of, replayed
+from weir.scheduling.packed import packed, unpacked
 from weir.scheduling.plan import Plan
 from weir.scheduling.policies import NAMED
+from weir.scheduling.rerun import copied
 
 ROUNDS = 7
 JOBS, CLASSES = 1_000_000, 20_000
 DISTINCT = 100_000
+CYCLES = 100
 GROWTH = (10_000, 100_000, 1_000_000)
 
 
@@ -36,6 +41,7 @@ def measure(seed: int) -> Sequence[Figure]:
     waits = next(job for job in queue.job.tolist() if state.waits(job))
     explained = _timed(lambda: explain(state, waits))
     full = median(whole)
+    first, again = _past(queue, state, waits)
     return [
         Figure("live: whole queue looked at", full, "s", f"one step, nothing known; {how}"),
         Figure("live: 100 changes", median(hundred), "s", f"median of {ROUNDS} steps; {how}"),
@@ -44,8 +50,17 @@ def measure(seed: int) -> Sequence[Figure]:
         Figure("live: a queued job", bytes_a_job, "bytes", f"all arrays of the state, shared out; {how}"),
         Figure("live: one job explained", explained, "s", f"the last cycle run again; {how}"),
         *_by_tenant(queue, how),
+        Figure(
+            "live: a past cycle explained",
+            first,
+            "s",
+            f"from a base and {CYCLES} cycles since, packed; {how}",
+        ),
+        Figure(
+            "live: another job of that cycle", again, "s", f"what the cycle began with is still known; {how}"
+        ),
         _growth(seed),
-        _distinct(seed),
+        _distinct(seed, DISTINCT),
     ]
 
 
@@ -69,6 +84,12 @@ def _hundreds(queue: LiveQueue, state: State) -> tuple[State, list[float]]:
         state, _, seconds = _stepped(state, changes, queue.now_ms + 60_000 * (round_ + 1))
         found.append(seconds)
     return state, found
+
+
+def measure_distinct(seed: int) -> Sequence[Figure]:
+    """A million jobs of as many classes: some minutes, and 12 GB of memory."""
+    warm_up()
+    return [_distinct(seed, JOBS)]
 
 
 def _taken_in(queue: LiveQueue, policy: Policy) -> tuple[State, float, Plan]:
@@ -127,9 +148,26 @@ def _growth(seed: int) -> Figure:
     return Figure("live: growth", seconds[-1] / seconds[0] / due, "x", f"times n log n; {shown}")
 
 
-def _distinct(seed: int) -> Figure:
+def _past(queue: LiveQueue, state: State, job: int) -> tuple[float, float]:
+    """Seconds to explain a job in a cycle that was kept, and another in the same cycle."""
+    base, promises = packed(base_of(state)), Promises(state.reservations())
+    kept = []
+    for round_ in range(CYCLES):
+        changes, now_ms = some_changes(queue, 1_000 + round_), queue.now_ms + 3_600_000 + 1_000 * round_
+        state, plan = step(state, changes, now_ms)
+        kept.append(packed(promises.of(state.policy, changes, plan, now_ms)))
+    began = time.perf_counter()
+    cycles = [unpacked(each) for each in kept]
+    before = replayed(unpacked(base), cycles)
+    explain_kept(copied(before), cycles[-1], job)
+    first = time.perf_counter() - began
+    return first, _timed(lambda: explain_kept(copied(before), cycles[-1], job))
+
+
+def _distinct(seed: int, jobs: int) -> Figure:
     """As many classes as jobs, which is beside the aim."""
-    queue = live_queue(DISTINCT, seed=seed, classes=DISTINCT)
-    state, _, _ = _taken_in(queue, LIVE)
+    queue = live_queue(jobs, seed=seed, classes=jobs)
+    state, taking, _ = _taken_in(queue, LIVE)
     whole = median([_whole(queue, state, round_) for round_ in range(3)])
-    return Figure("live: all classes distinct", whole, "s", f"{DISTINCT:,} jobs of as many classes")
+    name = "live: all classes distinct" if jobs == DISTINCT else "live: a million classes"
+    return Figure(name, whole, "s", f"{jobs:,} jobs of as many classes; taken in in {taking:.1f} s")

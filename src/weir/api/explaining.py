@@ -72,7 +72,10 @@ def explain_job(caller: Asked, job: JobId, cycle: Through = None, at_ms: AtMs = 
         if answer is not None:
             return answer
     try:
-        return caller.answer(caller.read(lambda connection: explain(connection, found, stand, caller.now_ms)))
+        foretold = caller.services.foretold
+        return caller.answer(
+            caller.read(lambda connection: explain(connection, found, stand, caller.now_ms, foretold))
+        )
     except ProblemError as error:
         if error.problem.status != 503:
             raise

@@ -19,7 +19,15 @@ from weir.api.problems import REFUSALS
 from weir.api.specifications import read_submission, read_value
 from weir.control import orders
 from weir.control.intake import submit
-from weir.control.jobs import Found, find, list_elements, list_submissions, show_job, show_submission
+from weir.control.jobs import (
+    Found,
+    Starts,
+    find,
+    list_elements,
+    list_submissions,
+    show_job,
+    show_submission,
+)
 from weir.model.job import Priority
 from weir.model.problem import refused
 from weir.model.view import (
@@ -131,6 +139,7 @@ def list_jobs(
                 limit=limit,
                 states=state or (),
                 name=name,
+                starts=caller.services.foretold.start,
             )
         )
     )
@@ -138,8 +147,11 @@ def list_jobs(
 
 @router.get("/{job}", response_model=SubmissionView, summary="One job, or an array's summary")
 def show(caller: Asked, job: JobId) -> Response:
+    starts = caller.services.foretold.start
     return caller.answer(
-        caller.read(lambda connection: _view(connection, find(connection, caller.actor, job), caller.now_ms))
+        caller.read(
+            lambda connection: _view(connection, find(connection, caller.actor, job), caller.now_ms, starts)
+        )
     )
 
 
@@ -149,7 +161,15 @@ def elements(
 ) -> Response:
     def work(connection: Connection) -> JobPage:
         found = find(connection, caller.actor, job)
-        return list_elements(connection, found, caller.now_ms, cursor=cursor, limit=limit, states=state or ())
+        return list_elements(
+            connection,
+            found,
+            caller.now_ms,
+            cursor=cursor,
+            limit=limit,
+            states=state or (),
+            starts=caller.services.foretold.start,
+        )
 
     return caller.answer(caller.read(work))
 
@@ -225,10 +245,10 @@ def _ordered(caller: Caller, job: str, order: Order) -> Response:
     return caller.answer(caller.write(lambda tx: order(tx, caller.actor, job, caller.now_ms)))
 
 
-def _view(connection: Connection, found: Found, now_ms: int) -> SubmissionView:
+def _view(connection: Connection, found: Found, now_ms: int, starts: Starts | None = None) -> SubmissionView:
     """What was asked for: `job` is the single job, or the element that was named."""
-    view = show_submission(connection, found, now_ms)
-    return view if found.index is None else replace(view, job=show_job(connection, found, now_ms))
+    view = show_submission(connection, found, now_ms, starts)
+    return view if found.index is None else replace(view, job=show_job(connection, found, now_ms, starts))
 
 
 def _ended(view: SubmissionView) -> bool:

@@ -91,7 +91,12 @@ def quote(caller: Asked, body: JsonBody) -> Response:
     return caller.answer(
         caller.read(
             lambda connection: quote_job(
-                connection, caller.actor, specification, caller.now_ms, caller.services.foresee
+                connection,
+                caller.actor,
+                specification,
+                caller.now_ms,
+                caller.services.foresee,
+                caller.services.foretold,
             )
         )
     )

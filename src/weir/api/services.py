@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from weir.access import TokenCache
 from weir.api.metrics import Meters
 from weir.control.cycle import Stand
+from weir.control.foretelling import Foretold
 from weir.control.journal import AskedCycle
 from weir.control.quoting import Foresee
 from weir.files import BlobStore, LogStore
@@ -57,6 +58,7 @@ class Services:
     settings: ApiSettings = ApiSettings()
     meters: Meters = field(default_factory=Meters)
     tokens: TokenCache = field(default_factory=TokenCache)
+    foretold: Foretold = field(default_factory=Foretold)
 
 
 __all__ = ["ApiSettings", "AskStand", "AskStood", "Services"]

@@ -6,6 +6,7 @@ import typer
 
 from weir.cli.completion import complete_job
 from weir.cli.session import client, show_json
+from weir.cli.starting import start_words
 from weir.model.problem import refused
 from weir.model.view import ExplanationView, PoolReasonView, TermsView
 from weir.units import format_duration, format_time, format_yuan, parse_duration_ms, parse_time_ms
@@ -66,6 +67,8 @@ def explanation_lines(explanation: ExplanationView) -> list[str]:
     """The explanation in words, one thing a line."""
     lines = [f"{explanation.job} {explanation.state}: {explanation.summary}"]
     lines += [f"  waits for {what}" for what in explanation.waits_for]
+    if explanation.start is not None:
+        lines.append(f"  starts {start_words(explanation.start, time.time_ns() // 1_000_000)}")
     width = max((len(reason.pool) for reason in explanation.pools), default=0)
     lines += [f"  {reason.pool:<{width}}  {_reason(reason)}" for reason in explanation.pools]
     lines.append(

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from weir.cli.completion import complete_job
 from weir.cli.endings import counts, ending, state_words
 from weir.cli.session import client, show_facts, show_json, show_table
+from weir.cli.starting import expected_words, start_words
 from weir.client import Client
 from weir.model.view import JobView, SubmissionView
 from weir.units import format_bytes, format_duration, format_time, format_yuan
@@ -149,7 +151,14 @@ def _newest(api: Client, states: Sequence[str], name: str, limit: int) -> tuple[
 
 
 def _state(one: SubmissionView) -> str:
-    return counts(one) if one.job is None else state_words(one.job)
+    return counts(one) if one.job is None else _state_of(one.job)
+
+
+def _state_of(one: JobView) -> str:
+    """With how long it is foretold to wait still."""
+    if one.start is None or not one.start.start_ms:
+        return state_words(one)
+    return f"{state_words(one)} ({expected_words(one.start, time.time_ns() // 1_000_000)})"
 
 
 def _where(one: SubmissionView) -> str:
@@ -162,7 +171,7 @@ def _instant(ms: int) -> str:
 
 def _element(one: JobView) -> tuple[str, ...]:
     where = f"{one.centre}/{one.pool}" if one.pool else "-"
-    return (one.id, one.state, where, format_duration(one.waiting_ms), format_duration(one.running_ms))
+    return (one.id, _state_of(one), where, format_duration(one.waiting_ms), format_duration(one.running_ms))
 
 
 def _show_array(one: SubmissionView) -> None:
@@ -190,6 +199,7 @@ def _show_job(one: JobView) -> None:
         ("waited", format_duration(one.waiting_ms)),
         ("ran", format_duration(one.running_ms) if one.started_ms else ""),
         ("time limit", format_duration(one.time_limit_ms)),
+        ("starts", start_words(one.start, time.time_ns() // 1_000_000) if one.start else ""),
         ("device-seconds", f"{one.device_seconds:.1f}" if one.device_seconds else ""),
         ("command", shlex.join(specification.get("command", []))),
         *((("labels" if not at else ""), f"{k}={v}") for at, (k, v) in enumerate(one.labels.items())),

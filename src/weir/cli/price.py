@@ -1,5 +1,6 @@
 """`weir price` and `weir quote`: what things cost, and what a job would cost before it runs."""
 
+import time
 from pathlib import Path
 
 import typer
@@ -107,6 +108,7 @@ def _show(found: QuoteView, lines: bool) -> None:
 
     if found.version is None:
         print("no price book is in force; work is not priced")
+        _show_start(found)
         return
     jobs = "" if found.jobs == 1 else f", each of {found.jobs} jobs"
     print(
@@ -134,7 +136,16 @@ def _show(found: QuoteView, lines: bool) -> None:
     if lines:
         for one in found.pools:
             _show_lines(one)
+    _show_start(found)
     print(f"submitting it sets {format_yuan(found.hold)} aside")
+
+
+def _show_start(found: QuoteView) -> None:
+    from weir.cli.starting import start_words
+
+    if found.start is not None:
+        when = start_words(found.start, time.time_ns() // 1_000_000)
+        print(f"behind all that waits now it would start {when}" if found.start.start_ms else when)
 
 
 def _show_lines(one: PoolQuoteView) -> None:

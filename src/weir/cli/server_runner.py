@@ -62,6 +62,7 @@ def run_server_process(options: ServerOptions) -> int:
     )
     from weir.api.request_log import configure_logging
     from weir.cli.control_loop import ControlLoop
+    from weir.cli.forecaster import Forecaster
     from weir.control.cycle import Control, ControlSettings
     from weir.files import BlobStore, LogStore
     from weir.scheduling import warm_up
@@ -99,6 +100,7 @@ def run_server_process(options: ServerOptions) -> int:
         )
         app = create_app(services)
         stack.enter_context(loop)
+        stack.enter_context(Forecaster(control, store, _now_ms))
         if options.machine and _has_this_machine(store):
             stack.enter_context(MachineAgent(store, data / "agent", LOCAL, url, options.certificate))
         _announce(options, data, url, token_file)

@@ -16,6 +16,7 @@ from weir.scheduling import Policy, State
 from weir.scheduling.explanation import explain_kept
 from weir.scheduling.inputs import Changes
 from weir.scheduling.kept import KeptCycle, replayed
+from weir.scheduling.outlook import Standing, standing_of
 from weir.scheduling.plan import Explanation, Plan
 from weir.scheduling.policies import NAMED
 from weir.scheduling.rerun import copied
@@ -139,6 +140,13 @@ class Control:
         is remembered."""
         with self._turn:
             return None if self._lease is None else self._snapshot.forecast(kind, now_ms)
+
+    def standing(self) -> Standing | None:
+        """All that the core knows that a forecast follows from, as of the last step; None while this does not lead."""
+        with self._turn:
+            if self._lease is None or self._state is None:
+                return None
+            return standing_of(self._state)
 
     def stood(self, job: int, asked: AskedCycle, now_ms: int) -> Stand | None:
         """What the core said of a job in a cycle of the last days; None while this one does not lead.

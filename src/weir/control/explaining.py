@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 
 from weir.control import money
 from weir.control.cycle import Stand
+from weir.control.foretelling import Foretold
 from weir.control.jobs import Found, names_of
 from weir.control.listed import AnyRow
 from weir.control.outcomes import words_for
@@ -27,10 +28,13 @@ _dependency = schema.dependency.c
 _JOB_IN_NOTE = re.compile(r"\bjob (\d+)")
 
 
-def explain(connection: Connection, found: Found, stand: Stand | None, now_ms: int) -> ExplanationView:
+def explain(
+    connection: Connection, found: Found, stand: Stand | None, now_ms: int, foretold: Foretold | None = None
+) -> ExplanationView:
     """Where one job stands and why, as of a position and a time.
 
-    `stand` is the leader's answer for the job's number, `Control.stand(found.first)`. A placed or ended
+    `stand` is the leader's answer for the job's number, `Control.stand(found.first)`; `foretold` knows when it will
+    start. A placed or ended
     job is explained by the reasons stored with its newest attempt. Raises ProblemError: 503 with the stored state
     where a queued job needs the leader and there is none, 422 for an array as a whole.
     """
@@ -49,7 +53,7 @@ def explain(connection: Connection, found: Found, stand: Stand | None, now_ms: i
         if stand is None:
             title = f"no scheduler leads now, so that nobody can say why {found.name} waits; it is {state.name.lower()}"
             raise ProblemError(Problem("no-leader", 503, title))
-        return _queued(connection, found, stand, said)
+        return _queued(connection, found, stand, said, foretold)
     position = log.last_position(connection)
     waits_for = _waits_for(connection, row.submission) if state is JobState.WAITING else ()
     if state is JobState.HELD:
@@ -115,7 +119,9 @@ def explain_past(connection: Connection, found: Found, stand: Stand | None) -> E
     )
 
 
-def _queued(connection: Connection, found: Found, stand: Stand, said: str) -> ExplanationView:
+def _queued(
+    connection: Connection, found: Found, stand: Stand, said: str, foretold: Foretold | None
+) -> ExplanationView:
     explanation = stand.explanation
     if explanation is None:
         return ExplanationView(
@@ -129,6 +135,9 @@ def _queued(connection: Connection, found: Found, stand: Stand, said: str) -> Ex
         said = "it is being placed"
     else:
         said = f"{said}; it is number {explanation.position} of {explanation.queued} in the queue"
+    start = None
+    if foretold is not None and explanation.position:
+        start = foretold.start(connection, found.first, explanation.position)
     return ExplanationView(
         job=found.name,
         state="queued",
@@ -138,6 +147,7 @@ def _queued(connection: Connection, found: Found, stand: Stand, said: str) -> Ex
         position=explanation.position,
         queued=explanation.queued,
         pools=_views(connection, found, explanation.pools),
+        start=start,
     )
 
 

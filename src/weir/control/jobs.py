@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +17,20 @@ from weir.model.codec import to_plain
 from weir.model.identity import SUBMISSION_LENGTH, JobName, attempt_id
 from weir.model.problem import not_found, refused
 from weir.model.state import JobState, Observed
-from weir.model.view import JobPage, JobView, OutputPage, OutputView, SubmissionPage, SubmissionView
+from weir.model.view import (
+    JobPage,
+    JobView,
+    OutputPage,
+    OutputView,
+    StartForecastView,
+    SubmissionPage,
+    SubmissionView,
+)
 from weir.store import schema
 
 LONGEST_PAGE = 1_000
+Starts = Callable[[Connection, int], StartForecastView]
+"""When a queued job of this number will start, as `foretelling.Foretold.start`."""
 
 _submission = schema.submission.c
 _job = schema.job.c
@@ -134,19 +144,21 @@ def find(
     return replace(found, index=name.index)
 
 
-def show_submission(connection: Connection, found: Found, now_ms: int) -> SubmissionView:
+def show_submission(
+    connection: Connection, found: Found, now_ms: int, starts: Starts | None = None
+) -> SubmissionView:
     """A submission with the counts of its jobs by state; a single job is shown in full besides."""
     rows = connection.execute(select(schema.submission).where(_submission.number == found.submission)).all()
     [view] = _submission_views(connection, rows)
-    return view if found.is_array else replace(view, job=show_job(connection, found, now_ms))
+    return view if found.is_array else replace(view, job=show_job(connection, found, now_ms, starts))
 
 
-def show_job(connection: Connection, found: Found, now_ms: int) -> JobView:
+def show_job(connection: Connection, found: Found, now_ms: int, starts: Starts | None = None) -> JobView:
     """One job in full: attempts, times, specification. Raises ProblemError for an array as a whole."""
     if found.is_array and found.index is None:
         raise refused("id", found.id, f"give one of its elements, such as {found.id}.0")
     rows = connection.execute(_JOBS.where(_job.number == found.first)).all()
-    [view] = _job_views(connection, rows, now_ms, whole=True)
+    [view] = _job_views(connection, rows, now_ms, starts, whole=True)
     return view
 
 
@@ -159,6 +171,7 @@ def list_submissions(
     limit: int = 50,
     states: Sequence[str] = (),
     name: str = "",
+    starts: Starts | None = None,
 ) -> SubmissionPage:
     """A page of the submissions that the actor may see, newest first; each single one with its job.
 
@@ -181,7 +194,7 @@ def list_submissions(
         _JOBS.where(among(_job.number, "jobs")),
         {"jobs": number_list(row.first_job for row in page if not row.is_array)},
     ).all()
-    jobs = {view.id: view for view in _job_views(connection, singles, now_ms, whole=False)}
+    jobs = {view.id: view for view in _job_views(connection, singles, now_ms, starts, whole=False)}
     views = [replace(view, job=jobs.get(view.id)) for view in _submission_views(connection, page)]
     return SubmissionPage(tuple(views), following)
 
@@ -194,6 +207,7 @@ def list_elements(
     cursor: str = "",
     limit: int = 100,
     states: Sequence[str] = (),
+    starts: Starts | None = None,
 ) -> JobPage:
     """A page of a submission's jobs in order of their index; of a single job, that one."""
     query = _JOBS.where(found.jobs()).order_by(_job.number)
@@ -204,7 +218,7 @@ def list_elements(
     rows = connection.execute(query.limit(_limit(limit) + 1)).all()
     page = rows[:limit]
     following = str(page[-1].array_index) if len(rows) > limit else ""
-    return JobPage(tuple(_job_views(connection, page, now_ms, whole=False)), following)
+    return JobPage(tuple(_job_views(connection, page, now_ms, starts, whole=False)), following)
 
 
 def list_outputs(connection: Connection, found: Found, *, cursor: str = "", limit: int = 1_000) -> OutputPage:
@@ -329,7 +343,9 @@ def _submission_views(connection: Connection, rows: Sequence[AnyRow]) -> list[Su
     ]
 
 
-def _job_views(connection: Connection, rows: Sequence[AnyRow], now_ms: int, *, whole: bool) -> list[JobView]:
+def _job_views(
+    connection: Connection, rows: Sequence[AnyRow], now_ms: int, starts: Starts | None, *, whole: bool
+) -> list[JobView]:
     attempts: Mapping[int, list[AnyRow]] = defaultdict(list)
     for attempt in connection.execute(_ATTEMPTS, {"jobs": number_list(row.number for row in rows)}):
         attempts[attempt.job].append(attempt)
@@ -339,7 +355,15 @@ def _job_views(connection: Connection, rows: Sequence[AnyRow], now_ms: int, *, w
             (row.centre, row.id): json.loads(row.body)["device"]
             for row in connection.execute(select(schema.pool))
         }
-    return [_job_view(row, attempts[row.number], devices, now_ms, whole=whole) for row in rows]
+    start = {}
+    if starts is not None:
+        start = {row.number: starts(connection, row.number) for row in rows if row.state == JobState.QUEUED}
+    return [
+        replace(
+            _job_view(row, attempts[row.number], devices, now_ms, whole=whole), start=start.get(row.number)
+        )
+        for row in rows
+    ]
 
 
 def _job_view(

@@ -1,6 +1,7 @@
 """What a job would cost and where, for somebody who has not submitted it yet."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -9,6 +10,7 @@ from weir.billing.quote import Asked, quote
 from weir.billing.voucher_offers import quoted_offers
 from weir.control import money
 from weir.control.expectations import Forecast, Kind
+from weir.control.foretelling import Foretold
 from weir.control.intake import project_for
 from weir.control.pools import declared_pools, why_never
 from weir.control.shapes import class_of
@@ -27,10 +29,12 @@ def quote_job(
     specification: JobSpecification,
     now_ms: int,
     foresee: Foresee | None = None,
+    foretold: Foretold | None = None,
 ) -> QuoteView:
     """The quote for one job or array, checked as it would be at its submission. Writes nothing.
 
     `foresee`: asks the scheduler that leads for how long it would be expected to run, as it expects of those that wait.
+    `foretold` knows the last forecast of starts.
     Raises ProblemError as `intake.submit` does, but for a lack of money.
     """
     check_specification(specification)
@@ -55,7 +59,11 @@ def quote_job(
         money.possible_pools(pools, job_class),
     )
     kind = Kind(project.organisation, actor.name, project.id, job_class.size, limit_ms)
-    return quote(connection, asked, now_ms, quoted_offers, foresee(kind, now_ms) if foresee else None)
+    found = quote(connection, asked, now_ms, quoted_offers, foresee(kind, now_ms) if foresee else None)
+    if foretold is None:
+        return found
+    expected_ms = limit_ms if found.forecast_ms is None else min(limit_ms, found.forecast_ms)
+    return replace(found, start=foretold.behind_all(connection, job_class.size, expected_ms))
 
 
 __all__ = ["Foresee", "quote_job"]

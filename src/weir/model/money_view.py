@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weir.model.view import StartForecastView
+
 
 @dataclass(frozen=True, slots=True)
 class PriceVersionView:
@@ -91,6 +93,8 @@ class QuoteView:
     jobs: int
     hold: int
     pools: tuple[PoolQuoteView, ...]
+    start: StartForecastView | None = None
+    """When it would start if it came behind all that waits now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,18 @@ class AttemptView:
 
 
 @dataclass(frozen=True, slots=True)
+class StartForecastView:
+    """When a waiting job will start, as foretold at `as_of_ms`; or in words why nothing is."""
+
+    as_of_ms: int = 0
+    futures: int = 0
+    """So many simulated futures say so; 0 where it is told by how fast jobs like it go ahead, from its place."""
+    start_ms: tuple[int, ...] = ()
+    """At 2.5, 10, 25, 50, 75, 90 and 97.5 %: the ends of the ranges at 95, 80 and 50 %, and the middle."""
+    none: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """One job as its owner sees it. `waiting_ms` runs until the start, `running_ms` until the end."""
 
@@ -95,6 +107,8 @@ class JobView:
     specification: Mapping[str, Any] = field(default_factory=dict)
     """Only where one job is asked for; quantities in base units."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    start: StartForecastView | None = None
+    """Only while it is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +204,8 @@ class ExplanationView:
     pools: tuple[PoolReasonView, ...] = ()
     attempt: str = ""
     """The attempt whose placement is explained; empty while the job waits."""
+    start: StartForecastView | None = None
+    """Only of a queued job, as it stands now."""
 
 
 @dataclass(frozen=True, slots=True)

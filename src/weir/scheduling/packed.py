@@ -1,8 +1,8 @@
 """What the core is told and answers as bytes, so that a cycle can be kept and run again.
 
 The bytes are compressed: a JSON text in which an object names its class, then int64 columns one after another. Only
-the classes of `inputs`, `plan`, `policy` and `kept` are written and read; reading makes nothing else, whatever the
-bytes say. Their fields are those of the code that wrote them: read them with the same `code_version` alone.
+the classes of a few modules of this room are written and read; reading makes nothing else, whatever the bytes say.
+Their fields are those of the code that wrote them: read them with the same `code_version` alone.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling import inputs, kept, plan, policy
+from weir.scheduling import inputs, kept, outlook, plan, policy, province_forecast
 from weir.scheduling.inputs import Int64s, JobClass, QueuedJobs
 
 _LEVEL = 1
@@ -178,7 +178,7 @@ def _default(field: Field[Any]) -> Any:
 
 
 _SCALARS = frozenset({int, str, bool, float, type(None)})
-_MODULES = (inputs, plan, policy, kept)
+_MODULES = (inputs, plan, policy, kept, province_forecast, outlook)
 _ENUMS: dict[str, Any] = _declared(_MODULES, lambda found: issubclass(found, Enum))
 _CLASSES: dict[str, Any] = _declared(_MODULES, is_dataclass)
 _FIELDS = {found: [(field.name, _default(field)) for field in fields(found)] for found in _CLASSES.values()}

@@ -50,6 +50,8 @@ class Jobs:
     elapsed_ms: Int64s
     pool: Int64s
     run_ms: Int64s
+    priority: Int64s | None = None
+    """Larger first; None where all are of one class."""
 
     def __len__(self) -> int:
         return len(self.job)
@@ -218,8 +220,12 @@ def _workload(
         tenant=nobody,
         user=user,
         group=nobody,
-        priority=nobody,
+        priority=np.concatenate([nobody[:count], _priority(waiting)[order], _priority(came)[rows]]),
     )
+
+
+def _priority(jobs: Jobs) -> Int64s:
+    return np.zeros(len(jobs), np.int64) if jobs.priority is None else jobs.priority
 
 
 def _lived(run: ProvinceRun, present: Province, origin: int, asked: Int64s) -> Int64s:
@@ -253,7 +259,8 @@ def _check(present: Province, futures: int) -> None:
     for name in ("running", "waiting", "arrivals"):
         jobs: Jobs = getattr(present, name)
         for column in fields(Jobs):
-            if len(getattr(jobs, column.name)) != len(jobs):
+            held = getattr(jobs, column.name)
+            if held is not None and len(held) != len(jobs):
                 raise ValueError(f"{name}.{column.name}: not as long as {name}.job")
     for row in present.pools:
         if row.windows or row.device_hour_over_time or row.core_hour_over_time or row.carbon_over_time:

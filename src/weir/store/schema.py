@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from weir.store.schema_base import Key, metadata
-from weir.store.schema_cycles import cycle_base, kept_cycle
+from weir.store.schema_cycles import cycle_base, forecast, kept_cycle
 from weir.store.schema_facts import organisation_fact
 from weir.store.schema_ledger import (
     counter_check,
@@ -368,6 +368,7 @@ __all__ = [
     "dependency",
     "device_model",
     "followed",
+    "forecast",
     "hold",
     "idempotency",
     "invite",

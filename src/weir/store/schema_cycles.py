@@ -1,6 +1,6 @@
-"""The tables of cycles that are kept, so that they can be run again."""
+"""The tables of cycles that are kept, so that they can be run again, and of what is foretold."""
 
-from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Table, Text
 
 from weir.store.schema_base import metadata
 
@@ -25,4 +25,17 @@ cycle_base = Table(
     comment="control.journal: all that the scheduler knew after the cycle that rests on this position",
 )
 
-__all__ = ["cycle_base", "kept_cycle"]
+forecast = Table(
+    "forecast",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("as_of_ms", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("none", Text, nullable=False),
+    Column("calibration", Text, nullable=False),
+    Column("body", LargeBinary),
+    comment="control.foretelling: one row, the last outlook on when jobs will start, or why there is none; and what "
+    "was learnt from all before it",
+)
+
+__all__ = ["cycle_base", "forecast", "kept_cycle"]
