@@ -139,9 +139,9 @@ class Told:
 def batch(job_class: JobClass, rows: list[tuple[int, ...]]) -> QueuedJobs:
     """Rows: job, priority, submitted, limit and, where they are told, expected and deadline."""
     columns = np.array(rows, np.int64).T
-    return QueuedJobs(
-        job_class, *(np.ascontiguousarray(column) for column in columns), tenant=columns[0] % TENANTS
-    )
+    named = ("job", "priority", "submitted_ms", "time_limit_ms", "expected_ms", "deadline_ms")
+    told = {name: np.ascontiguousarray(column) for name, column in zip(named, columns, strict=False)}
+    return QueuedJobs(job_class, tenant=columns[0] % TENANTS, **told)
 
 
 tenant_rows = st.builds(
