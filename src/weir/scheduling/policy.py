@@ -92,6 +92,9 @@ class Policy:
     committed: bool = False
     """Once it is the first in order a job stays the first, whoever comes."""
     placement: Placement = Placement.SCORE
+    later: bool = False
+    """SCORE: a job that could start now waits for a better pool if it is promised a start there and scores better from
+    then on, its wait included; it takes a start now once that promise slips so far that it does not."""
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -116,6 +119,8 @@ class Policy:
             raise ValueError(
                 "by_tenant: tenants take turns or stand back, not both, and their jobs are bound to no pool"
             )
+        if self.later and (not self.depth or self.placement is not Placement.SCORE):
+            raise ValueError("later: a job can only wait for a better pool by score, and if it is promised a start")
         if self.committed and not self.blocking:
             raise ValueError("committed: only a policy that blocks can commit itself to the first job")
 

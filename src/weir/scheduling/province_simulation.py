@@ -87,6 +87,7 @@ class ProvinceRun:
                 fair,
                 0,
                 1,
+                policy.later,
             ],
             np.int64,
         )
@@ -125,6 +126,7 @@ class ProvinceRun:
             pools=state.pools,
             free=state.free,
             later=state.later,
+            then=state.before,
             classes=classes,
             runs=state.runs,
             records=state.records,

@@ -93,7 +93,7 @@ class State:
         state.policy = policy
         state.rates = np.array([policy.time_micro_yuan_per_hour, policy.carbon_micro_yuan_per_kg], np.int64)
         state.rates_of_order = rates_of(policy, policy.order, 1)
-        state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1, 0], np.int64)
+        state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1, 0, policy.later], np.int64)
         state.signal = np.array([0, 0, 0, NOTHING, NOTHING], np.int64)
         state.hours = hours_of(())
         state.links = {}
@@ -145,6 +145,7 @@ class State:
             pools=self.pools,
             free=self.free,
             later=self.later,
+            then=self.before,
             classes=self.known.table,
             runs=self.runs,
             records=self.records,
@@ -193,7 +194,7 @@ class State:
         found = []
         kept = (promise["slot"] >= 0) & (promise["start"] < ALWAYS)
         for place in np.flatnonzero(kept).tolist():
-            _, start_ms, used, _, first_ms, cause = promise[place].tolist()
+            _, start_ms, used, _, first_ms, cause, _ = promise[place].tolist()
             first = int(self.pools["first_node"][place])
             nodes = tuple(proven[first : first + used].tolist())
             job = int(holder[place])

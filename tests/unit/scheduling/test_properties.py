@@ -36,6 +36,9 @@ POLICIES = (
     Policy(gate_ms=5_000_000, gate_power=1),
     Policy(by_tenant=True),
     NAMED["weir-by-tenant"],
+    Policy(later=True),
+    replace(NAMED["weir"], fair=False, later=True, time_micro_yuan_per_hour=1_000_000),
+    Policy(later=True, gate_ms=5_000_000, gate_power=1),
 )
 WINDOWS: tuple[tuple[Window, ...], ...] = (
     (),
@@ -242,7 +245,10 @@ def assert_explained(state: State, told: Told, plan: Plan) -> None:
         fellows = [other for other in order[: position - 1] if told.queued[other][0] == told.queued[job][0]]
         if by_age and not in_haste:
             assert (position, len(fellows)) == (answer.position, answer.ahead_of_same_class)
-        assert {reason.verdict for reason in answer.pools} <= {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
+        waits = {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
+        assert {reason.verdict for reason in answer.pools} <= waits | (
+            {Verdict.OUTSCORED} if state.policy.later else set()
+        )
         ever = {reason.pool: reason.failed for reason in fits_ever(told.pools, LINKS, told.queued[job][0])}
         beyond = {r.pool for r in answer.pools if r.failed and r.failed.name == "quota"}
         assert {pool: failed for pool, failed in ever.items() if pool not in beyond} == {

@@ -101,6 +101,7 @@ def stand(rule, slots, world, place, slot, start, first, cause, node, tasks):  #
     world.promise[place].stale = 1
     world.promise[place].first = first
     world.promise[place].cause = cause
+    world.promise[place].chosen = 0
 
 
 @entry
@@ -125,7 +126,7 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
             before.device[i] = world.later.device[i]
         start = np.int64(-1)
         if pool.open != 0 and world.classes.barred[job_class, place] & FAILS == 0:
-            start = foresee(world, place, job_class, now)
+            start = foresee(world, world.later, place, job_class, np.int64(ALWAYS), now)
         ended = start
         if start >= 0:
             length = stays(rule, world, place, job_class, slots[slot].limit)
@@ -166,6 +167,8 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
         withhold(world.pools, world.classes, world.later, world.work, place, job_class, used)
         world.promise[place].stale = 0
         if start != was or differs(pool, before, world.later):
+            # It may be another choice now to wait for it.
+            world.window[slots[slot].need] = ALWAYS
             reopen(world, place)
 
 
@@ -265,4 +268,4 @@ def outlook(world, job_class, now, not_before):  # type: ignore[no-untyped-def]
     for place in range(len(world.pools)):
         can_go = world.classes.barred[job_class, place] & FAILS == 0
         if can_go and room_left(world, False, place, job_class) < world.classes.row[job_class].tasks:
-            not_before[place] = foresee(world, place, job_class, now)
+            not_before[place] = foresee(world, world.later, place, job_class, np.int64(ALWAYS), now)

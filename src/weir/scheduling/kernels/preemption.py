@@ -12,7 +12,7 @@ import numpy as np
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import BLOCK
-from weir.scheduling.kernels.promises import kept_from
+from weir.scheduling.kernels.promises import kept_from, waits_by_choice
 from weir.scheduling.kernels.room import fitting, give_back
 from weir.scheduling.kernels.score import HOUR_MS, LARGEST_RATE, LARGEST_TERM, scaled
 from weir.scheduling.kernels.stay import is_in_service, score_now, speed_at, stays
@@ -52,6 +52,8 @@ def displace_for(rule, slots, order, lines, world, trace, line, now):  # type: i
             slot = np.int64(order.entry[at].slot)
             if world.lives.rank[slot] == world.lives.rule[LOWEST] and not has_quotas(world):
                 return -1
+            if waits_by_choice(slots, world, slot):
+                continue
             victims = victims_of(rule, slots, world, trace, slot, now)
             if victims > 0:
                 return victims

@@ -11,15 +11,17 @@ from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
-from weir.scheduling.kernels.stay import score_then, stays
+from weir.scheduling.kernels.stay import latest_for, score_from, score_then, stays
 from weir.scheduling.kernels.supply import opens_for
 from weir.scheduling.kernels.tenants import ahead_of, is_beyond
 from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
 
 ALWAYS = 2**62
+CONTENT = 2**61
+"""A window: nobody of the class may start now but those who wait by choice, for whom nothing has changed since."""
 NEVER = 2**62
 NOBODY, ANYWHERE = -1, -2
-RACES = 1
+RACES, LATER = 1, 8
 REOPENED, WANTED, WAITING, RESUMED, MARKED = 0, 1, 2, 3, 4
 AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS, WINDOW = 0, 1, 2, 3, 4, 5
 """Why a promise is later than it was: a job ahead of its holder started there; something runs past its limit; nodes
@@ -39,6 +41,13 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             if world.classes.barred[job_class, place] & FAILS == 0 and world.pools[place].open != 0:
                 claim(rule, slots, world, slot, place, now)
         return
+    if rule[LATER] != 0:
+        if slots[slot].promised < 0:
+            place = best_later(rule, slots, world, slot, np.int64(NEVER), False, now)
+            if place >= 0:
+                claim(rule, slots, world, slot, place, now)
+        world.best[job_class] = slots[slot].promised if slots[slot].promised >= 0 else ANYWHERE
+        return
     if world.best[job_class] < 0:
         if len(world.features) != 0 and slots[slot].promised >= 0:
             # What is better may be another by now; what was promised is kept.
@@ -50,6 +59,111 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         if slots[slot].promised >= 0 and slots[slot].promised != best:
             withdraw(rule, slots, world, slot)
         claim(rule, slots, world, slot, best, now)
+
+
+@inner
+def prefers_later(rule, slots, world, slot, there, here, now):  # type: ignore[no-untyped-def]
+    """Whether a job that could start now in one pool, where it scores `here`, rather waits for one promised to it.
+
+    It does while its score there, from the promised start on, is the better one; whoever is promised nothing yet asks
+    for the pool where that is best. A start that is due and not there is one that nobody can count on. Spoils what
+    nodes were chosen.
+    """
+    place = np.int64(slots[slot].promised)
+    if place < 0:
+        place = best_later(rule, slots, world, slot, here, True, now)
+        if place < 0:
+            return False
+        claim(rule, slots, world, slot, place, now)
+    elif place == there:
+        return False
+    elif world.promise[place].stale != 0:
+        renew(rule, slots, world, place, now)
+    if slots[slot].promised < 0:
+        return False
+    start = world.promise[place].start
+    if start <= now or start == ALWAYS or score_from(world, slots, slot, place, start, now) >= here:
+        return False
+    world.promise[place].chosen = 1
+    return True
+
+
+@folded
+def waits_by_choice(slots, world, slot):  # type: ignore[no-untyped-def]
+    """Whether a job could start when it was last looked at, and waits for the better pool that is promised to it."""
+    place = slots[slot].promised
+    return place >= 0 and world.promise[place].chosen != 0
+
+
+@inner
+def best_later(rule, slots, world, slot, most, by_choice, now):  # type: ignore[no-untyped-def]
+    """Of the pools that may be promised to a job, the one where it scores best, and less than `most`, from the start
+    on that it would be promised; -1 for none.
+
+    by_choice: it could start now as well, so that only what is promised at once counts, and starts later.
+    """
+    job_class = np.int64(slots[slot].need)
+    best = np.int64(NOBODY)
+    width = 8 * segment_width(world)
+    segments = world.classes.row[job_class].segments
+    first = 0
+    while segments != 0:
+        if segments & 1 != 0:
+            for place in range(first, min(first + width, len(world.pools))):
+                if world.classes.barred[job_class, place] & FAILS != 0 or world.pools[place].open == 0:
+                    continue
+                holder = np.int64(world.promise[place].slot)
+                if holder >= 0 and ahead(slots, holder, slot):
+                    continue
+                least = np.int64(0)
+                if len(world.features) == 0:
+                    least = score_from(world, slots, slot, place, now, now)
+                    if least >= most:
+                        continue
+                if by_choice and is_gated(slots, world, slot, place, now):
+                    continue
+                latest = latest_for(world, job_class, most - least, now)
+                start = start_there(rule, slots, world, slot, place, latest, now)
+                if start < 0 or (by_choice and start <= now):
+                    continue
+                score = score_from(world, slots, slot, place, start, now)
+                if score < most:
+                    best = np.int64(place)
+                    most = score
+        segments >>= 1
+        first += width
+    return best
+
+
+@inner
+def start_there(rule, slots, world, slot, place, latest, now):  # type: ignore[no-untyped-def]
+    """The start that a job would be promised in a pool, or -1 if there is none until `latest`."""
+    job_class = np.int64(slots[slot].need)
+    if not may_fit_until(world, place, job_class, latest):
+        return np.int64(-1)
+    start = foresee(world, world.then, place, job_class, latest, now)
+    if start >= 0 and len(world.features) != 0:
+        length = stays(rule, world, place, job_class, slots[slot].limit)
+        start = opens_for(world.supply, place, start, length)
+        if start > latest or start == NEVER:
+            return np.int64(-1)
+    return start
+
+
+@inner
+def may_fit_until(world, place, job_class, latest):  # type: ignore[no-untyped-def]
+    """Whether a pool will have as much free by then, all nodes together, as a gang needs."""
+    pool = world.pools[place]
+    need = world.classes.row[job_class]
+    cores = need.tasks * need.cores - pool.free_cores
+    devices = np.int64(0) if pool.shares != 0 else need.tasks * need.devices - pool.free_devices
+    run = pool.running
+    while (cores > 0 or devices > 0) and run >= 0 and world.runs[run].end <= latest:
+        held = world.classes.row[world.runs[run].job_class]
+        cores -= held.tasks * held.cores
+        devices -= held.tasks * held.devices
+        run = world.runs[run].next
+    return cores <= 0 and devices <= 0
 
 
 @inner
@@ -71,6 +185,7 @@ def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
         world.promise[place].slot = slot
         world.promise[place].start = ALWAYS
         world.promise[place].stale = 0
+        world.promise[place].chosen = 0
         slots[slot].promised = place
     elif prove(rule, slots, world, slot, place, now):
         slots[slot].promised = place
@@ -177,7 +292,7 @@ def prove(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
     What the pool has free then, besides the proven nodes, is left in `later`.
     """
     job_class = np.int64(slots[slot].need)
-    start = foresee(world, place, job_class, now)
+    start = foresee(world, world.later, place, job_class, np.int64(NEVER), now)
     if start < 0:
         return False
     if len(world.features) != 0:
@@ -199,6 +314,7 @@ def prove(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
     world.promise[place].stale = 0
     world.promise[place].first = start
     world.promise[place].cause = AS_PROMISED
+    world.promise[place].chosen = 0
     return True
 
 
@@ -213,14 +329,13 @@ def keep_cause(world, place, start, first, cause, named):  # type: ignore[no-unt
 
 
 @inner
-def foresee(world, place, job_class, now):  # type: ignore[no-untyped-def]
-    """The first instant when, by their limits, enough for a class will have ended, or -1.
+def foresee(world, later, place, job_class, latest, now):  # type: ignore[no-untyped-def]
+    """The first instant when, by their limits, enough for a class will have ended; -1 if none is until `latest`.
 
     What runs past its limit counts as ending now. What the pool has free then is left in `later`.
     """
     pool = world.pools[place]
     need = world.classes.row[job_class]
-    later = world.later
     for i in range(pool.first_node, pool.end_node):
         later.node[i] = world.free.node[i]
     for i in range(pool.first_device, pool.end_device):
@@ -232,6 +347,8 @@ def foresee(world, place, job_class, now):  # type: ignore[no-untyped-def]
     run = pool.running
     while run >= 0 and (total < need.tasks or world.runs[run].end <= start):
         start = max(start, world.runs[run].end)
+        if start > latest:
+            return np.int64(-1)
         record = world.runs[run].record
         held = world.classes.row[world.runs[run].job_class]
         while record >= 0:

@@ -13,6 +13,7 @@ from weir.scheduling.kernels.supply import average, in_service_until, opens_for
 SCALES, MOVES = 2, 7
 NOMINAL = 1_000_000
 NEVER = 2**62
+LARGEST_MARGIN, LONGEST_HOURS = 2**60, 2**30
 LATE = 2**58
 """What missing a deadline adds to a score: more than all else together, and less than not being able to run."""
 
@@ -120,9 +121,27 @@ def score_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
     start = opens_for(world.supply, place, now, stays(rule, world, place, job_class, slots[slot].limit))
     if start == NEVER:
         return np.int64(NEVER)
+    return score_from(world, slots, slot, place, start, now)
+
+
+@folded
+def score_from(world, slots, slot, place, start, now):  # type: ignore[no-untyped-def]
+    """What a pool scores at `now` for a job that starts there at a later instant: its wait is worth something too."""
+    job_class = slots[slot].need
     run, move, _, _, score = terms_at(world, place, job_class, slots[slot].expected, start)
     score += worth_of(world, job_class, start - now)
-    return score + lateness(world, slot, start + move + run)
+    if len(world.features) != 0:
+        score += lateness(world, slot, start + move + run)
+    return score
+
+
+@folded
+def latest_for(world, job_class, margin, now):  # type: ignore[no-untyped-def]
+    """An instant, less than two hours too late at most, from which on waiting is worth more to a job than `margin`."""
+    hour = world.classes.row[job_class].weight_time * world.rates[0]
+    if hour < 1_000:
+        return np.int64(NEVER)
+    return now + min(LONGEST_HOURS, min(LARGEST_MARGIN, margin) // (hour // 1_000) + 1) * HOUR_MS
 
 
 @folded

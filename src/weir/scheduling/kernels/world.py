@@ -11,6 +11,8 @@ from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.line import BLOCK, insert, remove_at
 from weir.scheduling.kernels.promises import (
     ALWAYS,
+    CONTENT,
+    LATER,
     MARKED,
     NEVER,
     NOBODY,
@@ -20,11 +22,13 @@ from weir.scheduling.kernels.promises import (
     WANTED,
     kept_from,
     open_gates,
+    prefers_later,
     renew,
     reopen,
     score_of,
     seek_promise,
     segment_width,
+    waits_by_choice,
     withdraw,
 )
 from weir.scheduling.kernels.reasons import GROUPS, group_of
@@ -148,6 +152,9 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
                     at += 1
                     continue
                 slot = np.int64(order.entry[at].slot)
+                if world.window[order.entry[at].need] == CONTENT and waits_by_choice(slots, world, slot):
+                    at += 1
+                    continue
                 if is_short_of_rows(world, slots[slot].need):
                     world.signal[RESUMED] = at
                     return starts
@@ -241,6 +248,18 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         both = kept_from(rule, slots, world, best, slot, now + stays(rule, world, best, job_class, limit))
         nodes = choose(world.pools, world.classes, world.free, world.later, both, world.work, best, job_class)
         if nodes > 0:
+            if rule[LATER] != 0:
+                had = slots[slot].promised
+                if prefers_later(rule, slots, world, slot, best, least, now):
+                    if world.window[job_class] == ALWAYS:
+                        world.window[job_class] = CONTENT
+                    return False
+            if rule[LATER] != 0 and (had >= 0 or slots[slot].promised >= 0):
+                # What was chosen is spoilt.
+                both = kept_from(rule, slots, world, best, slot, now + stays(rule, world, best, job_class, limit))
+                nodes = choose(
+                    world.pools, world.classes, world.free, world.later, both, world.work, best, job_class
+                )
             begin(rule, slots, world, slot, best, nodes, both, now)
             return True
         if both:
