@@ -19,7 +19,7 @@ from weir.model.state import JobState
 from weir.model.view import ExplanationView, PoolReasonView, TermsView
 from weir.scheduling.plan import PoolReason, Verdict
 from weir.store import log, schema
-from weir.units import format_time
+from weir.units import format_time, format_yuan
 
 _job = schema.job.c
 _attempt = schema.attempt.c
@@ -227,6 +227,9 @@ def _bounds(reason: PoolReason) -> str:
         parts.append(f"not before {format_time(reason.not_before_ms)} by the time limits of what runs there")
     if reason.fits_until_ms:
         parts.append(f"what ends by {format_time(reason.fits_until_ms)} could use it")
+    if reason.rather_at_ms:
+        better = format_yuan(reason.better_by_micro_yuan)
+        parts.append(f"it starts there at {format_time(reason.rather_at_ms)} and scores better by ¥{better}")
     return "; ".join(parts)
 
 

@@ -9,6 +9,8 @@ from weir.scheduling.state import State
 from weir.scheduling.step import KEPT_NOTE, away, elsewhere
 from weir.units import format_yuan
 
+LATER_NOTE = "there is room, and it waits for {pool}, which is promised to it"
+
 
 def explain(state: State, job: int) -> Explanation | None:
     """Every pool's reason for one job, by pool key, as its turn in the last cycle found them.
@@ -58,7 +60,7 @@ def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
             reasons.append(PoolReason(row.key, Verdict.FAILS, failed=failed))
             continue
         said, note = Verdict.FULL, f"room for {int(each['room'])} of {job_class.tasks} tasks"
-        until_ms = None
+        until_ms = rather_ms = better_by = 0
         if each["verdict"] == said_of.CLOSED:
             said, note = Verdict.CLOSED, row.closed_because
         elif each["verdict"] == said_of.AWAY:
@@ -70,6 +72,9 @@ def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
         elif each["verdict"] == said_of.KEPT:
             note = KEPT_NOTE.format(job=int(each["holder"]))
             until_ms = int(each["until"])
+        elif each["verdict"] == said_of.OUTSCORED and found.promised:
+            said, note = Verdict.OUTSCORED, LATER_NOTE.format(pool=found.promised)
+            rather_ms, better_by = found.promised_ms, int(each["score"]) - found.later_score
         if row.key == found.promised:
             note = f"promised to this job; {note}"
         note = "; ".join(filter(None, (note, elsewhere(row, job_class))))
@@ -81,7 +86,9 @@ def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
                 free_nodes=int(each["idle"]),
                 note=note,
                 not_before_ms=max(0, not_before_ms),
-                fits_until_ms=until_ms or 0,
+                fits_until_ms=until_ms,
+                rather_at_ms=rather_ms,
+                better_by_micro_yuan=better_by,
             )
         )
     return tuple(reasons)

@@ -68,7 +68,8 @@ PROMISE = np.dtype(
 )
 """A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there. first:
 the start that was promised first. cause: why it is later than that, see kernels/world.py. chosen: 1 while its holder
-could have started elsewhere when it was last looked at. A start of 2**62 keeps the pool's promise for a job that has not waited long enough to be given it, and binds nobody."""
+could have started elsewhere when it was last looked at. A start of 2**62 keeps the pool's promise for a job that has
+not waited long enough to be given it, and binds nobody."""
 
 
 KEEP = np.dtype([(name, np.int64) for name in ("preemptible", "every", "save", "restore")], align=True)

@@ -67,7 +67,8 @@ class Verdict(Enum):
     FULL = "full"
     """Eligible, and without room now; or what room there is, is promised to a job ahead, as the note then says."""
     OUTSCORED = "outscored"
-    """Eligible, and another pool with room scored better; whether there was room here made no difference."""
+    """Eligible, and another pool with room scored better; whether there was room here made no difference. Of a job
+    that waits: there is room here, and it waits for a better pool, as the note then says."""
     CLOSED = "closed"
     """Eligible, and it does not start there now: the pool is draining, its centre is lost, or it is out of service
     before the job would have ended by its time limit."""
@@ -101,6 +102,10 @@ class PoolReason:
     """Before then too little ends there, by the time limits of what runs; 0 where that is not what keeps it waiting."""
     fits_until_ms: int = 0
     """The room there was could be used until then alone, when it is promised to a job ahead; 0 where it is not."""
+    rather_at_ms: int = 0
+    """Where a job could start and waits for a better pool: the start that it is promised there; else 0."""
+    better_by_micro_yuan: int = 0
+    """And by how much its score there, the wait until then included, is better than here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,9 @@ class Policy:
                 "by_tenant: tenants take turns or stand back, not both, and their jobs are bound to no pool"
             )
         if self.later and (not self.depth or self.placement is not Placement.SCORE):
-            raise ValueError("later: a job can only wait for a better pool by score, and if it is promised a start")
+            raise ValueError(
+                "later: a job can only wait for a better pool by score, and if it is promised a start"
+            )
         if self.committed and not self.blocking:
             raise ValueError("committed: only a policy that blocks can commit itself to the first job")
 

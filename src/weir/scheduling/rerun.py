@@ -37,6 +37,10 @@ class Found:
     never will, or where nothing need end."""
     promised: str
     """The key of the pool that is promised to it after the cycle."""
+    promised_ms: int
+    """The start that it is promised there, or 0."""
+    later_score: int
+    """What it scores from that start on, its wait included, or 0."""
     started: tuple[PoolReason, ...]
     """What is said of its start, where the cycle started it."""
 
@@ -75,12 +79,15 @@ def marked_pass(state: State, job: int, now_ms: int, digest: str) -> Found:
         raise OtherPlanError(f"the cycle at {now_ms}, run again, gave another plan than it did")
     not_before_ms = np.full(places, NOTHING, np.int64)
     live.outlook(state.world, number, now_ms, not_before_ms)
+    kept = next((kept for kept in reservations if kept.job == job), None)
     return Found(
         now_ms=now_ms,
         job_class=number,
         row=state.work.found,
         not_before_ms=not_before_ms,
-        promised=next((kept.pool for kept in reservations if kept.job == job), ""),
+        promised=kept.pool if kept else "",
+        promised_ms=kept.start_ms if kept else 0,
+        later_score=int(live.later_score(state.queue.slots, state.world, slot, now_ms)) if kept else 0,
         started=next((reasons_of(state, now_ms)[start.reason] for start in starts if start.job == job), ()),
     )
 

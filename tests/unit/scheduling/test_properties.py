@@ -1,6 +1,7 @@
 """What holds for any history of the core: whatever happens in whatever order, and however it is told."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from weir.scheduling.inputs import (
     TenantRow,
     Window,
 )
-from weir.scheduling.plan import Plan, Reservation, Verdict
+from weir.scheduling.plan import Plan, PoolReason, Reservation, Verdict
 from weir.scheduling.policies import NAMED
 from weir.scheduling.policy import Order
 
@@ -225,6 +226,33 @@ def assert_starts_are_right(told: Told, plan: Plan, now_ms: int) -> None:
         assert all(amount <= 1_000 for at, amount in device.items() if at[:2] == (key, node))
 
 
+def assert_waits_by_choice(
+    state: State, told: Told, job: int, pools: Sequence[PoolReason], spare: Sequence[PoolReason]
+) -> None:
+    """Where it could have started, it scores worse than from its promise on, what it waits until then included."""
+    assert state.policy.later
+    assert state.last is not None
+    [kept] = [kept for kept in state.reservations() if kept.job == job]
+    assert kept.start_ms > state.last.now_ms
+    for reason in spare:
+        assert (Verdict.OUTSCORED, kept.start_ms) == (reason.verdict, reason.rather_at_ms)
+        assert reason.better_by_micro_yuan > 0
+    [row] = [row for row in told.pools if row.key == kept.pool]
+    [there] = [reason.terms for reason in pools if reason.pool == kept.pool]
+    job_class, *_, deadline = told.queued[job]
+    if (
+        there is not None
+        and not row.windows
+        and row.device_hour_over_time is None
+        and deadline == NO_DEADLINE
+    ):
+        wait = (
+            (kept.start_ms - int(state.hours.moment[0])) * state.policy.time_micro_yuan_per_hour // 3_600_000
+        )
+        later = there.score + job_class.weight_time * wait // 1_000
+        assert all(each.terms.score - later == each.better_by_micro_yuan for each in spare if each.terms)
+
+
 def assert_explained(state: State, told: Told, plan: Plan) -> None:
     by_age = state.policy.order is Order.SUBMITTED and not state.policy.by_tenant
     for start in plan.starts:
@@ -246,9 +274,9 @@ def assert_explained(state: State, told: Told, plan: Plan) -> None:
         if by_age and not in_haste:
             assert (position, len(fellows)) == (answer.position, answer.ahead_of_same_class)
         waits = {Verdict.FULL, Verdict.FAILS, Verdict.CLOSED}
-        assert {reason.verdict for reason in answer.pools} <= waits | (
-            {Verdict.OUTSCORED} if state.policy.later else set()
-        )
+        spare = [reason for reason in answer.pools if reason.verdict not in waits]
+        if spare:
+            assert_waits_by_choice(state, told, job, answer.pools, spare)
         ever = {reason.pool: reason.failed for reason in fits_ever(told.pools, LINKS, told.queued[job][0])}
         beyond = {r.pool for r in answer.pools if r.failed and r.failed.name == "quota"}
         assert {pool: failed for pool, failed in ever.items() if pool not in beyond} == {
@@ -293,9 +321,14 @@ def test_any_history_is_lawful_and_equals_its_snapshot(data: st.DataObject) -> N
 
 
 @settings(max_examples=60)
-@given(provinces(), st.lists(st.tuples(classes, st.integers(1, 3)), min_size=1, max_size=8), st.randoms())
-def test_reservations_hold_while_nothing_changes_but_by_limits(
-    rows: tuple[PoolRow, ...], wanted: list[tuple[JobClass, int]], random: Any
+@given(
+    provinces(),
+    st.lists(st.tuples(classes, st.integers(1, 3)), min_size=1, max_size=8),
+    st.sampled_from([Policy(), Policy(later=True, time_micro_yuan_per_hour=100_000)]),
+    st.randoms(),
+)
+def test_reservations_hold_and_all_start_while_nothing_changes_but_by_limits(
+    rows: tuple[PoolRow, ...], wanted: list[tuple[JobClass, int]], policy: Policy, random: Any
 ) -> None:
     # Every job runs to its limit, and nobody else comes: whoever held the first reservation starts by then.
     batches = [
@@ -305,7 +338,7 @@ def test_reservations_hold_while_nothing_changes_but_by_limits(
     unlike = {one.job_class: one for one in batches}
     told = Told()
     changes = Changes(pools=rows, links=LINKS, queued=tuple(unlike.values()))
-    state, now_ms = State.empty(Policy()), NOW
+    state, now_ms = State.empty(policy), NOW
     promised: dict[int, int] = {}
     while True:
         state, plan = step(state, changes, now_ms)

@@ -28,7 +28,7 @@ from weir.scheduling.kernels.reasons import GROUPS
 from weir.scheduling.kernels.reasons import hashed as group_place
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, withhold
 from weir.scheduling.kernels.running import release
-from weir.scheduling.kernels.stay import stays
+from weir.scheduling.kernels.stay import as_of, score_from, stays
 from weir.scheduling.kernels.supply import next_change, opens_for
 from weir.scheduling.kernels.tenants import SHARING
 from weir.scheduling.kernels.tenants import let_go as use_no_more
@@ -269,3 +269,10 @@ def outlook(world, job_class, now, not_before):  # type: ignore[no-untyped-def]
         can_go = world.classes.barred[job_class, place] & FAILS == 0
         if can_go and room_left(world, False, place, job_class) < world.classes.row[job_class].tasks:
             not_before[place] = foresee(world, world.later, place, job_class, np.int64(ALWAYS), now)
+
+
+@entry
+def later_score(slots, world, slot, now):  # type: ignore[no-untyped-def]
+    """What a job scores where it is promised a start, from then on."""
+    place = np.int64(slots[slot].promised)
+    return score_from(world, slots, slot, place, world.promise[place].start, as_of(world, now))

@@ -52,7 +52,7 @@ def displace_for(rule, slots, order, lines, world, trace, line, now):  # type: i
             slot = np.int64(order.entry[at].slot)
             if world.lives.rank[slot] == world.lives.rule[LOWEST] and not has_quotas(world):
                 return -1
-            if waits_by_choice(slots, world, slot):
+            if waits_by_choice(slots, world, slot, now):
                 continue
             victims = victims_of(rule, slots, world, trace, slot, now)
             if victims > 0:

@@ -11,7 +11,7 @@ from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
-from weir.scheduling.kernels.stay import latest_for, score_from, score_then, stays
+from weir.scheduling.kernels.stay import as_of, latest_for, least_from, score_from, score_then, stays
 from weir.scheduling.kernels.supply import opens_for
 from weir.scheduling.kernels.tenants import ahead_of, is_beyond
 from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
@@ -41,12 +41,8 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             if world.classes.barred[job_class, place] & FAILS == 0 and world.pools[place].open != 0:
                 claim(rule, slots, world, slot, place, now)
         return
-    if rule[LATER] != 0:
-        if slots[slot].promised < 0:
-            place = best_later(rule, slots, world, slot, np.int64(NEVER), False, now)
-            if place >= 0:
-                claim(rule, slots, world, slot, place, now)
-        world.best[job_class] = slots[slot].promised if slots[slot].promised >= 0 else ANYWHERE
+    if rule[LATER] != 0 and slots[slot].promised >= 0:
+        # It may have chosen to wait there when it could start elsewhere.
         return
     if world.best[job_class] < 0:
         if len(world.features) != 0 and slots[slot].promised >= 0:
@@ -71,7 +67,7 @@ def prefers_later(rule, slots, world, slot, there, here, now):  # type: ignore[n
     """
     place = np.int64(slots[slot].promised)
     if place < 0:
-        place = best_later(rule, slots, world, slot, here, True, now)
+        place = best_later(rule, slots, world, slot, here, now)
         if place < 0:
             return False
         claim(rule, slots, world, slot, place, now)
@@ -82,27 +78,28 @@ def prefers_later(rule, slots, world, slot, there, here, now):  # type: ignore[n
     if slots[slot].promised < 0:
         return False
     start = world.promise[place].start
-    if start <= now or start == ALWAYS or score_from(world, slots, slot, place, start, now) >= here:
+    if start <= now or start == ALWAYS:
+        return False
+    if score_from(world, slots, slot, place, start, as_of(world, now)) >= here:
         return False
     world.promise[place].chosen = 1
     return True
 
 
 @folded
-def waits_by_choice(slots, world, slot):  # type: ignore[no-untyped-def]
-    """Whether a job could start when it was last looked at, and waits for the better pool that is promised to it."""
+def waits_by_choice(slots, world, slot, now):  # type: ignore[no-untyped-def]
+    """Whether a job could start when it was last looked at, and waits for the better pool that is promised to it from a
+    later instant on."""
     place = slots[slot].promised
-    return place >= 0 and world.promise[place].chosen != 0
+    return place >= 0 and world.promise[place].chosen != 0 and world.promise[place].start > now
 
 
 @inner
-def best_later(rule, slots, world, slot, most, by_choice, now):  # type: ignore[no-untyped-def]
-    """Of the pools that may be promised to a job, the one where it scores best, and less than `most`, from the start
-    on that it would be promised; -1 for none.
-
-    by_choice: it could start now as well, so that only what is promised at once counts, and starts later.
-    """
+def best_later(rule, slots, world, slot, most, now):  # type: ignore[no-untyped-def]
+    """Of the pools that can be promised to a job at once, the one where it scores best, and less than `most`, from the
+    start on that it would be promised; -1 for none."""
     job_class = np.int64(slots[slot].need)
+    since = as_of(world, now)
     best = np.int64(NOBODY)
     width = 8 * segment_width(world)
     segments = world.classes.row[job_class].segments
@@ -115,18 +112,14 @@ def best_later(rule, slots, world, slot, most, by_choice, now):  # type: ignore[
                 holder = np.int64(world.promise[place].slot)
                 if holder >= 0 and ahead(slots, holder, slot):
                     continue
-                least = np.int64(0)
-                if len(world.features) == 0:
-                    least = score_from(world, slots, slot, place, now, now)
-                    if least >= most:
-                        continue
-                if by_choice and is_gated(slots, world, slot, place, now):
+                least = least_from(world, slots, slot, place, since)
+                if least >= most or is_gated(slots, world, slot, place, now):
                     continue
-                latest = latest_for(world, job_class, most - least, now)
+                latest = latest_for(world, job_class, most - least, since)
                 start = start_there(rule, slots, world, slot, place, latest, now)
-                if start < 0 or (by_choice and start <= now):
+                if start <= now:
                     continue
-                score = score_from(world, slots, slot, place, start, now)
+                score = score_from(world, slots, slot, place, start, since)
                 if score < most:
                     best = np.int64(place)
                     most = score

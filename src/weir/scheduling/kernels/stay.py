@@ -125,23 +125,39 @@ def score_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
 
 
 @folded
-def score_from(world, slots, slot, place, start, now):  # type: ignore[no-untyped-def]
-    """What a pool scores at `now` for a job that starts there at a later instant: its wait is worth something too."""
+def score_from(world, slots, slot, place, start, since):  # type: ignore[no-untyped-def]
+    """What a pool scores, as of an instant, for a job that starts there at a later one: its wait is worth something."""
     job_class = slots[slot].need
     run, move, _, _, score = terms_at(world, place, job_class, slots[slot].expected, start)
-    score += worth_of(world, job_class, start - now)
+    score += worth_of(world, job_class, start - since)
     if len(world.features) != 0:
         score += lateness(world, slot, start + move + run)
     return score
 
 
 @folded
-def latest_for(world, job_class, margin, now):  # type: ignore[no-untyped-def]
-    """An instant, less than two hours too late at most, from which on waiting is worth more to a job than `margin`."""
+def least_from(world, slots, slot, place, since):  # type: ignore[no-untyped-def]
+    """What a pool scores for a job at the least, whenever it starts there."""
+    if len(world.features) != 0:
+        times = world.supply.pool[place]
+        if times.device >= 0 or times.core >= 0 or times.carbon >= 0:
+            return np.int64(0)
+    return score_from(world, slots, slot, place, since, since)
+
+
+@folded
+def as_of(world, now):  # type: ignore[no-untyped-def]
+    """The instant as of which pools are scored in a pass made now."""
+    return world.now[0] if len(world.features) != 0 else now
+
+
+@folded
+def latest_for(world, job_class, margin, since):  # type: ignore[no-untyped-def]
+    """An instant, less than two hours too late, from which on it is worth more than `margin` to a job not to wait."""
     hour = world.classes.row[job_class].weight_time * world.rates[0]
     if hour < 1_000:
         return np.int64(NEVER)
-    return now + min(LONGEST_HOURS, min(LARGEST_MARGIN, margin) // (hour // 1_000) + 1) * HOUR_MS
+    return since + min(LONGEST_HOURS, min(LARGEST_MARGIN, margin) // (hour // 1_000) + 1) * HOUR_MS
 
 
 @folded

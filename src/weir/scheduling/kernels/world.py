@@ -152,7 +152,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
                     at += 1
                     continue
                 slot = np.int64(order.entry[at].slot)
-                if world.window[order.entry[at].need] == CONTENT and waits_by_choice(slots, world, slot):
+                if world.window[order.entry[at].need] == CONTENT and waits_by_choice(slots, world, slot, now):
                     at += 1
                     continue
                 if is_short_of_rows(world, slots[slot].need):
@@ -256,7 +256,9 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                     return False
             if rule[LATER] != 0 and (had >= 0 or slots[slot].promised >= 0):
                 # What was chosen is spoilt.
-                both = kept_from(rule, slots, world, best, slot, now + stays(rule, world, best, job_class, limit))
+                both = kept_from(
+                    rule, slots, world, best, slot, now + stays(rule, world, best, job_class, limit)
+                )
                 nodes = choose(
                     world.pools, world.classes, world.free, world.later, both, world.work, best, job_class
                 )
