@@ -96,7 +96,7 @@ class State:
         state.rule = np.array([policy.depth, 0, 0, 0, 0, 0, 1, 0, policy.later], np.int64)
         state.signal = np.array([0, 0, 0, NOTHING, NOTHING], np.int64)
         state.hours = hours_of(())
-        state.links = {}
+        state.links, state.rows = {}, ()
         state.known = ClassTable()
         state.last = None
         state.tenants = TenantTable(sharing=policy.by_tenant)
@@ -109,7 +109,6 @@ class State:
         state.work = layout.empty_pass()
         for make in (state.make_runs, state.make_records):
             make(_FIRST_ROWS)
-        state.rows = ()
         state.promise, state.proven = np.zeros(0, lanes.PROMISE), np.zeros(0, RESERVED_NODE)
         state.set_pools((), None)
         state.make_groups(_FIRST_ROWS)
