@@ -249,11 +249,10 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         nodes = choose(world.pools, world.classes, world.free, world.later, both, world.work, best, job_class)
         if nodes > 0:
             held = np.int64(slots[slot].promised)
-            if rule[LATER] != 0:
-                if prefers_later(rule, slots, world, slot, best, least, now):
-                    if world.window[job_class] == ALWAYS:
-                        world.window[job_class] = CONTENT
-                    return False
+            if rule[LATER] != 0 and prefers_later(rule, slots, world, slot, best, least, now):
+                if world.window[job_class] == ALWAYS:
+                    world.window[job_class] = CONTENT
+                return False
             if rule[LATER] != 0 and (held >= 0 or slots[slot].promised >= 0):
                 # What was chosen is spoilt.
                 both = kept_from(
