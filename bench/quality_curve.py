@@ -1,10 +1,11 @@
 """Waiting against cost over a province: where `weir` lies as time is worth more, and where the others lie.
 
 `python -m bench quality-province --curve` takes SEEDS generated provinces of JOBS jobs (with as many nodes for them as
-a whole province has), each under `weir` with an hour worth from nothing to ¥1,000 (the policy's default is ¥10), and
-under the policies that send each job to one pool. All predict run times and backfill alike. Every point is the
-geometric mean over seeds of the ratio to `weir` as it is, with Student's 95 % interval of paired logarithms. Writes
-bench/results/quality-curve.md, .json and .svg.
+a whole province has), each under `weir` with an hour worth from nothing to ¥1,000 (the policy's default is ¥10), under
+`weir` that never lets a job wait for a better pool while there is room in another, and under the policies that send each
+job to one pool. All predict run times and backfill alike. Every point is the geometric mean over seeds of the ratio to
+`weir` as it is, with Student's 95 % interval of paired logarithms. Writes bench/results/quality-curve.md, .json and
+.svg.
 """
 
 import json
@@ -31,6 +32,7 @@ SEEDS, JOBS, LOAD = 20, 12_000, 0.85
 WORTHS_YUAN = (0, 1, 3, 10, 30, 100, 1_000)
 """What an hour until a job's end is worth, at weight 1000."""
 OTHERS = ("earliest", "race", "cheapest", "nearest")
+NOW_ALONE = "weir, now alone"
 SHORTEST_WAIT_S = 1.0
 """A mean wait below this counts as this, so that its ratio exists."""
 
@@ -92,6 +94,7 @@ def runs_of(seed: int, jobs: int) -> Iterator[Run]:
         )
         for worth in WORTHS_YUAN
     }
+    ours[NOW_ALONE] = replace(NAMED["weir"], name=NOW_ALONE, later=False)
     NAMED.update(ours)
     try:
         for policy in (*ours, *OTHERS):
@@ -162,7 +165,7 @@ def drawing(found: Sequence[Point], file: Path) -> None:
     plot = Plot(figsize=(7.5, 5.0), layout="constrained")
     axes = plot.subplots()
     for ours, colour in ((True, "#1f5fa8"), (False, "#b04a2f")):
-        these = [point for point in found if point.policy.startswith("weir") is ours]
+        these = [point for point in found if point.policy.startswith("weir, ¥") is ours]
         axes.errorbar(
             [point.cost[0] for point in these],
             [point.wait[0] for point in these],

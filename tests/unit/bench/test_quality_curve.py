@@ -40,7 +40,7 @@ def test_a_small_province_is_run_under_every_policy_and_leaves_no_policy_behind(
     before = dict(NAMED)
     runs = list(runs_of(5, 400))
     assert before == NAMED
-    assert len(WORTHS_YUAN) + len(OTHERS) == len(runs)
+    assert len(WORTHS_YUAN) + 1 + len(OTHERS) == len(runs)
     monkeypatch.setattr(quality_curve, "RESULTS", tmp_path)
     found = points(runs)
     write(found, runs, range(5, 6))

@@ -19,7 +19,7 @@ BOTH = (
     replace(WEIR, name="gate of 20 s", gate_ms=20_000, patience_ms=60_000),
     replace(WEIR, name="gate without power", gate_ms=15_000, gate_power=0, size_power_milli=2_000),
     replace(WEIR, name="no gate", gate_ms=0, patience_ms=5_000, least_run_ms=1_000, run_power_milli=2_000),
-    replace(WEIR, name="no promise", depth=0),
+    replace(WEIR, name="no promise", depth=0, later=False),
 )
 """All that both can run: in an order that does not change, with one promise or none."""
 
