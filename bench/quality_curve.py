@@ -2,8 +2,8 @@
 
 `python -m bench quality-province --curve` takes SEEDS generated provinces of JOBS jobs (with as many nodes for them as
 a whole province has), each under `weir` with an hour worth from nothing to ¥1,000 (the policy's default is ¥10), under
-`weir` that never lets a job wait for a better pool while there is room in another, and under the policies that send each
-job to one pool. All predict run times and backfill alike. Every point is the geometric mean over seeds of the ratio to
+`weir` that lets no job wait for a better pool while there is room in another, and under the policies that send each job
+to one pool. All predict run times and backfill alike. Every point is the geometric mean over seeds of the ratio to
 `weir` as it is, with Student's 95 % interval of paired logarithms. Writes bench/results/quality-curve.md, .json and
 .svg.
 """
