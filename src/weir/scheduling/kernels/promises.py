@@ -110,7 +110,9 @@ def best_later(rule, slots, world, slot, most, now):  # type: ignore[no-untyped-
                 if world.classes.barred[job_class, place] & FAILS != 0 or world.pools[place].open == 0:
                     continue
                 holder = np.int64(world.promise[place].slot)
-                if holder >= 0 and ahead(slots, holder, slot):
+                if is_beyond(world, slots, slot, place):
+                    continue
+                if holder >= 0 and ahead_of(world, slots, holder, slot):
                     continue
                 least = least_from(world, slots, slot, place, since)
                 if least >= most or is_gated(slots, world, slot, place, now):
