@@ -59,14 +59,14 @@ def test_a_province_files_shares_are_of_the_users_named_like_its_organisations(t
     )
     (tmp_path / "here.yaml").write_text(shared)
     # Each job takes a node: 8 cores at 1 yuan an hour, as the file has no prices.
-    rows = "".join(f"0,60000,8000,u{user}\n" for user in (1, 1, 2, 2))
-    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,cores_milli,user\n" + rows)
+    rows = "".join(f"0,60000,1,8000,u{user}\n" for user in (1, 1, 2, 2))
+    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,tasks,cores_milli,user\n" + rows)
     source = Source(log=tmp_path / "jobs.csv")
     trial = Trial(source, "weir-by-tenant", tenants="user", province=tmp_path / "here.yaml")
     found = perform(trial, prepare(trial, clock))
     assert [0, 60_000, 0, 60_000] == found.start_ms.tolist()
     # Alone, u1 still takes one node at a time.
-    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,cores_milli,user\n" + rows[: len(rows) // 2])
+    (tmp_path / "jobs.csv").write_text("submit_ms,run_ms,tasks,cores_milli,user\n" + rows[: len(rows) // 2])
     alone = perform(trial, prepare(trial, clock))
     assert [0, 60_000] == alone.start_ms.tolist()
 
