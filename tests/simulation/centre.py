@@ -23,6 +23,7 @@ from weir.agents.effects import (
     SendPull,
     SendReport,
     Submit,
+    Withdraw,
 )
 from weir.agents.inputs import (
     Collected,
@@ -181,7 +182,7 @@ class Agent(Process):
                 for order in orders:
                     centre.province.check_submit(centre.name, order.attempt)
                 self._soon(effect)
-            case Observe() | Cancel() | Forget() | Describe():
+            case Observe() | Cancel() | Withdraw() | Forget() | Describe():
                 self._soon(effect)
 
     def _soon(self, effect: Effect) -> None:
@@ -228,6 +229,10 @@ class Agent(Process):
                     for attempt in attempts:
                         self.centre.province.check_cancel(self.centre.name, attempt)
                     engine.cancel(attempts)
+                case Withdraw(attempts):
+                    for attempt in attempts:
+                        self.centre.province.check_withdraw(self.centre.name, attempt)
+                    engine.withdraw(attempts)
                 case Forget(attempts):
                     engine.forget([attempt for attempt, _ in attempts])
                     self.hear(Forgotten(tuple(attempt for attempt, _ in attempts)))

@@ -29,7 +29,8 @@ def check_core(control: Control, store: Store, wrong: Callable[[str], Exception]
         )
     if news.stopping:
         raise wrong(f"the scheduler has read all, and has not told to stop {news.stopping}")
-    if state.run_details.keys() != fresh.placed.keys() or state.queued != len(fresh.versions):
+    others = {running.job for running in news.changes.running} - fresh.placed.keys()
+    if state.run_details.keys() != fresh.placed.keys() | others or state.queued != len(fresh.versions):
         raise wrong(
             f"the core runs {sorted(state.run_details)} and has {state.queued} queued, the store {fresh.placed}"
         )

@@ -1,6 +1,7 @@
 """Small provinces to simulate, declared as any province is, and the stores that begin with them."""
 
 import functools
+from dataclasses import replace
 from random import Random
 
 from weir.access.actor import server_itself
@@ -51,11 +52,20 @@ prices:
 
 
 @functools.cache
-def declared_image(shape: int) -> tuple[MemoryImage, tuple[CentreEntry, ...]]:
-    """A store in which province number `shape` is declared, and what its agents must know."""
+def declared_image(shape: int, *, shares: bool = False) -> tuple[MemoryImage, tuple[CentreEntry, ...]]:
+    """A store in which province number `shape` is declared, and what its agents must know.
+
+    With `shares` centres have users of their own in their pools; in those of the first they preempt nobody.
+    """
     random = Random(shape)
     store = memory_store(memory_image(random.getrandbits))
     province = _province(random, 2 + shape % 3)
+    if shares:
+        changed = tuple(
+            replace(centre, pools=tuple(_shared(random, pool, number > 0) for pool in centre.pools))
+            for number, centre in enumerate(province.centres)
+        )
+        province = replace(province, centres=changed)
     store.write(lambda tx: apply_province(tx, province, server_itself(), 0, catalogue={}))
     if shape % 2:
         store.write(lambda tx: _price(tx, preempted="charged" if shape % 4 == 3 else "free"))
@@ -114,6 +124,17 @@ def _pool(random: Random, name: str, *, plain: bool) -> Pool:
         shares=device != "cpu-c" and random.random() < 0.5,
         speed=random.choice((500, 1_000, 2_000)),
         price=Price(device_hour=random.randint(1, 20) * 10**6, core_hour=10**5),
+    )
+
+
+def _shared(random: Random, pool: Pool, preempts: bool) -> Pool:
+    if random.random() < 0.2:
+        return pool
+    return replace(
+        pool,
+        shared=True,
+        waiting_at_most=random.choice((None, 1, 2, 5)),
+        preempts=preempts and random.random() < 0.5,
     )
 
 

@@ -1,16 +1,17 @@
 """A centre's engine in virtual time, with faults, which tells an observer of all that really runs."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tests.simulation.world import World
 from weir.engines.driver import AttemptOrder, EngineEnd, EngineState, EngineUnreachableError, SubmitOutcome
-from weir.model.agent import NodeGroup, PoolEntry, PoolObservation
+from weir.model.agent import ForeignWork, NodeGroup, PoolEntry, PoolObservation
 from weir.model.state import Cause, Observed
 
 CAPABILITIES = ("devices", "gang", "shares", "time-limit")
+SHARED_CAPABILITIES = (*CAPABILITIES, "queue", "withdraw")
 
 
 class Observer(Protocol):
@@ -45,6 +46,8 @@ class SimulatedEngine:
         """How often a single question gets no answer."""
         self.skew_ms = 0
         self.missing_nodes: dict[str, int] = {}
+        self.others: dict[str, ForeignWork] = {}
+        """What the centre's own users run, by pool. While they have all of one, nothing of Weir's starts there."""
         self.hint: Callable[[], None] = lambda: None
         """Called when `changed` has something new."""
         self._world = world
@@ -69,8 +72,19 @@ class SimulatedEngine:
                 pool.cores_milli_per_node,
                 pool.memory_bytes_per_node,
             )
+            others = self.others.get(pool.id)
             found.append(
-                PoolObservation(pool.id, now_ms, (group,), drained_nodes=missing, capabilities=CAPABILITIES)
+                PoolObservation(
+                    pool.id,
+                    now_ms,
+                    (group,),
+                    drained_nodes=missing,
+                    capabilities=SHARED_CAPABILITIES if self._world.shares else CAPABILITIES,
+                    foreign=(others,) if others else (),
+                    expected_wait_ms=max(0, others.until_ms - now_ms)
+                    if others and others.nodes > 1
+                    else None,
+                )
             )
         return tuple(found)
 
@@ -138,6 +152,13 @@ class SimulatedEngine:
                 end = functools.partial(self._end, name, Cause.CANCELLED, None, 15)
                 self._world.after(self._world.between(0, 6_000), end)
 
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        self._answer()
+        for name in attempts:
+            held = self._held.get(name)
+            if held is not None and held.observed is Observed.QUEUED:
+                self._end(name, Cause.CANCELLED, None, None)
+
     def forget(self, attempts: Iterable[str]) -> None:
         self._answer()
         for name in attempts:
@@ -152,14 +173,37 @@ class SimulatedEngine:
         if running:
             self._end(self._world.random.choice(running), Cause.NODE_FAILED, None, 9)
 
+    def come(self, pool: PoolEntry, nodes: int, for_ms: int) -> None:
+        """The centre's own users take nodes of a pool, in place of what they had there."""
+        self.others[pool.id] = ForeignWork(nodes, self.clock_ms() + for_ms)
+        self._world.after(for_ms, lambda: self.others.pop(pool.id, None))
+
+    def preempt_something(self, pools: Container[str]) -> None:
+        """The centre's own work takes the place of something that runs in one of these pools."""
+        running = [
+            name
+            for name, held in self._held.items()
+            if held.observed is Observed.RUNNING and held.order.work.pool in pools
+        ]
+        if running:
+            self._end(self._world.random.choice(running), Cause.PREEMPTED, None, 15)
+
     def calm(self) -> None:
-        """It answers, and all its nodes are there."""
+        """It answers, all its nodes are there, and nobody else is."""
         self.reachable = True
         self.missing_nodes.clear()
+        self.others.clear()
 
     def clock_ms(self) -> int:
         """What the engine's clock shows."""
         return self._world.now_ms + self.skew_ms
+
+    def _is_taken(self, pool: str) -> bool:
+        """Whether others have all of a pool."""
+        others = self.others.get(pool)
+        return others is not None and others.nodes >= next(
+            each.nodes for each in self.pools if each.id == pool
+        )
 
     def _answer(self) -> None:
         if not self.reachable or self._world.chance(self.unreliable):
@@ -169,6 +213,9 @@ class SimulatedEngine:
         def start() -> None:
             held = self._held.get(order.attempt)
             if held is None or held.observed is not Observed.QUEUED:
+                return
+            if self._is_taken(order.work.pool):
+                self._world.after(1_000, start)
                 return
             _, duration_ms, outcome = order.work.command
             if outcome == "start":

@@ -92,6 +92,8 @@ class _History:
             self._back_up: 3,
             self._restore: 2,
         }
+        if world.shares:
+            kinds |= {self._others_come: 12, self._preempt: 5}
         # No two histories are alike in what goes wrong most, so that rare things meet each other too.
         self._weights = {kind: weight * world.random.choice((0.2, 1, 1, 4)) for kind, weight in kinds.items()}
         for kind in world.random.choice(self._themes()):
@@ -233,6 +235,18 @@ class _History:
         engine = self.province.centres[self._centre()].engine
         pool = self.world.random.choice(engine.pools)
         engine.missing_nodes[pool.id] = self.world.random.randint(0, pool.nodes)
+
+    def _others_come(self) -> None:
+        engine = self.province.centres[self._centre()].engine
+        pool = self.world.random.choice(engine.pools)
+        engine.come(pool, self.world.random.randint(1, pool.nodes), self.world.between(1_000, 120_000))
+
+    def _preempt(self) -> None:
+        name = self._centre()
+        pools = self.province.rows(
+            "SELECT id FROM pool WHERE centre = ? AND json_extract(body, '$.preempts')", name
+        )
+        self.province.centres[name].engine.preempt_something({pool for (pool,) in pools})
 
     def _clock_jumps(self) -> None:
         centre = self.province.centres[self._centre()]

@@ -4,7 +4,7 @@ A mutant is a way to break Weir: a function that puts the fault in by a MonkeyPa
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -14,16 +14,20 @@ from sqlalchemy import Connection
 
 from tests.simulation import centre as simulated_centre
 from tests.simulation import server as simulated_server
+from tests.simulation.world import SHARED_SEEDS
 from weir.agents.inputs import SubmitUnknown
 from weir.agents.lifecycle import Lifecycle
 from weir.agents.machine import Machine
 from weir.agents.record import Batch, MemoryRecord, Phase
-from weir.control import applier, dependencies, leader, liveness, reports, snapshot
+from weir.control import applier, dependencies, leader, liveness, reports, snapshot, withdrawals
 from weir.control.pools import Pools, load_pools
+from weir.control.sharing import Shared
 from weir.control.snapshot import Snapshot
+from weir.control.withdrawals import Withdrawal
 from weir.engines.driver import AttemptOrder
 from weir.model.agent import PullAnswer
 from weir.model.state import Cause, Desired
+from weir.store import Transaction
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -154,11 +158,30 @@ def control_does_not_check_its_lease(patch: pytest.MonkeyPatch) -> None:
 def control_trusts_its_snapshot(patch: pytest.MonkeyPatch) -> None:
     """A start is made whatever has become of the job meanwhile."""
 
-    def checked(connection: Connection, starts: Any, versions: Any) -> Any:
+    def checked(connection: Connection, pools: Any, starts: Any, versions: Any, now_ms: int) -> Any:
         rows = {row.number: row for row in connection.execute(applier._JOBS, {"jobs": _listed(starts)})}
         return {start: rows[start.job].epoch for start in starts}, ()
 
     patch.setattr(applier, "_checked", checked)
+
+
+def control_lets_any_number_wait(patch: pytest.MonkeyPatch) -> None:
+    """Whatever a shared pool's centre has said."""
+    patch.setattr(Shared, "may_be_sent", property(lambda self: None))
+
+
+def control_places_anew_before_a_withdrawal_is_confirmed(patch: pytest.MonkeyPatch) -> None:
+    """What waits may start while its job is started elsewhere."""
+
+    def withdraw(tx: Transaction, taken_back: Sequence[Withdrawal], now_ms: int) -> None:
+        liveness.abandon(tx, [(each.key, each.centre) for each in taken_back], now_ms)
+
+    patch.setattr(withdrawals, "withdraw", withdraw)
+
+
+def agent_cancels_what_it_is_to_take_back(patch: pytest.MonkeyPatch) -> None:
+    """Also what has started."""
+    patch.setattr(Lifecycle, "_ask_back", lambda self, attempt: attempt and self._cancel(attempt.id))
 
 
 def dependants_are_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -183,6 +206,9 @@ MUTANTS: dict[Mutant, tuple[int, ...]] = {
     control_does_not_check_its_lease: (9,),
     control_trusts_its_snapshot: (31,),
     dependants_are_forgotten: (1,),
+    control_lets_any_number_wait: (SHARED_SEEDS,),
+    control_places_anew_before_a_withdrawal_is_confirmed: (SHARED_SEEDS,),
+    agent_cancels_what_it_is_to_take_back: (SHARED_SEEDS,),
 }
 """Each with the seeds that are known to notice it, which are tried first."""
 

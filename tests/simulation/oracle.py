@@ -74,8 +74,13 @@ class Oracle:
             raise wrong(f"{attempt} never ran at {centre} and is stored as ended with {cause}")
 
     def _check_room(self, centre: str, order: AttemptOrder) -> None:
-        """What the store counts as running never needs more than a node has."""
+        """What the store counts as running never needs more than a node has.
+
+        Where pools are shared, what was sent ahead of room starts on whatever nodes its engine gives it.
+        """
         province = self._province
+        if province.world.shares:
+            return
         pool = next(pool for pool in province.centres[centre].engine.pools if pool.id == order.work.pool)
         room = (pool.devices_per_node * 1_000, pool.cores_milli_per_node, pool.memory_bytes_per_node)
         used: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])

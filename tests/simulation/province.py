@@ -26,6 +26,12 @@ from weir.store import MemoryImage, image_of, memory_store
 from weir.store.sqlite import InlineSqliteStore
 
 FULL_CHECK_EVERY = 50
+_WAITING = """
+SELECT p.centre, p.id, count(*), json_extract(p.body, '$.waiting_at_most') AS most
+FROM pool p JOIN attempt a ON a.centre = p.centre AND a.pool = p.id
+WHERE most IS NOT NULL AND a.desired = 1 AND a.observed < 3
+GROUP BY p.centre, p.id, most
+"""
 
 
 @dataclass(slots=True)
@@ -51,7 +57,7 @@ class SimulatedProvince:
     def __init__(self, world: World) -> None:
         random = world.random
         self.world = world
-        image, entries = declared_image(random.randrange(SHAPES))
+        image, entries = declared_image(random.randrange(SHAPES), shares=world.shares)
         bad = random.random() < 0.8
         self.network = Network(world, Weather() if bad else Weather(0, 0, 0, 0))
         self.oracle = Oracle(self)
@@ -59,6 +65,8 @@ class SimulatedProvince:
         self.placements: dict[tuple[str, str], Placement] = {}
         self.stops: set[tuple[str, str]] = set()
         """Centre and attempt of everything that was ever explicitly to be stopped."""
+        self.withdrawn: set[tuple[str, str]] = set()
+        """Of everything that was ever to be taken back unless it had started."""
         self.submitted: set[tuple[str, str]] = set()
         self.stopped_all: set[str] = set()
         self.restored_ms = 0
@@ -78,6 +86,8 @@ class SimulatedProvince:
         self.centres: dict[str, SimulatedCentre] = {}
         for entry in entries:
             kind = random.choice((SimulatedEngine, SimulatedEngine, ToldFakeEngine))
+            if world.shares:
+                kind = SimulatedEngine
             engine = kind(world, entry.centre, entry.pools, self.oracle)
             centre = SimulatedCentre(world, self, entry.centre, engine, killing)
             engine.hint = centre.look_at_engine
@@ -118,6 +128,8 @@ class SimulatedProvince:
     def committed(self, by: str) -> None:
         """Check what a commit did, and everything now and then."""
         self.watch.committed(by)
+        if self.world.shares:
+            self._look_at_what_waits()
         if self.world.steps - self._checked_at >= FULL_CHECK_EVERY:
             self.check_whole()
 
@@ -223,6 +235,11 @@ class SimulatedProvince:
         if (centre, attempt) not in self.stops and centre not in self.stopped_all and not newer:
             raise self.world.wrong(f"{centre} stops {attempt}, and nobody has said so")
 
+    def check_withdraw(self, centre: str, attempt: str) -> None:
+        """Nothing is taken back unless a scheduler has said so."""
+        if (centre, attempt) not in self.withdrawn:
+            raise self.world.wrong(f"{centre} takes {attempt} back, and nobody has said so")
+
     def forget_nobody(self) -> None:
         """At the end: what agents still hold is what the store does not know."""
         for centre in self.centres.values():
@@ -275,6 +292,15 @@ class SimulatedProvince:
         self.oracle.check_end(centre, attempt, cause, exit_code)
         if cause is None:
             self.digests[digest_of(attempt)] = attempt
+
+    def _look_at_what_waits(self) -> None:
+        """Note what is to be taken back; no more wait in a pool than its centre takes, but for what agents brought."""
+        for job, epoch, centre in self.rows("SELECT job, epoch, centre FROM attempt WHERE withdrawn <> ''"):
+            self.withdrawn.add((centre, attempt_id(self.name_of(job), epoch)))
+        if not self.oracle.timeline:
+            for centre, pool, waiting, most in self.rows(_WAITING):
+                if waiting > most:
+                    raise self.world.wrong(f"{waiting} wait at {centre}/{pool}, which takes {most}")
 
     def _silences_ms(self) -> dict[str, int]:
         """For how long each centre has not been heard, in this store."""

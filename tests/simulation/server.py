@@ -22,6 +22,10 @@ T = TypeVar("T")
 SETTINGS = ControlSettings(patience=Patience(lost_after_ms=12_000, grace_ms=20_000), lease_ms=6_000)
 
 
+SHARED = replace(SETTINGS, patience=replace(SETTINGS.patience, wait_grace_ms=5_000, margin_percent=0))
+"""Where pools are shared: what waits is soon taken back."""
+
+
 class Server(Process):
     """One life after the other of one server process."""
 
@@ -48,7 +52,7 @@ class Server(Process):
             lambda: province.interleave(self),
             self.killing,
         )
-        settings = replace(SETTINGS, alone=len(province.servers) == 1)
+        settings = replace(SHARED if self.world.shares else SETTINGS, alone=len(province.servers) == 1)
         self.control = Control(self._tap, settings, f"{self.name}/{self.life}")
         self._waiting = {}
         self._step_at_ms = None

@@ -10,9 +10,11 @@ import pytest
 
 from tests.simulation import HistoryError, run_history
 from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.world import SHARED_SEEDS
 from weir import scheduling
 
 HISTORIES = range(1, 81)
+SHARED = range(SHARED_SEEDS, SHARED_SEEDS + 20)
 GROUP = 20
 MOST_SEEDS = 150
 """So many histories at most until one must have noticed a mutant."""
@@ -24,7 +26,7 @@ def _compiled() -> None:
 
 
 @pytest.mark.timeout(400)  # where nothing is compiled yet, the first one waits for that
-@pytest.mark.parametrize("first", range(HISTORIES.start, HISTORIES.stop, GROUP))
+@pytest.mark.parametrize("first", [*HISTORIES[::GROUP], *SHARED[::GROUP]])
 def test_histories_full_of_faults_end_well(first: int) -> None:
     endings: Counter[str] = Counter()
     for seed in range(first, first + GROUP):

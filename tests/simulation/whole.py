@@ -202,6 +202,8 @@ def _check_capacity(
             here[2] += tasks * specification.get("memory", 1 << 30)
     for pool in pools:
         body = json.loads(pool["body"])
+        if body.get("waiting_at_most"):
+            continue  # some of what is there was sent ahead of room
         room = (body.get("devices_per_node", 0) * 1_000, body["cores_per_node"], body["memory_per_node"])
         for (centre, name, node), here in used.items():
             if (centre, name) != (pool["centre"], pool["id"]) or (centre, name, node) in taken_back:

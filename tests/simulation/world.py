@@ -7,6 +7,8 @@ from random import Random
 from typing import NamedTuple
 
 BEGINNING_MS = 1_790_000_000_000
+SHARED_SEEDS = 100_000
+"""From this seed on, pools are shared with their centres' own users."""
 TRACE_LENGTH = 80
 LONGEST_THING = 700
 
@@ -94,6 +96,11 @@ class World:
         self._tell = tell
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
+
+    @property
+    def shares(self) -> bool:
+        """Whether centres have users of their own in this history."""
+        return self.seed >= SHARED_SEEDS
 
     def after(self, pause_ms: int, action: Callable[[], None]) -> None:
         """Do it that long from now, after what was put off to the same instant before."""

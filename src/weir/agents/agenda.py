@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from weir.agents.effects import Cancel, Effect, Forget, Observe, Submit
+from weir.agents.effects import Cancel, Effect, Forget, Observe, Submit, Withdraw
 from weir.agents.record import Batch
 from weir.agents.timers import Timers
 from weir.engines.driver import AttemptOrder
@@ -39,6 +39,7 @@ class Agenda:
     effects: list[Effect] = field(default_factory=list)
     orders: list[AttemptOrder] = field(default_factory=list)
     cancels: dict[str, None] = field(default_factory=dict)
+    withdraws: dict[str, None] = field(default_factory=dict)
     observes: dict[str, None] = field(default_factory=dict)
     forgets: dict[str, str] = field(default_factory=dict)
     numbers: int = 0
@@ -60,13 +61,15 @@ class Agenda:
             effects.append(Submit(tuple(self.orders)))
         if self.cancels:
             effects.append(Cancel(tuple(self.cancels)))
+        if self.withdraws:
+            effects.append(Withdraw(tuple(self.withdraws)))
         asked = tuple(self.observes)
         for start in range(0, len(asked), LARGEST_OBSERVE):
             effects.append(Observe(asked[start : start + LARGEST_OBSERVE], self.number()))
         if self.forgets:
             effects.append(Forget(tuple(self.forgets.items())))
         self.effects, self.orders = [], []
-        self.cancels, self.observes, self.forgets = {}, {}, {}
+        self.cancels, self.withdraws, self.observes, self.forgets = {}, {}, {}, {}
         return effects
 
     def take_batch(self) -> Batch:

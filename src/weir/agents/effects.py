@@ -61,6 +61,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Have the engine take back those of these that have not started; asked again until they have, or have ended."""
+
+    attempts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Collect:
     """Take over the logs and matching outputs of one that ended; answered by Collected."""
 
@@ -94,7 +101,19 @@ class Describe:
     """Ask the engine for its pools and what lives there; answered by Described or EngineUnreachable."""
 
 
-Effect = SendPull | SendReport | Fetch | Submit | Observe | Cancel | Collect | SendLogs | Forget | Describe
+Effect = (
+    SendPull
+    | SendReport
+    | Fetch
+    | Submit
+    | Observe
+    | Cancel
+    | Withdraw
+    | Collect
+    | SendLogs
+    | Forget
+    | Describe
+)
 
 __all__ = [
     "Cancel",
@@ -108,4 +127,5 @@ __all__ = [
     "SendPull",
     "SendReport",
     "Submit",
+    "Withdraw",
 ]

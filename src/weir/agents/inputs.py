@@ -79,7 +79,7 @@ class SubmitUnknown:
 
 @dataclass(frozen=True, slots=True)
 class EngineUnreachable:
-    """The engine gave no answer to an `Observe`, `Cancel`, `Describe` or `Forget`."""
+    """The engine gave no answer to an `Observe`, `Cancel`, `Withdraw`, `Describe` or `Forget`."""
 
     message: str
 

@@ -37,6 +37,7 @@ class Lifecycle:
         """Whether these are at the engine at all must still be found out."""
         self._believed_after: dict[str, int] = {}
         """For what is at the engine: answers to questions above this number may say that it is not there."""
+        self._withdrawing: dict[str, None] = {}
         self._pauses: dict[tuple[str, str], Backoff] = {}
         self._engine_pause = Backoff(agenda.random_bits, 500, 10_000)
         self.engine_answers = True
@@ -75,6 +76,9 @@ class Lifecycle:
                 self._stop_unknown(wanted)
             elif known.desired < wanted.desired:
                 self._stop(replace(known, desired=wanted.desired), "")
+        elif wanted.withdrawn:
+            self._deferred.pop(wanted.attempt, None)
+            self._withdraw(wanted, known)
         elif known is None and not self._ended_before(wanted.attempt):
             self._run(wanted, works)
 
@@ -221,6 +225,10 @@ class Lifecycle:
                 for attempt in self._attempts.in_phase(Phase.HELD):
                     if stopped(attempt):
                         self._cancel(attempt.id)
+            case ("withdraw",):
+                asked, self._withdrawing = self._withdrawing, {}
+                for name in asked:
+                    self._ask_back(self._attempts.get(name))
             case ("forget",):
                 for attempt in self._attempts.in_phase(Phase.KEPT):
                     self._forget(attempt)
@@ -341,6 +349,22 @@ class Lifecycle:
         )
         self._attempts.put(attempt)
         self._doubt(attempt.id)
+
+    def _withdraw(self, wanted: DesiredAttempt, known: RecordedAttempt | None) -> None:
+        """Take it back unless it has started: what the engine never had ends here."""
+        if known is not None and known.phase <= Phase.WAITING:
+            self._end_unstarted(known, Cause.CANCELLED, "taken back")
+        elif known is not None:
+            self._ask_back(known)
+        elif wanted.attempt not in self.live and not self._ended_before(wanted.attempt):
+            self._never_start(wanted, Desired.RUN, Cause.CANCELLED, "taken back")
+
+    def _ask_back(self, attempt: RecordedAttempt | None) -> None:
+        if attempt is None or attempt.phase not in AT_ENGINE or attempt.observed >= Observed.RUNNING:
+            return
+        self._withdrawing[attempt.id] = self._agenda.withdraws[attempt.id] = None
+        if ("withdraw",) not in self._agenda.timers:
+            self._agenda.after(("withdraw",), self._agenda.pace.again_ms)
 
     def _never_start(self, wanted: DesiredAttempt, desired: Desired, cause: Cause, message: str) -> None:
         job, epoch = parse_attempt_id(wanted.attempt)

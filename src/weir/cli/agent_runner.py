@@ -40,6 +40,7 @@ from weir.agents.effects import (
     SendPull,
     SendReport,
     Submit,
+    Withdraw,
 )
 from weir.agents.fetching import disk_problem, fetch_inputs, make_work_folder
 from weir.agents.folder import AgentFolder, Settings
@@ -237,6 +238,11 @@ class _Runner:
                 self._queues["engine"].put(
                     lambda: self._ask_engine(lambda: self._driver.cancel(effect.attempts))
                 )
+            case Withdraw():
+                if "withdraw" in self._driver.capabilities:
+                    self._queues["engine"].put(
+                        lambda: self._ask_engine(lambda: self._driver.withdraw(effect.attempts))
+                    )
             case Describe():
                 self._queues["engine"].put(lambda: self._ask_engine(self._describe))
 

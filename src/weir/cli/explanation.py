@@ -90,6 +90,8 @@ def _reason(reason: PoolReasonView) -> str:
 
 def _terms(terms: TermsView) -> str:
     parts = [f"score {terms.score:,} (lower is better)", f"runs up to {format_duration(terms.run_ms)}"]
+    if terms.wait_ms:
+        parts.append(f"waits about {format_duration(terms.wait_ms)} in the centre's own queue")
     if terms.data_ms:
         parts.append(f"data there in {format_duration(terms.data_ms)}")
     parts.append(f"costs up to {format_yuan(terms.money_micro_yuan)}")

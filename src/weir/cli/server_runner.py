@@ -27,9 +27,13 @@ from weir.registry import (
 )
 from weir.registry.this_machine import LOCAL, ORGANISATION
 from weir.store import Store, StoreError, open_store
+from weir.units import parse_duration_ms
 
 if TYPE_CHECKING:
     import socket
+
+
+LEAST_PATIENCE_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class ServerOptions:
     key: Path | None
     trusted_proxies: str
     restored: bool
+    lost_after: str
+    grace: str
     json_logs: bool
 
 
@@ -64,11 +70,16 @@ def run_server_process(options: ServerOptions) -> int:
     from weir.cli.control_loop import ControlLoop
     from weir.cli.forecaster import Forecaster
     from weir.control.cycle import Control, ControlSettings
+    from weir.control.liveness import Patience
     from weir.files import BlobStore, LogStore
     from weir.scheduling import warm_up
 
     if (options.certificate is None) != (options.key is None):
         raise refused("--certificate", options.certificate, "give --certificate and --key together")
+    patience = Patience(
+        lost_after_ms=_duration("--lost-after", options.lost_after),
+        grace_ms=_duration("--grace", options.grace),
+    )
     configure_logging(json=options.json_logs)
     data = options.data.resolve()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -82,7 +93,7 @@ def run_server_process(options: ServerOptions) -> int:
         url = _url(options, listening)
         meters = Meters()
         # One process has a SQLite file at a time; the store itself sees to that.
-        scheduling = ControlSettings(alone=store.dialect == "sqlite")
+        scheduling = ControlSettings(patience=patience, alone=store.dialect == "sqlite")
         control = Control(store, scheduling, f"{os.getpid()}-{secrets.token_hex(4)}", url)
         loop = ControlLoop(control, store, meters, _now_ms)
         services = Services(
@@ -116,6 +127,16 @@ def run_server_process(options: ServerOptions) -> int:
             trusted_proxies=options.trusted_proxies,
         )
     return 0
+
+
+def _duration(option: str, text: str) -> int:
+    try:
+        found = parse_duration_ms(text)
+    except ValueError as error:
+        raise refused(option, text, str(error)) from None
+    if found < LEAST_PATIENCE_MS:
+        raise refused(option, text, "give a second or more, such as 30s or 5m")
+    return found
 
 
 @contextlib.contextmanager

@@ -28,6 +28,12 @@ def serve(
     restored: bool = typer.Option(
         False, help="The database was put back from a copy: agents report everything anew."
     ),
+    lost_after: str = typer.Option(
+        "30s", help="A centre whose agent is silent for so long is lost; its jobs are unknown."
+    ),
+    grace: str = typer.Option(
+        "5m", help="So long after that, restartable jobs of a lost centre are started elsewhere."
+    ),
     json_logs: bool = typer.Option(False, help="Log as JSON, one object a line."),
     with_parent: int = typer.Option(0, hidden=True, help="End when this process, which started it, is gone."),
 ) -> None:
@@ -49,6 +55,8 @@ def serve(
         key=key,
         trusted_proxies=trusted_proxies,
         restored=restored,
+        lost_after=lost_after,
+        grace=grace,
         json_logs=json_logs,
     )
     raise typer.Exit(run_server_process(options))

@@ -13,7 +13,7 @@ from weir.control.desired import raise_revisions, want
 from weir.control.leader import Lease
 from weir.control.listed import among, number_list
 from weir.control.names import AttemptKey
-from weir.control.pools import load_pools
+from weir.control.pools import Pools, load_pools
 from weir.model.change import ChangeKind
 from weir.model.codec import to_plain
 from weir.model.state import Desired, JobState
@@ -66,16 +66,19 @@ def apply(
     cycle: Cycle,
     lease: Lease,
     now_ms: int,
+    waits_ms: Mapping[int, int] | None = None,
 ) -> Applied:
     """Make the plan's starts attempts, and tell the centres what to stop, in this one transaction.
 
     `versions` are those of the queued jobs when the plan was made: a job that was written since is refused, as is
-    a start at a pool that has closed, that will be out of service before the job has ended, or that there is no money
-    for. Raises LeadershipLostError where another leads by now.
+    a start at a pool that has closed, that will be out of service before the job has ended or where enough of Weir's
+    wait, or that there is no money for. `waits_ms`: how long jobs are expected to wait there that are sent ahead.
+    Raises LeadershipLostError where another leads by now.
     """
     leader.check(tx.connection, lease)
     starts = plan.starts if plan else ()
-    good, refused = _checked(tx.connection, starts, versions, now_ms)
+    pools = load_pools(tx.connection) if starts else Pools(())
+    good, refused = _checked(tx.connection, pools, starts, versions, now_ms)
     poor = money.start(tx, good, now_ms)
     good = {start: epoch for start, epoch in good.items() if start.job not in poor}
     refused = (*refused, *sorted(poor))
@@ -84,7 +87,9 @@ def apply(
     want(tx, stopping, Desired.STOPPED, revisions)
     started: tuple[AttemptKey, ...] = ()
     if plan and good:
-        started = _start(tx, plan, good, revisions, lease.term, now_ms)
+        waits = {row.key: row.expected_wait_ms for row in pools.rows}
+        expected_ms = {start.job: waits[start.pool] for start in good} | dict(waits_ms or {})
+        started = _start(tx, plan, good, revisions, expected_ms, lease.term, now_ms)
     if plan:
         tx.append(
             ChangeKind.CYCLE,
@@ -111,7 +116,7 @@ def stored_reasons(reasons: Sequence[PoolReason]) -> tuple[str, str]:
 
 
 def _checked(
-    connection: Connection, starts: Sequence[Start], versions: Mapping[int, int], now_ms: int
+    connection: Connection, pools: Pools, starts: Sequence[Start], versions: Mapping[int, int], now_ms: int
 ) -> tuple[dict[Start, int], tuple[int, ...]]:
     """The starts that still hold, with the job's epoch so far, and the jobs of the others."""
     if not starts:
@@ -120,9 +125,8 @@ def _checked(
         row.number: row
         for row in connection.execute(_JOBS, {"jobs": number_list(start.job for start in starts)})
     }
-    opened = {
-        pool.key: next_window(pool, now_ms) for pool in load_pools(connection).rows if not pool.closed_because
-    }
+    opened = {pool.key: next_window(pool, now_ms) for pool in pools.rows if not pool.closed_because}
+    left = {key: pool.may_be_sent for key, pool in pools.shared.items()}
     good: dict[Start, int] = {}
     refused = []
     for start in starts:
@@ -133,8 +137,12 @@ def _checked(
             and row.version == versions.get(start.job)
             and start.pool in opened
             and ((window := opened[start.pool]) is None or window.from_ms >= now_ms + row.time_limit_ms)
+            and left.get(start.pool) != 0
         ):
             good[start] = row.epoch
+            more = left.get(start.pool)
+            if more is not None:
+                left[start.pool] = more - 1
         else:
             refused.append(start.job)
     return good, tuple(refused)
@@ -145,6 +153,7 @@ def _start(
     plan: Plan,
     good: Mapping[Start, int],
     revisions: Mapping[str, int],
+    expected_ms: Mapping[int, int],
     term: int,
     now_ms: int,
 ) -> tuple[AttemptKey, ...]:
@@ -169,6 +178,7 @@ def _start(
                 "placed_ms": now_ms,
                 "term": term,
                 "reason": reasons[start.reason][0],
+                "expected_wait_ms": expected_ms[start.job],
             }
         )
     tx.connection.execute(insert(schema.attempt), rows)

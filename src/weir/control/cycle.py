@@ -1,16 +1,19 @@
 """The control loop as a step: changes in, a plan made true out. One leads; what it knows is rebuilt from the store."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from weir import scheduling
-from weir.control import applier, journal, leader, liveness, promises, shares
+from weir.control import ahead, applier, journal, leader, liveness, promises, shares, withdrawals
+from weir.control.ahead import Ahead
 from weir.control.applier import Applied, Cycle
 from weir.control.expectations import VERSION, Forecast, Kind
 from weir.control.journal import AskedCycle, DueBase, Entry, Journal
 from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
+from weir.control.withdrawals import Withdrawal
 from weir.registry import drop_empty
 from weir.scheduling import Policy, State
 from weir.scheduling.explanation import explain_kept
@@ -101,6 +104,7 @@ class Control:
         self._usage_ms = 0
         """When usage was stored last."""
         self._supply_ms = NEVER_MS
+        self._take_back_ms = 0
 
     @property
     def leading(self) -> bool:
@@ -187,6 +191,7 @@ class Control:
         past = self._past
         if past is not None and now_ms > past.asked_ms + PAST_MS:
             self._past = None
+        self._take_back(now_ms)
         due_ms = min(self._look_ms, lease.expires_ms - self._settings.lease_ms // 2)
         news = self._store.read(lambda connection: self._snapshot.read(connection, now_ms))
         if news.changes is None and now_ms >= self._supply_ms:
@@ -196,7 +201,8 @@ class Control:
         whole = self._state is None
         plan = self._plan(news, now_ms)
         entry = self._enter(plan, news, now_ms, whole=whole)
-        applied = self._apply(plan, news, entry, lease, now_ms)
+        sent = ahead.find(plan, self._state, self._snapshot.pools, now_ms)
+        applied = self._apply(plan, sent, news, entry, lease, now_ms)
         self._clean(now_ms)
         return StepOutcome(
             leading=True,
@@ -251,6 +257,22 @@ class Control:
             )
         self._look_ms = silence.next_ms
 
+    def _take_back(self, now_ms: int) -> None:
+        """Take back what waits too long in an engine's queue, when it is time and another pool is worth it."""
+        if now_ms < self._take_back_ms or self._state is None:
+            return
+        self._take_back_ms = now_ms + withdrawals.LOOK_MS
+        patience = self._settings.patience
+        waiting = self._store.read(lambda connection: withdrawals.overdue(connection, now_ms, patience))
+        found = withdrawals.worth_it(waiting, self._state, self._snapshot.pools, now_ms, patience)
+        if found:
+            self._store.write(lambda tx: self._write_withdrawals(tx, found, now_ms))
+
+    def _write_withdrawals(self, tx: Transaction, found: Sequence[Withdrawal], now_ms: int) -> None:
+        if self._lease:
+            leader.check(tx.connection, self._lease)
+        withdrawals.withdraw(tx, found, now_ms)
+
     def _write_silence(self, tx: Transaction, silence: liveness.Silence, now_ms: int) -> None:
         if self._lease:
             leader.check(tx.connection, self._lease)
@@ -277,7 +299,13 @@ class Control:
         return self._journal.enter(news.changes, plan, news.position, self._state, now_ms, whole=whole)
 
     def _apply(
-        self, plan: Plan | None, news: News, entry: Entry | None, lease: Lease, now_ms: int
+        self,
+        plan: Plan | None,
+        sent: Ahead,
+        news: News,
+        entry: Entry | None,
+        lease: Lease,
+        now_ms: int,
     ) -> Applied:
         policy = self._settings.policy
         cycle = Cycle(
@@ -295,7 +323,9 @@ class Control:
         used = self._state.usage(now_ms) if keeps and self._state else ()
 
         def write(tx: Transaction) -> Applied:
-            made = applier.apply(tx, plan, versions, news.stopping, cycle, lease, now_ms)
+            made = applier.apply(
+                tx, sent.onto(plan), versions, news.stopping, cycle, lease, now_ms, sent.waits_ms
+            )
             promises.store(tx.connection, before, after)
             if entry:
                 journal.write(tx, entry)
@@ -303,7 +333,7 @@ class Control:
                 shares.store_usage(tx.connection, used, now_ms)
             return made
 
-        applied = self._store.write(write)
+        applied = sent.but_for(self._store.write(write))
         self._snapshot.stored = after
         self._usage_ms = now_ms if keeps else self._usage_ms
         for key in applied.started:

@@ -167,7 +167,7 @@ class Asked:
         Each user is asked for once in ASKED_EVERY_MS at most, and MOST_JOBS jobs at a time.
         """
         found: list[tuple[Run, Kind, int]] = []
-        jobs = 0
+        named: set[int] = set()
         for user in sorted(users):
             if now_ms - self._asked_ms.get(user, -ASKED_EVERY_MS) < ASKED_EVERY_MS:
                 continue
@@ -177,11 +177,13 @@ class Asked:
             asked = expectations.of([kind for _, kind, _ in known.values()], now_ms)
             for (run, kind, before), expected in zip(known.values(), asked, strict=True):
                 pieces = list(_pieces(run, waits))
-                other = abs(expected - before) * 8 >= before and jobs < MOST_JOBS
+                other = abs(expected - before) * 8 >= before and len(named) < MOST_JOBS
                 for piece in pieces:
                     kept[piece.first] = (piece, kind, expected if other else before)
-                    if other:
-                        jobs += piece.last - piece.first + 1
+                    jobs = range(piece.first, piece.last + 1)
+                    # What was refused its start is noted anew, and was noted before.
+                    if other and named.isdisjoint(jobs):
+                        named.update(jobs)
                         found.append((piece, kind, expected))
         return found
 

@@ -209,6 +209,7 @@ def _views(connection: Connection, found: Found, reasons: Iterable[PoolReason]) 
                 reason.terms.money_micro_yuan,
                 reason.terms.carbon_mg,
                 reason.terms.score,
+                reason.terms.wait_ms,
             )
             if reason.terms
             else None,

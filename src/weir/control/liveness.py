@@ -36,7 +36,7 @@ _RESTARTABLE_THERE = (
     .join(schema.submission, schema.submission.c.number == _job.submission)
     .where(
         _job.state == int(JobState.UNKNOWN),
-        _job.epoch < schema.submission.c.attempts_allowed,
+        _job.epoch - _job.withdrawals < schema.submission.c.attempts_allowed,
         _attempt.observed < int(Observed.ENDED),
         _attempt.desired < int(Desired.ABANDONED),
         among_texts(_attempt.centre, "centres"),
@@ -63,6 +63,14 @@ class Patience:
     """Without a sign of life for so long, a centre counts as lost."""
     grace_ms: int = 300_000
     """So long after that, its restartable jobs are started elsewhere."""
+    wait_grace_ms: int = 600_000
+    wait_factor: int = 2
+    """A job that waits in its engine's queue for longer than so many times what was expected, and the grace, is taken
+    back once it would start at once in another pool"""
+    margin_percent: int = 10
+    """where it scores better by so much, counting that it would wait as long again where it is;"""
+    most_withdrawals: int = 3
+    """so often at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Facts(NamedTuple):
     epoch: int
     held: bool
     cancelled: bool
+    withdrawals: int
     attempts_allowed: int
     unmet: bool
     dependency_failed: bool
@@ -89,7 +90,7 @@ class Facts(NamedTuple):
                 if self.unmet
                 else Dependencies.MET,
                 attempt=attempt,
-                attempts_left=self.epoch < self.attempts_allowed,
+                attempts_left=self.epoch - self.withdrawals < self.attempts_allowed,
                 centre_reachable=bool(self.centre_reachable),
             )
         )
@@ -103,6 +104,7 @@ _LOOKED_AT = (
     _job.epoch,
     _job.held,
     _job.cancelled_ms.is_not(None),
+    _job.withdrawals,
     _submission.attempts_allowed,
     # A bound zero would be another expression below GROUP BY.
     _submission.unmet > literal_column("0"),

@@ -23,6 +23,7 @@ _WORDS = {
     Cause.NODE_FAILED: "its node failed",
     Cause.LOST: "it was lost: the engine knows nothing of its end",
     Cause.CENTRE_LOST: "its centre stayed away and it was given up",
+    Cause.WITHDRAWN: "it was taken back before it started",
     Cause.DEPENDENCY: "a job that it comes after did not succeed",
 }
 _STANDS = {
@@ -33,7 +34,9 @@ _STANDS = {
     JobState.STARTING: "the centre has it and prepares its start",
     JobState.UNKNOWN: "its centre cannot be reached; what became of it is not known",
 }
-_TOLD_WHOLE = frozenset({Cause.EXIT, Cause.SIGNAL, Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED})
+_TOLD_WHOLE = frozenset(
+    {Cause.EXIT, Cause.SIGNAL, Cause.TIME_LIMIT, Cause.OUT_OF_MEMORY, Cause.CANCELLED, Cause.WITHDRAWN}
+)
 """Causes of which an engine's own message says all that the words above would."""
 
 

@@ -2,17 +2,15 @@
 
 import functools
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from weir.billing.price_rows import with_prices
 from weir.control.listed import AnyRow
-from weir.model.agent import PoolObservation
-from weir.model.codec import from_plain
+from weir.control.sharing import Shared, declared, full, load_shared, observation_of
 from weir.model.province import Centre, DeviceModel, Link, Pool
 from weir.registry.pool_rows import CAPABILITIES, link_row, pool_row
 from weir.registry.rows import from_body
@@ -32,6 +30,7 @@ _POOLS = (
         _pool.body,
         _pool.removed,
         _pool.observed,
+        _pool.expected_wait_ms,
         _centre.body.label("centre_body"),
         _centre.removed.label("centre_removed"),
         _centre.draining,
@@ -66,6 +65,8 @@ _FIELDS = {
     "variant": "variants",
     "device sharing": "devices.share",
     "engine": "tasks",
+    "site options": "options",
+    "preemption": "restartable",
     "devices a task": "devices.count",
     "cores a task": "cores",
     "memory a task": "memory",
@@ -83,6 +84,13 @@ class Pools:
     links: tuple[LinkRow, ...] = ()
     removing: bool = False
     """Whether a pool waits to be empty before it is removed."""
+    shared: Mapping[str, Shared] = field(default_factory=dict)
+    """By key, the pools that are shared with their centre's own users."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether some pool takes only so many of Weir's jobs to wait there."""
+        return any(pool.most_waiting is not None for pool in self.shared.values())
 
     def speed(self, key: str, job_class: JobClass) -> int:
         """How fast a pool runs a class of jobs, in millionths of nominal; nominal where it is not declared."""
@@ -142,12 +150,22 @@ def load_pools(connection: Connection) -> Pools:
             f"nothing is placed until every centre has reported in full, or is known to be lost: {shown}"
         )
     devices = _devices(connection)
-    declared = [_pool_row(row, devices, closed_because(row, incarnation) or waiting) for row in rows]
-    made = with_prices(connection, declared)
+    shared = load_shared(connection, rows)
+    made = [
+        _pool_row(
+            row,
+            devices,
+            shared.get(f"{row.centre}/{row.id}"),
+            closed_because(row, incarnation) or waiting or full(shared, row),
+        )
+        for row in rows
+    ]
+    made = with_prices(connection, made)
     return Pools(
         tuple(sorted(made, key=lambda row: row.key)),
         tuple(_link_row(body) for body in connection.execute(_LINKS).scalars()),
         any(row.removed or row.centre_removed for row in rows),
+        shared,
     )
 
 
@@ -189,7 +207,7 @@ def closed_because(row: AnyRow, incarnation: str) -> str:
     """Why the pool starts nothing now, in words; empty where it does."""
     if row.removed or row.centre_removed:
         return "it is being removed"
-    if row.draining or row.agent_draining or from_body_cached(Pool, row.body).draining:
+    if row.draining or row.agent_draining or declared(Pool, row.body).draining:
         return "it is draining"
     if not row.reachable:
         return "its centre cannot be reached"
@@ -200,20 +218,8 @@ def closed_because(row: AnyRow, incarnation: str) -> str:
     return ""
 
 
-@functools.lru_cache(maxsize=8_192)
-def from_body_cached(declared: Any, body: str) -> Any:
-    """A declared thing from its stored form, read once."""
-    return from_body(declared, body)
-
-
-@functools.lru_cache(maxsize=8_192)
-def observation_of(stored: str) -> PoolObservation:
-    """What an engine said of a pool, from its stored form."""
-    return from_plain(PoolObservation, json.loads(stored))
-
-
 def _devices(connection: Connection) -> Mapping[str, DeviceModel]:
-    return {name: from_body_cached(DeviceModel, body) for name, body in _device_bodies(connection)}
+    return {name: declared(DeviceModel, body) for name, body in _device_bodies(connection)}
 
 
 def _device_bodies(connection: Connection) -> tuple[tuple[str, str], ...]:
@@ -224,20 +230,20 @@ def _device_bodies(connection: Connection) -> tuple[tuple[str, str], ...]:
 def _declared(
     rows: tuple[tuple[str, str, str, str], ...], devices: tuple[tuple[str, str], ...], links: tuple[str, ...]
 ) -> Pools:
-    models = {name: from_body_cached(DeviceModel, body) for name, body in devices}
+    models = {name: declared(DeviceModel, body) for name, body in devices}
     made = []
     for _, _, body, centre_body in rows:
-        pool = from_body_cached(Pool, body)
-        centre: Centre = from_body_cached(Centre, centre_body)
+        pool = declared(Pool, body)
+        centre: Centre = declared(Centre, centre_body)
         # What its engine can do is not known before it has been read, so that nothing is ruled out by that.
         made.append(pool_row(centre, pool, models[pool.device], capabilities=CAPABILITIES))
     return Pools(tuple(sorted(made, key=lambda row: row.key)), tuple(_link_row(body) for body in links))
 
 
-def _pool_row(row: AnyRow, devices: Mapping[str, DeviceModel], closed: str) -> PoolRow:
-    pool: Pool = from_body_cached(Pool, row.body)
+def _pool_row(row: AnyRow, devices: Mapping[str, DeviceModel], shared: Shared | None, closed: str) -> PoolRow:
+    pool: Pool = declared(Pool, row.body)
     observed = None if row.observed is None else observation_of(row.observed)
-    centre: Centre = from_body_cached(Centre, row.centre_body)
+    centre: Centre = declared(Centre, row.centre_body)
     return pool_row(
         centre,
         pool,
@@ -245,6 +251,8 @@ def _pool_row(row: AnyRow, devices: Mapping[str, DeviceModel], closed: str) -> P
         observed,
         capabilities=frozenset(observed.capabilities if observed else ()),
         closed_because=closed,
+        expected_wait_ms=(row.expected_wait_ms or 0) if shared else 0,
+        sends_ahead=shared is not None and shared.sends_ahead,
     )
 
 
@@ -258,6 +266,5 @@ __all__ = [
     "closed_because",
     "declared_pools",
     "load_pools",
-    "observation_of",
     "why_never",
 ]

@@ -67,6 +67,7 @@ _DESIRED = (
         _attempt.nodes,
         _attempt.desired,
         _attempt.desired_revision,
+        _attempt.withdrawn,
         schema.specification.c.body.label("specification"),
     )
     .join(schema.job, _job.number == _attempt.job)
@@ -168,6 +169,7 @@ def _wanted(
                 array_index=row.array_index if row.is_array else None,
                 nodes=node_shares(row.nodes),
                 inputs=files[row.organisation, specification.inputs],
+                withdrawn=bool(row.withdrawn),
             )
         )
     return works, tuple(attempts)
@@ -194,6 +196,7 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
         outputs=specification.outputs,
         output_limit_bytes=limits.output_bytes,
         log_limit_bytes=limits.log_bytes,
+        options=specification.options,
         account=row.organisation,
         image=image_for(specification, here.device.stack),
     )

@@ -12,11 +12,14 @@ from weir.control import adoption, follow, money, moves
 from weir.control.adoption import Brought
 from weir.control.listed import AnyRow, among, number_list
 from weir.control.names import AttemptKey, attempt_keys
+from weir.control.sharing import declared, observation_of
+from weir.control.waits import ExpectedWait, coarse_foreign, expected_wait
 from weir.model.agent import End, LogChunk, Observation, PoolObservation, Report, ReportAnswer
 from weir.model.change import ChangeKind
 from weir.model.codec import to_plain
 from weir.model.job_rules import safe_relative_path
 from weir.model.problem import ProblemError, not_found
+from weir.model.province import Pool
 from weir.model.state import Cause, Desired, JobState, Observed
 from weir.store import Transaction, schema
 
@@ -47,6 +50,7 @@ _ATTEMPTS = (
         _attempt.placed_ms,
         _attempt.started_ms,
         _attempt.message,
+        _attempt.withdrawn,
         _job.epoch.label("job_epoch"),
         _job.state.label("job_state"),
     )
@@ -69,17 +73,27 @@ _ENDED = _OBSERVED.values(
     signal=bindparam("by_signal"),
     dropped_log_bytes=bindparam("dropped"),
 )
+_COUNT_WITHDRAWN = (
+    update(schema.job).where(_job.number == bindparam("of_job")).values(withdrawals=_job.withdrawals + 1)
+)
 _REACHED = update(schema.centre).where(_centre.id == bindparam("answering")).values(reachable=True)
 _AWAY = (
     select(_job.number)
     .join(schema.attempt, (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch))
     .where(_job.state == int(JobState.UNKNOWN), _attempt.centre == bindparam("centre"))
 )
-_POOLS = select(schema.pool.c.id, schema.pool.c.observed).where(schema.pool.c.centre == bindparam("centre"))
+_pool = schema.pool.c
+_POOLS = select(_pool.id, _pool.body, _pool.observed, _pool.expected_wait_ms, _pool.expected_wait_from).where(
+    _pool.centre == bindparam("centre")
+)
 _SET_POOL = (
     update(schema.pool)
-    .where(schema.pool.c.centre == bindparam("of_centre"), schema.pool.c.id == bindparam("of_pool"))
-    .values(observed=bindparam("seen"))
+    .where(_pool.centre == bindparam("of_centre"), _pool.id == bindparam("of_pool"))
+    .values(
+        observed=bindparam("seen"),
+        expected_wait_ms=bindparam("wait_ms"),
+        expected_wait_from=bindparam("said_by"),
+    )
 )
 
 
@@ -192,7 +206,7 @@ class _Taking:
             values = self._level(row, observation)
             live = row.epoch == row.job_epoch and row.desired != Desired.ABANDONED
             if observation.end is not None and observation.observed is Observed.ENDED:
-                end = _with_safe_outputs(observation.end)
+                end = _of_withdrawn(row, _with_safe_outputs(observation.end))
                 ends[key] = values | self._end(row, end)
                 news.pop(key, None)
                 superseded = superseded or not live
@@ -228,6 +242,9 @@ class _Taking:
         if ends:
             self.tx.connection.execute(_ENDED, list(ends.values()))
             follow.forget_ended(self.tx, list(ends))
+            withdrawn = [key for key, values in ends.items() if values["why"] == Cause.WITHDRAWN.value]
+            if withdrawn:
+                self.tx.connection.execute(_COUNT_WITHDRAWN, [{"of_job": key.job} for key in withdrawn])
         if outputs:
             self.tx.connection.execute(insert(schema.output), outputs)
         money.observed(self.tx, list(metered.values()), self.now_ms)
@@ -310,18 +327,38 @@ class _Taking:
         return json.dumps(sorted(named)[:MOST_UNCLAIMED])
 
     def _observe_pools(self) -> bool:
-        """Store what the engine says of the pools; whether anything but the time of reading changed."""
+        """Store what the engine says of the pools; whether anything changed by which work is placed."""
         if not self.told.pools:
             return False
-        known = {row.id: row.observed for row in self.tx.connection.execute(_POOLS, {"centre": self.here.id})}
-        rows = [
-            {"of_centre": self.here.id, "of_pool": seen.pool, "seen": _stored(seen)}
-            for seen in self.told.pools
-            if seen.pool in known and _facts(_stored(seen)) != _facts(known[seen.pool])
-        ]
+        connection = self.tx.connection
+        known = {row.id: row for row in connection.execute(_POOLS, {"centre": self.here.id})}
+        rows = []
+        matters = False
+        for seen in self.told.pools:
+            before = known.get(seen.pool)
+            if before is None:
+                continue
+            wait = ExpectedWait(None, "")
+            if declared(Pool, before.body).shared:
+                wait = expected_wait(connection, self.here.id, seen)
+            other_wait = (before.expected_wait_ms or 0) != (wait.wait_ms or 0)
+            stored = _stored(seen)
+            if _facts(stored) == _facts(before.observed) and not other_wait:
+                continue
+            rows.append(
+                {
+                    "of_centre": self.here.id,
+                    "of_pool": seen.pool,
+                    "seen": stored,
+                    "wait_ms": wait.wait_ms,
+                    "said_by": wait.said_by,
+                }
+            )
+            matters = matters or other_wait or before.observed is None
+            matters = matters or _placing_facts(seen) != _placing_facts(observation_of(before.observed))
         if rows:
-            self.tx.connection.execute(_SET_POOL, rows)
-        return bool(rows)
+            connection.execute(_SET_POOL, rows)
+        return matters
 
     def _centre_changed(self) -> None:
         body = {"centre": self.here.id}
@@ -359,6 +396,14 @@ def _with_safe_outputs(end: End) -> End:
     return end
 
 
+def _of_withdrawn(row: AnyRow, end: End) -> End:
+    """The end as it is told; one that was to be taken back and ended so before its start is the job's no more."""
+    taken_back = row.withdrawn and row.desired == Desired.RUN and row.observed < Observed.RUNNING
+    if not taken_back or end.cause is not Cause.CANCELLED or end.started_ms is not None:
+        return end
+    return replace(end, cause=Cause.WITHDRAWN, message=row.withdrawn)
+
+
 def _outputs(key: AttemptKey, end: End) -> list[dict[str, Any]]:
     files = {(file.task, file.path): file for file in end.outputs}
     return [
@@ -383,6 +428,13 @@ def _facts(stored: str | None) -> Any:
     if stored is None:
         return None
     return {name: value for name, value in json.loads(stored).items() if name != "read_ms"}
+
+
+def _placing_facts(seen: PoolObservation) -> PoolObservation:
+    """An observation without what places no work, others' work by its ends told coarsely."""
+    return replace(
+        seen, read_ms=0, free=(), foreign=coarse_foreign(seen), queued_foreign=0, expected_wait_ms=None
+    )
 
 
 __all__ = ["HEARTBEAT_MS", "authorise_logs", "own_attempts", "report"]

@@ -11,7 +11,18 @@ from weir.scheduling.inputs import NO_DEADLINE, JobClass
 from weir.units import parse_time_ms
 
 _DEADLINE = '"deadline":"'
-_SHAPING = ("tasks", "devices", "cores", "memory", "variants", "constraints", "data", "prefer")
+_SHAPING = (
+    "tasks",
+    "devices",
+    "cores",
+    "memory",
+    "variants",
+    "constraints",
+    "data",
+    "prefer",
+    "restartable",
+    "options",
+)
 
 PRIORITY_LEVELS = {Priority.RESERVED: 30, Priority.URGENT: 20, Priority.NORMAL: 10, Priority.LOW: 0}
 """Priority classes as they are stored and given to the core: larger first."""
@@ -58,6 +69,8 @@ def class_of(specification: JobSpecification) -> JobClass:
         weight_money=weights.money,
         weight_carbon=weights.carbon,
         capabilities=_capabilities(specification),
+        options=tuple(sorted(specification.options.items())),
+        restartable=specification.restartable,
         **needs,
     )
 

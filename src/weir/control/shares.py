@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, delete, insert, select
 
-from weir.control.pools import from_body_cached
+from weir.control.sharing import declared
 from weir.model.province import Organisation
 from weir.registry.pool_rows import tenant_row
 from weir.scheduling.inputs import TenantRow
@@ -32,9 +32,7 @@ def tenant_number(organisation: str) -> int:
 def told_shares(connection: Connection) -> tuple[TenantRow, ...]:
     """Every organisation's share, as it is declared."""
     rows = connection.execute(select(_organisation.id, _organisation.body)).all()
-    return tuple(
-        tenant_row(tenant_number(row.id), from_body_cached(Organisation, row.body).share) for row in rows
-    )
+    return tuple(tenant_row(tenant_number(row.id), declared(Organisation, row.body).share) for row in rows)
 
 
 def with_usage(connection: Connection, shares: Sequence[TenantRow]) -> tuple[TenantRow, ...]:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
@@ -16,6 +15,7 @@ from weir.control import city_first, promises
 from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Forecast, Kind, learnable
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.names import AttemptKey
+from weir.control.others import Others
 from weir.control.pools import Pools, load_pools
 from weir.control.promises import Kept
 from weir.control.queues import Run, Told, all_queued, all_queued_within, as_columns, queued_among
@@ -39,8 +39,6 @@ GHOSTS = 1 << 60
 
 _ENDED = frozenset(state.name.lower() for state in JobState if state.ended)
 _DONE = frozenset({JobState.SUCCEEDED.name.lower(), JobState.FAILED.name.lower()})
-_WHOSE_RUN = Run._fields.index("specification")
-"""From here on, what a run says is of its submission."""
 _QUEUED = JobState.QUEUED.name.lower()
 _job = schema.job.c
 _submission = schema.submission.c
@@ -137,6 +135,7 @@ class Snapshot:
         """What pools are promised, as it is stored."""
         self._shares: tuple[TenantRow, ...] = ()
         self._again: set[int] = set()
+        self._others = Others()
         self._classes: dict[str, JobClass] = {}
         self._deadlines: dict[str, int] = {}
         self._expectations = Expectations()
@@ -179,7 +178,7 @@ class Snapshot:
             self._again.add(job)
 
     def _load(self, connection: Connection, now_ms: int) -> News:
-        freed = tuple(self.placed)
+        freed = (*self.placed, *self._others.forget())
         unqueued = np.fromiter(self.versions, np.int64, len(self.versions))
         self.versions, self.placed = {}, {}
         self._again.clear()
@@ -194,13 +193,14 @@ class Snapshot:
         queued = self._queue(connection, all_queued(connection), now_ms)
         _, ghosts = self._haunt(connection)
         self.stored = promises.load(connection)
+        _, others = self._others.read(connection, self.pools)
         changes = Changes(
             pools=self.pools.rows,
             links=self.pools.links,
             freed=freed,
             unqueued=unqueued,
             queued=queued,
-            running=(*running, *ghosts),
+            running=(*running, *ghosts, *others),
             tenants=with_usage(connection, self._shares),
             promised=tuple(
                 one.promise
@@ -227,7 +227,8 @@ class Snapshot:
         gone -= self._again
         self._again.clear()
         pools = links = None
-        if province or centres:
+        had_shared = bool(self.pools.shared)
+        if province or centres or (self.pools.limited and (dirty or gone or many)):
             new = load_pools(connection)
             pools = new.rows if new.rows != self.pools.rows else None
             links = new.links if new.links != self.pools.links else None
@@ -259,12 +260,12 @@ class Snapshot:
             runs += [run for job, run in waiting.items() if job not in self.versions]
             running = self._hold(connection, [row for job, row in held.items() if job not in self.placed])
         learnt = self._expectations.happened(ended, self._began(held.values()), requeued)
-        queued = self._queue(connection, runs, now_ms)
+        # Before what is queued now, which is told by the same expectations.
         anew = self._asked.again(learnt, self._expectations, now_ms, self._may_be_told_anew)
         self._learn(connection, {run.specification for run, _, _ in anew})
         unqueued += [job for run, _, _ in anew for job in range(run.first, run.last + 1)]
         of_anew = self._classes_of(connection, [run for run, _, _ in anew], now_ms)
-        queued += as_columns(
+        queued = self._queue(connection, runs, now_ms) + as_columns(
             [
                 Told(run, job_class, expected_ms, self._deadlines[run.specification])
                 for (run, _, expected_ms), job_class in zip(anew, of_anew, strict=True)
@@ -274,6 +275,10 @@ class Snapshot:
             exorcised, ghosts = self._haunt(connection)
             freed += exorcised
             running += ghosts
+        if self.pools.shared or had_shared:
+            left, others = self._others.read(connection, self.pools)
+            freed += left
+            running += others
         tenants = self._other_shares(connection) if province else ()
         matters = tenants or pools is not None or links is not None or freed or unqueued or queued or running
         if not matters:
@@ -308,19 +313,14 @@ class Snapshot:
                 self.versions[run.first] = run.version
             else:
                 self.versions.update(dict.fromkeys(range(run.first, run.last + 1), run.version))
-        # There may be a million of them, of few kinds: what follows from a kind is found once.
-        slots: dict[tuple[Any, ...], int] = {}
-        slot_of = [slots.setdefault((run.time_limit_ms, *run[_WHOSE_RUN:]), len(slots)) for run in runs]
-        alike = list(dict(zip(slot_of, runs, strict=True)).values())
-        kinds = [self._kind(run) for run in alike]
-        expected = self._expectations.of(kinds, now_ms)
-        users = [self._expectations.user(kind) for kind in kinds]
-        classes = self._classes_of(connection, alike, now_ms)
-        deadlines = [self._deadlines[run.specification] for run in alike]
+        kinds = [self._kind(run) for run in runs]
+        classes = self._classes_of(connection, runs, now_ms)
         told = []
-        for run, slot in zip(runs, slot_of, strict=True):
-            told.append(Told(run, classes[slot], expected[slot], deadlines[slot]))
-            self._asked.note(users[slot], run, kinds[slot], expected[slot], self._may_be_told_anew)
+        for run, kind, job_class, expected_ms in zip(
+            runs, kinds, classes, self._expectations.of(kinds, now_ms), strict=True
+        ):
+            told.append(Told(run, job_class, expected_ms, self._deadlines[run.specification]))
+            self._asked.note(self._expectations.user(kind), run, kind, expected_ms, self._may_be_told_anew)
         return as_columns(told)
 
     def _classes_of(self, connection: Connection, runs: Sequence[Run], now_ms: int) -> list[JobClass]:

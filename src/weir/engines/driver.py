@@ -21,6 +21,7 @@ STREAMS = ("stdout", "stderr")
 CAPABILITIES: Mapping[str, str] = {
     "commands": "really runs the command; every driver but a pretending one",
     "queue": "what has no room now waits in the engine, and it says why",
+    "withdraw": "what has not started can be taken back, and nothing that has started is ended by that",
     "gang": "several tasks of one attempt, started together, that can meet over MASTER_ADDR and MASTER_PORT",
     "devices": "device indices are assigned, and shown by the stack's own variable",
     "shares": "several attempts share one device, in thousandths",
@@ -157,6 +158,14 @@ class Driver(Protocol):
 
         Returns at once; `observe` tells the end. An attempt that has not started never starts. Idempotent; an
         unknown or ended one is left as it is.
+        """
+        ...
+
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        """See to it that those of them that have not started never start: they end as cancelled, without a start.
+
+        What has started, or is just being started, goes on as if nothing had been said. Returns at once;
+        idempotent; an unknown or ended one is left as it is. Called only where `withdraw` is claimed.
         """
         ...
 

@@ -91,7 +91,7 @@ class FakeEngine:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"queue", "gang", "devices", "shares", "time-limit"})
+        return frozenset({"queue", "withdraw", "gang", "devices", "shares", "time-limit"})
 
     @property
     def next_event_ms(self) -> int | None:
@@ -214,6 +214,13 @@ class FakeEngine:
                 self._end(run, Cause.CANCELLED, None, "cancelled before its start")
             else:
                 self._schedule(run, self._rng.randint(0, run.order.work.stop_grace_ms))
+
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        self._reached()
+        for name in attempts:
+            run = self._runs.get(name)
+            if run is not None and run.state.observed is Observed.QUEUED:
+                self._end(run, Cause.CANCELLED, None, "taken back before its start")
 
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
         self._reached()

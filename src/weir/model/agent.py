@@ -56,6 +56,8 @@ class Work:
     output_limit_bytes: int
     log_limit_bytes: int
     """Per task and stream; what goes past it is counted, and not taken over."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the job chose of the site's own means, in place of the pool's options of these names."""
     account: str = ""
     """Whose work it is: an opaque name, by which a centre may choose the local user that it runs as."""
     image: str = ""
@@ -81,6 +83,8 @@ class DesiredAttempt:
     array_index: int | None = None
     nodes: tuple[NodeShare, ...] = ()
     inputs: tuple[InputFile, ...] = ()
+    withdrawn: bool = False
+    """It should run only if it has started already; else it is taken back, so that it never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,8 @@ class ForeignWork:
 
     nodes: int
     until_ms: int
+    spare_milli: int = 0
+    """So much of the last of these nodes is nobody's, in thousandths; 0 also where the engine does not tell it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,9 @@ class JobSpecification:
     """What matters most in choosing a pool: a word, or weights."""
     constraints: Constraints = Constraints()
     """Where it may run."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the job chooses of a site's own means: `account`, `qos`, `partition`, `constraint` or `licenses` of Slurm.
+    Only pools whose entry lets jobs choose these values are then eligible (`job_options` in the province file)."""
     priority: Priority = Priority.NORMAL
     """Its class: a higher one starts first, and of one class the older job."""
     purpose: str = ""

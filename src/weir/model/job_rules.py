@@ -16,6 +16,8 @@ LONGEST_TEXT = 131_072
 """Characters of one argument or environment value, as the kernel allows."""
 LONGEST_WORD = 100
 """Characters of a budget's id or a purpose."""
+JOB_OPTIONS = ("account", "qos", "partition", "constraint", "licenses")
+"""What a job may choose of a site's own means, where the pool's entry lets it."""
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 URL_SCHEMES = ("file", "http", "https", "s3")
 """By which an agent can fetch an input, where its centre lets it."""
@@ -43,6 +45,7 @@ def check_specification(specification: JobSpecification) -> None:
     _check_scores(specification)
     _check_deadline(specification)
     _check_money(specification)
+    _check_options(specification)
 
 
 def safe_relative_path(field: str, path: str) -> str:
@@ -189,6 +192,16 @@ def _check_deadline(specification: JobSpecification) -> None:
             raise refused("constraints.deadline", deadline, accepted) from None
 
 
+def _check_options(specification: JobSpecification) -> None:
+    for name, value in specification.options.items():
+        if name not in JOB_OPTIONS:
+            raise refused(f"options.{name}", value, f"a job may choose {', '.join(JOB_OPTIONS)}")
+        if not 1 <= len(value) <= LONGEST_WORD or not value.isprintable() or " " in value:
+            raise refused(
+                f"options.{name}", value, f"give 1 to {LONGEST_WORD} printable characters without spaces"
+            )
+
+
 def _check_money(specification: JobSpecification) -> None:
     if specification.max_price is not None and specification.max_price <= 0:
         raise refused("max_price", specification.max_price, "give an amount of more than 0, or leave it out")
@@ -208,4 +221,11 @@ def _check_restarts(specification: JobSpecification) -> None:
         raise refused("max_attempts", attempts, "more than one attempt needs restartable: true")
 
 
-__all__ = ["LARGEST_ARRAY", "LARGEST_GANG", "STOP_SIGNALS", "check_specification", "safe_relative_path"]
+__all__ = [
+    "JOB_OPTIONS",
+    "LARGEST_ARRAY",
+    "LARGEST_GANG",
+    "STOP_SIGNALS",
+    "check_specification",
+    "safe_relative_path",
+]

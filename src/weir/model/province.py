@@ -176,6 +176,11 @@ class Pool:
     devices_per_node: int = 0
     shared: bool = False
     """Shared with the centre's own users, rather than owned by Weir alone."""
+    waiting_at_most: int | None = None
+    """Of a shared pool: so many of Weir's jobs may wait there at a time, in the centre's own queue. Without it, any
+    number may, and those alone are sent for which there was room when they were placed."""
+    preempts: bool = False
+    """Of a shared pool: the centre's own work may preempt Weir's there, so that only restartable jobs go there."""
     shares: bool = False
     """Whether one device may be shared in thousandths."""
     speed: int = 1_000
@@ -183,6 +188,8 @@ class Pool:
     price: Price = Price()
     carbon_g_per_kwh: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    job_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a job may choose instead of these options, each with the values that it may have there."""
     draining: bool = False
     windows: tuple[Window, ...] = ()
     """When it is out of service."""

@@ -81,6 +81,8 @@ class Cause(Enum):
     """It was intended or running and the engine knows nothing of its end."""
     CENTRE_LOST = "centre-lost"
     """Its centre stayed away and it was given up."""
+    WITHDRAWN = "withdrawn"
+    """It was taken back before it started, for the job to be placed elsewhere."""
     DEPENDENCY = "dependency"
     """A job that it comes after did not succeed."""
 
@@ -196,7 +198,7 @@ def _after(facts: JobFacts, cause: Cause | None) -> tuple[JobState, Cause | None
         return JobState.SUCCEEDED, None
     if facts.cancelled:
         return JobState.CANCELLED, Cause.CANCELLED
-    if cause in REPEATABLE and facts.attempts_left:
+    if cause is Cause.WITHDRAWN or (cause in REPEATABLE and facts.attempts_left):
         return (JobState.HELD if facts.held else JobState.QUEUED), None
     if cause is Cause.CANCELLED:
         return JobState.CANCELLED, cause

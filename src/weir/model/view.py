@@ -172,6 +172,8 @@ class TermsView:
     money_micro_yuan: int
     carbon_mg: int
     score: int
+    wait_ms: int = 0
+    """Expected in the pool's own queue, where it is shared with the centre's own users."""
 
 
 @dataclass(frozen=True, slots=True)

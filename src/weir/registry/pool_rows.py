@@ -21,6 +21,8 @@ def pool_row(
     *,
     capabilities: frozenset[str] = frozenset(),
     closed_because: str = "",
+    expected_wait_ms: int = 0,
+    sends_ahead: bool = False,
 ) -> PoolRow:
     """One pool for the core: the lesser of declared and observed.
 
@@ -58,6 +60,10 @@ def pool_row(
         share_device_hour_micro_yuan=pool.price.device_hour or 0,
         share_core_hour_micro_yuan=pool.price.core_hour or 0,
         carbon_over_time=carbon,
+        expected_wait_ms=expected_wait_ms,
+        sends_ahead=sends_ahead,
+        job_options=tuple(sorted((name, tuple(values)) for name, values in pool.job_options.items())),
+        preempts=pool.preempts,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
+from weir.model.job_rules import JOB_OPTIONS
 from weir.model.province import Capacity, Centre, CentreKind, DeviceKind, DeviceModel, Pool, Province, Share
 from weir.registry.credit_code import credit_code_fault
 from weir.registry.pool_times import curve, parse_start
@@ -21,6 +22,9 @@ MOST_DEVICES_PER_NODE = 1_024
 MOST_SPEED = 1_000_000
 MOST_CARBON = 10_000
 LONGEST_CITY_FIRST_MS = 30 * 86_400_000
+MOST_WAITING = 1_000_000
+WITHOUT_OPTIONS = ("local", "kubernetes", "ray")
+"""Engines of whose means a job chooses none."""
 LONGEST_WINDOW_MS = 366 * 86_400_000
 MOST_WEIGHT = 100
 LARGEST_SHARE = 1_000_000_000_000_000
@@ -134,6 +138,7 @@ def _centre(where: Path, centre: Centre, devices: Mapping[str, DeviceModel]) -> 
     yield from _unique("pools", (pool.id for pool in centre.pools), where)
     for index, pool in enumerate(centre.pools):
         yield from _pool((*where, "pools", index), pool, devices)
+        yield from _job_options((*where, "pools", index), pool, centre.engine.driver)
 
 
 def _pool(where: Path, pool: Pool, devices: Mapping[str, DeviceModel]) -> Iterator[Fault]:
@@ -159,8 +164,24 @@ def _pool(where: Path, pool: Pool, devices: Mapping[str, DeviceModel]) -> Iterat
         yield (*where, "devices_per_node"), pool.devices_per_node, accepted
     if pool.shares and not pool.devices_per_node:
         yield (*where, "shares"), pool.shares, "there is no device to share; leave it out"
+    if pool.waiting_at_most is not None:
+        yield from _within((*where, "waiting_at_most"), pool.waiting_at_most, 1, MOST_WAITING)
+    for name, value in (("waiting_at_most", pool.waiting_at_most), ("preempts", pool.preempts)):
+        if value and not pool.shared:
+            yield (*where, name), value, "that is for a pool with shared: true; leave it out"
     yield from _windows(where, pool)
     yield from _bands(where, pool)
+
+
+def _job_options(where: Path, pool: Pool, driver: str) -> Iterator[Fault]:
+    for name, values in pool.job_options.items():
+        here = (*where, "job_options", name)
+        if driver in WITHOUT_OPTIONS:
+            yield here, list(values), f"work of the {driver} engine has no such options; leave it out"
+        elif name not in JOB_OPTIONS:
+            yield here, list(values), f"a job may choose {', '.join(JOB_OPTIONS)}"
+        elif not values:
+            yield here, list(values), "say which values a job may give it"
 
 
 def _windows(where: Path, pool: Pool) -> Iterator[Fault]:

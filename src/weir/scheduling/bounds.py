@@ -32,6 +32,7 @@ LARGEST_WEIGHT = 100_000
 LARGEST_SPEED = 1_000_000
 LARGEST_VALUE = 2**31 - 1
 """Of a curve, in micro-yuan or mg an hour: more than 2,000 yuan for an hour of one device."""
+LONGEST_WAIT = 2**38
 
 
 def within_bounds(row: PoolRow) -> PoolRow:

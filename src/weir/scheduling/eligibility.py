@@ -121,7 +121,8 @@ class PoolKinds:
 
 _TELLING = (
     "city", "kind", "device_model", "device_memory_bytes", "precisions", "stack", "domestic", "nodes",
-    "devices_per_node", "cores_milli_per_node", "memory_bytes_per_node", "shares", "capabilities",
+    "devices_per_node", "cores_milli_per_node", "memory_bytes_per_node", "shares", "capabilities", "preempts",
+    "job_options",
 )  # fmt: skip
 
 
@@ -211,6 +212,11 @@ class _Rule:
     fails: Callable[[PoolFacts, Any], _Bools]
     """Of a class, or of the `Amounts` of several."""
     words: Callable[[PoolRow, JobClass], tuple[str, str]]
+
+
+def _may_choose(pool: PoolRow, job_class: JobClass) -> bool:
+    allowed = dict(pool.job_options)
+    return all(value in allowed.get(name, ()) for name, value in job_class.options)
 
 
 def _any_of(names: Sequence[str]) -> str:
@@ -329,6 +335,24 @@ CONSTRAINTS: tuple[_Rule, ...] = (
         lambda pool, job: (
             ", ".join(job.capabilities),
             ", ".join(sorted(pool.capabilities)) or "no such capability",
+        ),
+    ),
+    _Rule(
+        "site options",
+        lambda job: job.options,
+        lambda facts, job: facts.where(lambda pool: not _may_choose(pool, job)),
+        lambda pool, job: (
+            ", ".join(f"{name}={value}" for name, value in job.options),
+            ", ".join(f"{name}={'|'.join(values)}" for name, values in pool.job_options) or "none to choose",
+        ),
+    ),
+    _Rule(
+        "preemption",
+        lambda job: not job.restartable,
+        lambda facts, job: facts.where(lambda pool: pool.preempts),
+        lambda pool, job: (
+            "to run to its end, not being restartable",
+            "the centre's own work may preempt it",
         ),
     ),
     _Rule(

@@ -82,7 +82,14 @@ def _pools_of_waiting(state: State, found: Found) -> tuple[PoolReason, ...]:
             PoolReason(
                 row.key,
                 said,
-                terms=Terms(*(int(each[name]) for name in ("run", "data", "money", "carbon", "score"))),
+                terms=Terms(
+                    run_ms=int(each["run"]),
+                    data_ms=int(each["data"]),
+                    money_micro_yuan=int(each["money"]),
+                    carbon_mg=int(each["carbon"]),
+                    score=int(each["score"]),
+                    wait_ms=row.expected_wait_ms,
+                ),
                 free_nodes=int(each["idle"]),
                 note=note,
                 not_before_ms=max(0, not_before_ms),

@@ -99,6 +99,15 @@ class PoolRow:
     """By the share book, which stays as it is while prices move; None: as `device_hour_micro_yuan`. Where neither
     devices nor cores cost anything, each hour of a device, or of a core where there are no devices, counts one yuan."""
     share_core_hour_micro_yuan: int | None = None
+    expected_wait_ms: int = 0
+    """How long what is sent there is expected to wait in the pool's own queue, beyond what is known of its nodes."""
+    sends_ahead: bool = False
+    """Whether jobs to which it is promised are sent there at once, to wait in its own queue: then no job has to wait
+    before it is promised all of it, for it is not kept idle."""
+    job_options: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Of the site's own means, those that a job may choose, each with the values that it may have."""
+    preempts: bool = False
+    """Whether others may end what runs there, so that only restartable jobs can go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,10 @@ class JobClass:
     """The city whose pools it prefers; empty where none is."""
     away_ms: int = 0
     """As much longer it would rather wait for a pool there than go to another city's."""
+    options: tuple[tuple[str, str], ...] = ()
+    """What it chooses of a site's own means: only where it may."""
+    restartable: bool = False
+    """Whether it may be started again from its beginning."""
     preemptible: bool = False
     """Whether it may have to give way to a job of a higher priority class."""
     checkpoint_every_ms: int = 0

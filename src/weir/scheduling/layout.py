@@ -1,11 +1,18 @@
 """From pools and classes as they are told to the core's rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling.bounds import LARGEST_AMOUNT, LARGEST_SPEED, LARGEST_WEIGHT, LONGEST_LIMIT_MS
+from weir.scheduling.bounds import (
+    LARGEST_AMOUNT,
+    LARGEST_SPEED,
+    LARGEST_WEIGHT,
+    LONGEST_LIMIT_MS,
+    LONGEST_WAIT,
+)
 from weir.scheduling.inputs import JobClass, PoolRow
 from weir.scheduling.policy import LARGEST_PRICE
 from weir.scheduling.tables import (
@@ -57,7 +64,7 @@ def pools(
     devices = column(row.devices_per_node for row in rows)
     shares = column(row.shares for row in rows)
     end_node, end_device = np.cumsum(laid_out), np.cumsum(laid_out * devices * shares)
-    return table_of(
+    found = table_of(
         POOL,
         len(rows),
         first_node=end_node - laid_out,
@@ -67,7 +74,6 @@ def pools(
         end_device=end_device,
         devices_per_node=devices,
         shares=shares,
-        open=column(not row.closed_because for row in rows),
         speed=column(speed(row.speed_milli) for row in rows),
         device_hour=column(_price(row.device_hour_micro_yuan) for row in rows),
         core_hour=column(_price(row.core_hour_micro_yuan) for row in rows),
@@ -81,6 +87,25 @@ def pools(
         last=np.full(len(rows), NOTHING),
         free_cores=nodes * column(row.cores_milli_per_node for row in rows),
         free_devices=nodes * devices * 1_000,
+    )
+    take_in(found, rows)
+    return found
+
+
+def take_in(laid_out: Table, rows: Sequence[PoolRow]) -> None:
+    """Write what changes of pools while jobs are placed."""
+    laid_out["open"] = [not row.closed_because for row in rows]
+    laid_out["wait"] = [_within(row.expected_wait_ms, 0, LONGEST_WAIT) for row in rows]
+    laid_out["ahead"] = [row.sends_ahead for row in rows]
+
+
+def is_alike(row: PoolRow, before: PoolRow) -> bool:
+    """Whether a pool is what it was, but for what `take_in` writes."""
+    return row == replace(
+        before,
+        closed_because=row.closed_because,
+        expected_wait_ms=row.expected_wait_ms,
+        sends_ahead=row.sends_ahead,
     )
 
 

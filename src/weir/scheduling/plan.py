@@ -85,6 +85,8 @@ class Terms:
     money_micro_yuan: int
     carbon_mg: int
     score: int
+    wait_ms: int = 0
+    """Expected in the pool's own queue; the score counts it like the time of the run."""
 
 
 @dataclass(frozen=True, slots=True)

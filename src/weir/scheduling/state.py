@@ -1,7 +1,6 @@
 """The state between two steps, as one explicit value: pools, classes, the queue, promises, and what runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -248,14 +247,14 @@ class State:
         self.admit(anew)
 
     def _only_opened_or_closed(self, rows: tuple[PoolRow, ...]) -> bool:
-        """Whether nothing else changed, and then take it in: centres come and go more often than anything else."""
+        """Whether nothing else changed but how long pools let wait, and then take it in: no more changes as often."""
         if len(rows) != len(self.rows) or not rows:
             return False
         for row, before in zip(rows, self.rows, strict=True):
-            if row is not before and row != replace(before, closed_because=row.closed_because):
+            if row is not before and not layout.is_alike(row, before):
                 return False
         self.rows = rows
-        self.pools["open"] = [not row.closed_because for row in rows]
+        layout.take_in(self.pools, rows)
         self.known.window[:] = ALWAYS
         self.known.best[:] = NOTHING
         return True

@@ -1,6 +1,7 @@
 """One step: take in what changed, make one pass over the queue, and say what was decided."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -198,7 +199,8 @@ def _group_reasons(
         described = state.known.described[job_class]
         assert described is not None
         note = "; ".join(filter(None, (note, elsewhere(pool, described))))
-        found.append(PoolReason(pool.key, said, terms=Terms(*terms), free_nodes=idle, note=note))
+        counted = replace(Terms(*terms), wait_ms=pool.expected_wait_ms)
+        found.append(PoolReason(pool.key, said, terms=counted, free_nodes=idle, note=note))
     return (*found, *failing_pools(state, job_class))
 
 

@@ -139,8 +139,10 @@ pool = Table(
     Column("body", Text, nullable=False),
     Column("removed", Boolean, nullable=False, server_default="0"),
     Column("observed", Text),
-    comment="body, removed (draining until empty): registry. observed (model.agent.PoolObservation): "
-    "control.reports",
+    Column("expected_wait_ms", BigInteger),
+    Column("expected_wait_from", Text, nullable=False, server_default=""),
+    comment="body, removed (draining until empty): registry. observed (model.agent.PoolObservation), expected_wait_ms "
+    "(in its own queue) and whose word that is (engine or history): control.reports",
 )
 
 link = Table(
@@ -253,9 +255,11 @@ job = Table(
     Column("queued_ms", BigInteger),
     Column("started_ms", BigInteger),
     Column("ended_ms", BigInteger),
+    Column("withdrawals", Integer, nullable=False, server_default="0"),
     Index(None, "submission", "array_index"),
     Index(None, "state", "number"),
-    comment="priority, time_limit_ms, held, cancelled_ms: intake. epoch: control. state, cause, exit_code "
+    comment="priority, time_limit_ms, held, cancelled_ms: intake. epoch, withdrawals (how many of its attempts "
+    "were taken back before they started): control. state, cause, exit_code "
     "and the times: the state function, in whichever transaction changes a fact; each write raises version",
 )
 
@@ -292,9 +296,12 @@ attempt = Table(
     Column("dropped_log_bytes", BigInteger, nullable=False, server_default="0"),
     Column("term", BigInteger, nullable=False),
     Column("reason", Text),
+    Column("expected_wait_ms", BigInteger),
+    Column("withdrawn", Text, nullable=False, server_default=""),
     Index(None, "centre", "desired_revision"),
     Index(None, "centre", "observed"),
-    comment="placement, desired, desired_revision, term, reason: control. observed and what follows from it: "
+    comment="placement, desired, desired_revision, term, reason, expected_wait_ms (when it was placed), withdrawn (why "
+    "it is to be taken back unless it has started): control. observed and what follows from it: "
     "control.reports, from the agent's reports alone",
 )
 

@@ -18,6 +18,7 @@ from weir.agents.effects import (
     SendPull,
     SendReport,
     Submit,
+    Withdraw,
 )
 from weir.agents.inputs import (
     Collected,
@@ -104,6 +105,10 @@ class Engine:
             started = self.states[attempt].started_ms
             self.end(attempt, replace(CANCELLED, started_ms=started))
 
+    def withdraw(self, attempt: str) -> None:
+        if self.observe(attempt).observed is Observed.QUEUED:
+            self.end(attempt, replace(CANCELLED, started_ms=None, message="taken back"))
+
     def observe(self, attempt: str) -> EngineState:
         return self.states.get(attempt, EngineState(attempt, Observed.NOTHING))
 
@@ -133,6 +138,9 @@ class Server:
 
     def stop(self, attempt: str, desired: Desired = Desired.STOPPED) -> None:
         self._desire(DesiredAttempt(attempt, desired, 0))
+
+    def take_back(self, attempt: str) -> None:
+        self._desire(replace(self.desired[attempt], withdrawn=True))
 
     def has_news(self, pull: Pull) -> bool:
         return (
@@ -224,6 +232,10 @@ class Centre:
             case Cancel(attempts):
                 for attempt in attempts:
                     self.engine.cancel(attempt)
+                return EngineStates(tuple(map(self.engine.observe, attempts)))
+            case Withdraw(attempts):
+                for attempt in attempts:
+                    self.engine.withdraw(attempt)
                 return EngineStates(tuple(map(self.engine.observe, attempts)))
             case Collect(attempt):
                 return Collected(attempt.id)

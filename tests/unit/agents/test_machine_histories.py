@@ -20,6 +20,7 @@ from weir.agents.effects import (
     SendPull,
     SendReport,
     Submit,
+    Withdraw,
 )
 from weir.agents.inputs import (
     Collected,
@@ -228,7 +229,7 @@ def _failure(effect: Effect) -> Input | None:
             return ReportFailed(number, "no answer")
         case Submit(orders):
             return SubmitUnknown(tuple(order.attempt for order in orders))
-        case Observe() | Describe() | Cancel():
+        case Observe() | Describe() | Cancel() | Withdraw():
             return EngineUnreachable("no answer")
         case Fetch(attempt):
             return Fetched(attempt, "no answer", again=True)

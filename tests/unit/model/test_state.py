@@ -77,9 +77,19 @@ def test_a_loss_that_is_not_the_jobs_own_queues_it_again_while_attempts_are_left
 
 
 def test_a_failure_of_its_own_is_final_even_with_attempts_left() -> None:
-    for cause in set(Cause) - REPEATABLE - {Cause.CANCELLED, Cause.DEPENDENCY}:
+    for cause in set(Cause) - REPEATABLE - {Cause.CANCELLED, Cause.DEPENDENCY, Cause.WITHDRAWN}:
         ended = JobFacts(attempt=AttemptFacts(Desired.RUN, Observed.ENDED, cause), attempts_left=True)
         assert (JobState.FAILED, cause) == job_state(ended)
+
+
+def test_what_was_taken_back_is_queued_again_whatever_attempts_are_left() -> None:
+    for left in (False, True):
+        ended = JobFacts(
+            attempt=AttemptFacts(Desired.RUN, Observed.ENDED, Cause.WITHDRAWN), attempts_left=left
+        )
+        assert (JobState.QUEUED, None) == job_state(ended)
+        assert (JobState.HELD, None) == job_state(replace(ended, held=True))
+        assert (JobState.CANCELLED, Cause.CANCELLED) == job_state(replace(ended, cancelled=True))
 
 
 def test_a_lost_centre_makes_its_jobs_unknown_until_they_are_given_up() -> None:

@@ -29,12 +29,21 @@ class Processes:
         self.server_data = folder / "server"
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_server(self, say: Callable[[str], None]) -> str:
-        """Start `weir serve` and return its address once it answers; `say` is told what it is doing."""
+    def start_server(self, say: Callable[[str], None], *options: str) -> str:
+        """Start `weir serve`, also with these options; its address, once it answers. `say` is told what it is doing."""
         log = self.folder / "server.log"
         self._start(
             "server",
-            ["serve", "--data", str(self.server_data), "--port", "0", "--no-machine", "--no-settings"],
+            [
+                "serve",
+                "--data",
+                str(self.server_data),
+                "--port",
+                "0",
+                "--no-machine",
+                "--no-settings",
+                *options,
+            ],
             log,
         )
         address = self.server_data / "server.json"

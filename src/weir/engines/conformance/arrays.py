@@ -58,6 +58,7 @@ def _elements(
     orders = [first]
     for index in range(1, size):
         code = (codes or {}).get(index, 0 if codes else index % 3)
+        alike_ms = fake_ms // 2 if codes and code else fake_ms  # what fails is the first to end
         orders.append(
             stage.order(
                 *command,
@@ -65,7 +66,7 @@ def _elements(
                 job=first.work.job_submission,
                 cores_milli=10,
                 memory_bytes=1 << 26,
-                fake=(fake_ms, code),
+                fake=(alike_ms, code),
             )
         )
     return orders

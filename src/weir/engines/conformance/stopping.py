@@ -40,6 +40,23 @@ def cancel_queued(stage: Stage) -> None:
     check(not (second.folder / "work" / "ran").exists(), "what was cancelled in the queue never runs")
 
 
+def withdraw(stage: Stage) -> None:
+    first = stage.blocking()
+    second = stage.order("touch", "ran", pool=NARROW)
+    stage.submit(first)
+    stage.reach(first, Observed.RUNNING)
+    stage.submit(second)
+    stage.driver.wait(stage.scale.step_s)
+    for _ in range(2):
+        stage.driver.withdraw([first.attempt, second.attempt])
+    end = stage.end(second)
+    check((end.cause, end.started_ms) == (Cause.CANCELLED, None), f"what waits is taken back: {end}")
+    check(stage.state(first).observed is Observed.RUNNING, "what has started goes on")
+    stage.driver.cancel([first.attempt])
+    stage.end(first)
+    check(not (second.folder / "work" / "ran").exists(), "what was taken back never runs")
+
+
 def cancel_at_once(stage: Stage) -> None:
     few = min(10, max(2, stage.scale.many // 4))
     orders = [stage.order("sleep", "600", cores_milli=10, fake=(600_000, 0)) for _ in range(few)]
@@ -153,6 +170,7 @@ _FOLLOWED = frozenset({"commands", "output-live", "shared-folder"})
 
 CASES = (
     Case("cancel what waits", frozenset({"queue"}), cancel_queued),
+    Case("take back what waits", frozenset({"queue", "withdraw"}), withdraw),
     Case("cancel at once", frozenset(), cancel_at_once),
     Case("cancel what runs", _COMMANDS | {"output-live"}, cancel_running),
     Case("cancel by its own signal", _COMMANDS | {"output-live", "stop-signal"}, cancel_signal),

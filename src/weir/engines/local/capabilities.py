@@ -22,6 +22,7 @@ _ALWAYS = frozenset(
         "shares",
         "stop-signal",
         "time-limit",
+        "withdraw",
     }
 )
 

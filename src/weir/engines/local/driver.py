@@ -183,6 +183,15 @@ class LocalDriver:
             self._start_queued()
             self._warm.flush()
 
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        with self._lock:
+            for attempt in attempts:
+                tracked = self._tracked.get(attempt)
+                if tracked is not None and not tracked.ended and not tracked.launched:
+                    self._stop(tracked, STOP_CANCELLED)
+            self._start_queued()
+            self._warm.flush()
+
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
         try:
             with self._output_path(attempt, task, stream).open("rb") as file:

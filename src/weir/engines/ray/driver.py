@@ -67,7 +67,17 @@ _PASSES = frozenset(
 )
 """Says nothing of an attempt's folder: the agent has too little room, or the shared file system is in trouble."""
 _ALWAYS = frozenset(
-    {"commands", "files", "queue", "time-limit", "output-live", "shared-folder", "stop-signal", "streams"}
+    {
+        "commands",
+        "files",
+        "queue",
+        "withdraw",
+        "time-limit",
+        "output-live",
+        "shared-folder",
+        "stop-signal",
+        "streams",
+    }
 )
 
 
@@ -233,6 +243,15 @@ class RayDriver:
                 if unstarted(tracked):
                     put_down(tracked, Cause.CANCELLED, "cancelled before its start", self._clock())
                 self._look(tracked)
+
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        with self._lock:
+            for attempt in attempts:
+                tracked = self._tracked.get(attempt)
+                # Whoever claims its task first, its runner or this, decides whether it has started.
+                if tracked is not None and not tracked.ended and unstarted(tracked):
+                    put_down(tracked, Cause.CANCELLED, "taken back before its start", self._clock())
+                    self._look(tracked)
 
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
         # Tasks run as the agent's own user, and can put anything in the place of these files.

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from weir.engines.slurm.parcel import COMMENT
 from weir.engines.slurm.port import JobRow, NodeRow
@@ -90,7 +91,7 @@ def _groups(vectors: Iterable[tuple[int, int, int]]) -> tuple[NodeGroup, ...]:
 def _foreign(
     rows: Sequence[JobRow], nodes: Sequence[NodeRow], settings: PoolSettings, now_ms: int
 ) -> tuple[ForeignWork, ...]:
-    """Nodes' worth of work until some time: parts of nodes are added up, and rounded up."""
+    """Nodes' worth of work until some time: parts of nodes are added up; what is spare of the last one is told."""
     cpus = max((node.cpus for node in nodes), default=0) or 1
     devices = max((devices_of(node.gres, settings.gres) for node in nodes), default=0)
     shares: Counter[int] = Counter()
@@ -106,6 +107,8 @@ def _foreign(
         if (worth := math.ceil(milli / 1_000) - told) > 0:
             told += worth
             found.append(ForeignWork(worth, until_ms))
+    if found:
+        found[-1] = replace(found[-1], spare_milli=told * 1_000 - milli)
     return tuple(reversed(found))
 
 

@@ -19,12 +19,12 @@ from weir.engines.slurm.record import SlurmRecord
 from weir.engines.slurm.rest import RestCluster
 from weir.engines.slurm.roll import Roll
 from weir.engines.slurm.sending import Sender
-from weir.engines.slurm.settings import Settings
+from weir.engines.slurm.settings import Settings, chosen
 from weir.engines.slurm.tracked import Phase, Tracked
 from weir.engines.slurm.users import Users, read_users
 from weir.engines.slurm.watch import Watch
 from weir.model.agent import PoolEntry, PoolObservation
-from weir.model.problem import conflict, refused
+from weir.model.problem import ProblemError, conflict, refused
 from weir.model.state import Cause, Observed
 
 __all__ = ["SlurmDriver"]
@@ -180,6 +180,26 @@ class SlurmDriver:
             self._watch.soon()
             self._roll.woken.set()
 
+    def withdraw(self, attempts: Iterable[str]) -> None:
+        if "withdraw" not in self._capabilities:
+            return
+        waiting: list[str] = []
+        with self._roll.lock:
+            for name in attempts:
+                tracked = self._roll.attempts.get(name)
+                if tracked is None or tracked.ended or tracked.stopping:
+                    continue
+                if tracked.phase is Phase.HELD_BACK:
+                    self._roll.end_unstarted(tracked, Cause.CANCELLED, "taken back before its start")
+                elif tracked.phase is Phase.SENT and tracked.state.observed is Observed.QUEUED:
+                    waiting.append(tracked.number)
+            self._roll.save()
+        if waiting:
+            # The controller itself leaves alone what it has started meanwhile.
+            self._cluster.cancel(waiting, waiting_only=True)
+            self._watch.soon()
+            self._roll.woken.set()
+
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
         path, uid = self._output_path(attempt, task, stream)
         return read_part(path, uid, offset, limit)
@@ -292,6 +312,10 @@ class SlurmDriver:
             return f"there is no pool {order.work.pool!r} here; there are {', '.join(self._pools) or 'none'}"
         if message := never(order, entry):
             return message
+        try:
+            chosen(self._settings.pools[entry.id], order.work.options)
+        except ProblemError as error:
+            return str(error)
         user = self._users.of(order.work.account)
         if user is None:
             return f"this centre maps account {order.work.account!r} to no local user; ask its operator to add it"
@@ -399,6 +423,8 @@ def _capabilities(facts: ClusterFacts, settings: Settings) -> frozenset[str]:
         found |= {"kill-all", "kill-by-cgroup"}
     if facts.limits_memory or settings.limits_memory == "yes":
         found.add("memory-limit")
+    if not settings.rest:  # slurmrestd ends a job without looking whether it has started
+        found.add("withdraw")
     if any(pool.gres_name != "gpu" for pool in settings.pools.values()):
         found.discard("devices")
     return frozenset(found)

@@ -11,7 +11,7 @@ from weir.engines.slurm.carried import Carried
 from weir.engines.slurm.parcel import batch_name, launch_of, portions, request_of, script_of
 from weir.engines.slurm.port import Cluster, ClusterFacts, NotDeliveredError, NotNowError, RejectedError
 from weir.engines.slurm.roll import Roll
-from weir.engines.slurm.settings import Settings
+from weir.engines.slurm.settings import Settings, chosen
 from weir.engines.slurm.tracked import Phase, Tracked
 from weir.engines.slurm.users import Users
 
@@ -135,7 +135,7 @@ class Sender:
     def _hand_over(self, parcel: list[Tracked]) -> int:
         orders = _orders(parcel)
         first = parcel[0]
-        pool = self._settings.pools[first.pool]
+        pool = chosen(self._settings.pools[first.pool], orders[0].work.options)
         # The mapping may have changed since it was accepted: what it no longer allows must not run as anybody.
         user = self._users.of(orders[0].work.account)
         owner = None if user is None else self._users.owner(user)

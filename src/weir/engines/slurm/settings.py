@@ -3,15 +3,16 @@
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from weir.engines.courier.settings import DoorSettings, read_address, read_listen
 from weir.engines.slurm.users import SHARED
 from weir.model.agent import PoolEntry
+from weir.model.job_rules import JOB_OPTIONS
 from weir.model.problem import refused
 
-__all__ = ["PoolSettings", "Settings"]
+__all__ = ["PoolSettings", "Settings", "chosen"]
 
 _Reader = Callable[[str, str], Any]
 
@@ -132,6 +133,17 @@ class Settings:
             )
         if self.most_poll_ms < self.least_poll_ms:
             raise refused(f"{where}.most_poll_ms", self.most_poll_ms, f"at least {self.least_poll_ms}")
+
+
+def chosen(pool: PoolSettings, options: Mapping[str, str]) -> PoolSettings:
+    """The pool's settings with what a job chose in their place. Raises ProblemError naming the option."""
+    known = {name: reader for name, reader in _POOL_READERS.items() if name in JOB_OPTIONS}
+    found = {}
+    for name, value in options.items():
+        if name not in known:
+            raise refused(f"options.{name}", value, f"a job may choose {', '.join(known)}")
+        found[name] = known[name](f"options.{name}", value)
+    return replace(pool, **found)
 
 
 def _pool(entry: PoolEntry, of_all: Mapping[str, Any]) -> PoolSettings:

@@ -261,7 +261,7 @@ def kept_from(rule, slots, world, place, slot, end):  # type: ignore[no-untyped-
 @folded
 def is_gated(slots, world, slot, place, now):  # type: ignore[no-untyped-def]
     """Whether a job has not yet waited long enough to be promised a pool, for as much of it as it takes."""
-    if world.turn[GATE_MS] == 0:
+    if world.turn[GATE_MS] == 0 or world.pools[place].ahead != 0:
         return False
     whole = world.pools[place].nodes * max(1, world.pools[place].devices_per_node)
     return now - slots[slot].submitted < gate(world.turn, np.int64(slots[slot].size), max(1, whole))
