@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.simulation.core import check_core
 from tests.simulation.declared import ORGANISATION
+from tests.simulation.engine import SimulatedEngine
 from tests.simulation.network import RefusedError
 from tests.simulation.province import SimulatedProvince
 from tests.simulation.workload import PRIORITIES, random_request
@@ -238,15 +239,20 @@ class _History:
 
     def _others_come(self) -> None:
         engine = self.province.centres[self._centre()].engine
+        if not isinstance(engine, SimulatedEngine):
+            return  # a fake engine has no users of its own
         pool = self.world.random.choice(engine.pools)
         engine.come(pool, self.world.random.randint(1, pool.nodes), self.world.between(1_000, 120_000))
 
     def _preempt(self) -> None:
         name = self._centre()
+        engine = self.province.centres[name].engine
+        if not isinstance(engine, SimulatedEngine):
+            return
         pools = self.province.rows(
             "SELECT id FROM pool WHERE centre = ? AND json_extract(body, '$.preempts')", name
         )
-        self.province.centres[name].engine.preempt_something({pool for (pool,) in pools})
+        engine.preempt_something({pool for (pool,) in pools})
 
     def _clock_jumps(self) -> None:
         centre = self.province.centres[self._centre()]

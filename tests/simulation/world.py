@@ -61,7 +61,7 @@ class Process:
         self.life = 0
         self.alive = False
 
-    def later(self, pause_ms: int, action: Callable[[], None]) -> None:
+    def later(self, pause_ms: int, action: Callable[[], object]) -> None:
         """Do it then, if this life of the process lasts so long."""
         life = self.life
 
@@ -94,7 +94,7 @@ class World:
         """Whether things may still go wrong by chance."""
         self._trace: deque[Noted] = deque(maxlen=TRACE_LENGTH)
         self._tell = tell
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._order = 0
 
     @property
@@ -102,7 +102,7 @@ class World:
         """Whether centres have users of their own in this history."""
         return self.seed >= SHARED_SEEDS
 
-    def after(self, pause_ms: int, action: Callable[[], None]) -> None:
+    def after(self, pause_ms: int, action: Callable[[], object]) -> None:
         """Do it that long from now, after what was put off to the same instant before."""
         self._order += 1
         heapq.heappush(self._heap, (self.now_ms + max(0, pause_ms), self._order, action))
@@ -113,7 +113,7 @@ class World:
         self.now_ms = max(self.now_ms, at_ms)
         self.perform(action)
 
-    def perform(self, action: Callable[[], None]) -> None:
+    def perform(self, action: Callable[[], object]) -> None:
         """Let something happen now, a kill in the midst of it included."""
         try:
             action()

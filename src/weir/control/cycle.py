@@ -25,8 +25,10 @@ from weir.scheduling.policies import NAMED
 from weir.scheduling.rerun import copied
 from weir.store import Store, Transaction
 
-LIVE = NAMED["weir-by-tenant"]
-"""The live loop's policy: tenants by turns, and among each one's own jobs the order of `weir`."""
+LIVE = replace(NAMED["weir"], name="weir-unshared", fair=False)
+"""The live loop's policy where no organisation's share is declared: one line, in the order of `weir`."""
+SHARED = NAMED["weir-by-tenant"]
+"""Where shares are declared: tenants by turns, and among each one's own jobs the order of `weir`."""
 NEVER_MS = 2**62
 PAST_MS = 120_000
 
@@ -36,6 +38,8 @@ class ControlSettings:
     """How the control loop behaves."""
 
     policy: Policy = LIVE
+    shared: Policy = SHARED
+    """In place of `policy` once an organisation's share is declared."""
     patience: Patience = field(default_factory=Patience)
     lease_ms: int = LEASE_MS
     alone: bool = False
@@ -194,6 +198,9 @@ class Control:
         self._take_back(now_ms)
         due_ms = min(self._look_ms, lease.expires_ms - self._settings.lease_ms // 2)
         news = self._store.read(lambda connection: self._snapshot.read(connection, now_ms))
+        if self._state is not None and self._state.policy != self._policy:
+            self._forget()
+            return StepOutcome(True, now_ms, again=True)
         if news.changes is None and now_ms >= self._supply_ms:
             news = replace(news, changes=Changes())
         if news.changes is None and not news.stopping:
@@ -285,7 +292,7 @@ class Control:
         if news.changes is None:
             return None
         if self._state is None:
-            self._state = State.empty(self._settings.policy)
+            self._state = State.empty(self._policy)
         state, self._state = self._state, None
         self._state, plan = scheduling.step(state, news.changes, now_ms)
         self._as_of_ms = now_ms
@@ -307,7 +314,7 @@ class Control:
         lease: Lease,
         now_ms: int,
     ) -> Applied:
-        policy = self._settings.policy
+        policy = self._policy
         cycle = Cycle(
             through=news.position,
             now_ms=now_ms,
@@ -345,6 +352,11 @@ class Control:
         """Take away what was to be removed once it was empty, where it may be empty by now."""
         if self._snapshot.pools.removing:
             self._store.write(lambda tx: drop_empty(tx, now_ms))
+
+    @property
+    def _policy(self) -> Policy:
+        """By what was read last of the organisations."""
+        return self._settings.shared if self._snapshot.sharing else self._settings.policy
 
     def _forget(self) -> None:
         self._snapshot = Snapshot()

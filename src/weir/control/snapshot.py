@@ -134,6 +134,8 @@ class Snapshot:
         self.stored: dict[str, Kept] = {}
         """What pools are promised, as it is stored."""
         self._shares: tuple[TenantRow, ...] = ()
+        self.sharing = False
+        """Whether an organisation's share is declared: a weight, a quota or a ceiling."""
         self._again: set[int] = set()
         self._others = Others()
         self._classes: dict[str, JobClass] = {}
@@ -186,7 +188,7 @@ class Snapshot:
         self._away_ms = city_first.rather_waits_ms(connection)
         self._told.clear()
         self.position = log.last_position(connection)
-        self._shares = told_shares(connection)
+        self._other_shares(connection)
         placed = connection.execute(_PLACED).all()
         running, stopping = self._hold(connection, placed), _to_stop(placed)
         self._remember(connection, placed)
@@ -297,6 +299,7 @@ class Snapshot:
     def _other_shares(self, connection: Connection) -> tuple[TenantRow, ...]:
         """All shares, if they are others than before."""
         before, self._shares = self._shares, told_shares(connection)
+        self.sharing = any(row != TenantRow(row.tenant) for row in self._shares)
         return () if before == self._shares else self._shares
 
     def _knows(self, jobs: set[int]) -> bool:

@@ -40,7 +40,7 @@ def test_submitting_and_placing_are_two_commits_and_then_nothing_is_written() ->
     changes = w.changes(before)
     assert [change.kind for change in changes] == [ChangeKind.SUBMITTED, ChangeKind.MOVED, ChangeKind.CYCLE]
     cycle = changes[-1].body
-    assert ("weir-by-tenant/1", "predicted/1", w.now_ms) == (
+    assert ("weir-unshared/1", "predicted/1", w.now_ms) == (
         cycle["policy"],
         cycle["forecast"],
         cycle["now_ms"],

@@ -19,6 +19,7 @@ from tests.unit.control.world import (
 from weir.access.actor import Actor
 from weir.control.cycle import Control
 from weir.control.shares import tenant_number
+from weir.model.change import ChangeKind
 from weir.model.job import Constraints
 from weir.model.province import Share
 from weir.model.role import Role
@@ -29,6 +30,9 @@ HOUR = 3_600_000
 HERE = Constraints(centres=("wuhu-hpc",))
 NODE = 8_000_000
 """Micro-yuan: what a node there counts an hour, as the file names no price for its eight cores."""
+
+
+EQUAL = Share(weight=2)
 
 
 @pytest.fixture
@@ -62,16 +66,35 @@ def placed(w: World) -> Counter[str]:
     )
 
 
+def policies(w: World) -> list[str]:
+    return [change.body["policy"] for change in w.store.changes(0, 1_000) if change.kind is ChangeKind.CYCLE]
+
+
 def usage(control: Control, w: World) -> dict[int, int | None]:
     assert control._state is not None
     return {row.tenant: row.used for row in control._state.usage(w.now_ms)}
 
 
-def test_tenants_take_turns(w: World) -> None:
+def test_tenants_take_turns_once_a_share_is_declared(w: World) -> None:
+    submit(w, TENANT_MEMBER, 6)
+    submit(w, OTHER_MEMBER, 6)
+    declare(w, tenant=EQUAL, other=EQUAL)
+    w.step()
+    assert {TENANT: 2, OTHER: 2} == placed(w)
+
+
+def test_without_shares_work_waits_in_one_line(w: World) -> None:
     submit(w, TENANT_MEMBER, 6)
     submit(w, OTHER_MEMBER, 6)
     w.step()
-    assert {TENANT: 2, OTHER: 2} == placed(w)
+    assert {TENANT: 4} == placed(w)
+    assert "weir-unshared/1" == policies(w)[-1]
+    declare(w, tenant=EQUAL, other=EQUAL)
+    w.step()
+    submit(w, OTHER_MEMBER, 1)
+    w.step()
+    assert "weir-by-tenant/1" == policies(w)[-1]
+    assert {TENANT: 4} == placed(w), "what runs goes on"
 
 
 def test_a_weight_that_is_applied_counts_at_once(w: World) -> None:
@@ -96,6 +119,7 @@ def test_a_ceiling_holds_back_until_it_is_raised(w: World) -> None:
 
 
 def test_what_was_used_is_remembered_by_who_starts_anew(w: World) -> None:
+    declare(w, tenant=EQUAL, other=EQUAL)
     submit(w, TENANT_MEMBER, 4)
     w.step()
     attempts = runs(w.only.pull())  # type: ignore[attr-defined]

@@ -1,5 +1,7 @@
 """Jobs that wait too long in an engine's queue are placed elsewhere, and nothing runs twice by that."""
 
+from typing import Any
+
 from sqlalchemy import update
 
 from tests.unit.control.world import Agent, World, job, runs, world
@@ -113,9 +115,7 @@ def test_a_job_is_moved_so_often_at_most_and_no_attempt_is_used_up_by_it() -> No
     assert w.states() == ["queued"]  # the second of its two attempts is still to come
 
 
-def stuck(
-    capabilities: tuple[str, ...] = ABLE, **fields: object
-) -> tuple[World, Agent, Agent, DesiredAttempt]:
+def stuck(capabilities: tuple[str, ...] = ABLE, **fields: Any) -> tuple[World, Agent, Agent, DesiredAttempt]:
     """A job that waits in the queue of wuhu-hpc; hefei-ai, where there is room, came later."""
     w = world()
     here = Agent(w, "wuhu-hpc", capabilities=capabilities)
