@@ -28,6 +28,7 @@ from weir.model.agent import PoolEntry
 LOCAL_ALWAYS = {
     "commands",
     "devices",
+    "files",
     "gang",
     "kill-all",
     "kill-by-session",
@@ -36,7 +37,9 @@ LOCAL_ALWAYS = {
     "shared-folder",
     "shares",
     "stop-signal",
+    "streams",
     "time-limit",
+    "withdraw",
 }
 pytestmark = pytest.mark.conformance
 SCALE = engine_scale()

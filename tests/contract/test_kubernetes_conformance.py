@@ -96,6 +96,7 @@ def test_only_these_are_not_played(report: ConformanceReport) -> None:
     assert {
         "bound to cores": "not claimed",
         "shares of a device": "not claimed",
+        "take back what waits": "not claimed",
         "requeued by the engine": "not tried",
         "a killed supervisor": "not tried",
     } == unplayed

@@ -28,7 +28,13 @@ URGENT = (
     "PreemptMode=CANCEL",
     "PartitionName=urgent Nodes={name}wide[0-1] PriorityTier=10 MaxTime=INFINITE State=UP",
 )
-NEVER = {"bound to cores", "shares of a device", "cleaned up when forgotten", "the engine's clock is wrong"}
+NEVER = {
+    "bound to cores",
+    "shares of a device",
+    "cleaned up when forgotten",
+    "the engine's clock is wrong",
+    "take back what waits",
+}
 """Slurm gives out whole devices, remembers ended jobs as long as its own settings say, and has this machine's clock."""
 BY_THE_AGENT = {
     "working files",
@@ -137,7 +143,10 @@ def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
 def check(report: ConformanceReport) -> None:
     assert report.passed, report
     assert report.capabilities <= set(CAPABILITIES)
-    assert NEVER >= {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
+    unplayed = {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
+    # Only Slurm's commands can cancel what waits and nothing else.
+    assert NEVER >= unplayed
+    assert ("withdraw" in report.capabilities) == ("take back what waits" not in unplayed)
 
 
 def test_slurmrestd(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,11 @@ class SimulatedEngine:
     def come(self, pool: PoolEntry, nodes: int, for_ms: int) -> None:
         """The centre's own users take nodes of a pool, in place of what they had there."""
         self.others[pool.id] = ForeignWork(nodes, self.clock_ms() + for_ms)
-        self._world.after(for_ms, lambda: self.others.pop(pool.id, None))
+        self._world.after(for_ms, lambda: self.leave(pool))
+
+    def leave(self, pool: PoolEntry) -> None:
+        """They have gone."""
+        self.others.pop(pool.id, None)
 
     def preempt_something(self, pools: Container[str]) -> None:
         """The centre's own work takes the place of something that runs in one of these pools."""

@@ -94,7 +94,7 @@ class _History:
             self._restore: 2,
         }
         if world.shares:
-            kinds |= {self._others_come: 12, self._preempt: 5}
+            kinds |= {self._others_come: 40, self._preempt: 5}
         # No two histories are alike in what goes wrong most, so that rare things meet each other too.
         self._weights = {kind: weight * world.random.choice((0.2, 1, 1, 4)) for kind, weight in kinds.items()}
         for kind in world.random.choice(self._themes()):
@@ -242,7 +242,9 @@ class _History:
         if not isinstance(engine, SimulatedEngine):
             return  # a fake engine has no users of its own
         pool = self.world.random.choice(engine.pools)
-        engine.come(pool, self.world.random.randint(1, pool.nodes), self.world.between(1_000, 120_000))
+        engine.come(
+            pool, self.world.random.choice((1, pool.nodes, pool.nodes)), self.world.between(1_000, 120_000)
+        )
 
     def _preempt(self) -> None:
         name = self._centre()

@@ -67,6 +67,11 @@ class Oracle:
         if attempt in self._province.centres[centre].engine.really_live():
             raise wrong(f"{attempt} is stored as ended, and lives at {centre}")
         end: EngineEnd | None = state.end
+        if cause == Cause.WITHDRAWN.value:
+            # As the engine says it, the attempt was cancelled before its start.
+            if (centre, attempt) in self.ever or (centre, attempt) not in self._province.withdrawn:
+                raise wrong(f"{attempt} is stored as taken back from {centre}, where it ran or was to run")
+            cause = Cause.CANCELLED.value
         if end is not None:
             if (None if end.cause is None else end.cause.value, end.exit_code) != (cause, exit_code):
                 raise wrong(f"{attempt} ended with {end}, and is stored with {cause} and {exit_code}")

@@ -22,7 +22,9 @@ T = TypeVar("T")
 SETTINGS = ControlSettings(patience=Patience(lost_after_ms=12_000, grace_ms=20_000), lease_ms=6_000)
 
 
-SHARED = replace(SETTINGS, patience=replace(SETTINGS.patience, wait_grace_ms=5_000, margin_percent=0))
+SHARED = replace(
+    SETTINGS, patience=replace(SETTINGS.patience, wait_grace_ms=1_000, wait_factor=0, margin_percent=0)
+)
 """Where pools are shared: what waits is soon taken back."""
 
 

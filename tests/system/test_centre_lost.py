@@ -29,10 +29,12 @@ GATE = 'while [ ! -e "$GATE" ]; do sleep 0.05; done'
 @pytest.fixture
 def impatient(tmp_path: Path) -> Iterator[RealProvince]:
     """A province of two centres, of which `here` runs; it is lost after two seconds, and given up after one more."""
-    processes = Processes(tmp_path)
+    folder = tmp_path / "province"  # of which tasks see nothing but their own work
+    folder.mkdir()
+    processes = Processes(folder)
     try:
         url = processes.start_server(lambda line: None, "--lost-after", "2s", "--grace", "1s")
-        made = RealProvince(tmp_path, url, processes.server_data / "coordinator.token", processes)
+        made = RealProvince(folder, url, processes.server_data / "coordinator.token", processes)
         made.client.apply_province(PROVINCE)
         start(made, "here")
         yield made
