@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import http.client
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,8 @@ def fetch_inputs(
         return Fetched(attempt, str(error))
     except OSError as error:
         return Fetched(attempt, disk_problem("the inputs", error))
+    except (ValueError, http.client.HTTPException) as error:
+        return Fetched(attempt, f"an input is not to be had: {error}")
     return Fetched(attempt)
 
 

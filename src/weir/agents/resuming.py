@@ -8,7 +8,7 @@ output or standard error, within the first LOOKED_AT bytes, since work resumes a
 
 import re
 
-from weir.units import parse_time_ms
+from weir.units import LATEST_MS, parse_time_ms
 
 LOOKED_AT = 64 << 10
 _LINE = re.compile(rb"^weir: resumed from ([0-9TZ:.+-]{1,40})\s*$", re.MULTILINE)
@@ -22,12 +22,12 @@ def resumed_ms(output: bytes) -> int | None:
     """
     for match in _LINE.finditer(output):
         said = match[1].decode("ascii")
-        if _SECONDS.fullmatch(said):
-            return round(float(said) * 1_000)
         try:
-            return parse_time_ms(said)
+            at_ms = round(float(said) * 1_000) if _SECONDS.fullmatch(said) else parse_time_ms(said)
         except (ValueError, OverflowError):
             continue
+        if 0 <= at_ms < LATEST_MS:
+            return at_ms
     return None
 
 

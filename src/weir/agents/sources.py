@@ -160,7 +160,10 @@ def _plain(url: str) -> str:
 
     Percent signs are decoded once, as whoever serves it will; what then climbs upwards is refused.
     """
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        raise refused("url", url, "give a URL that can be read") from None
     path = urllib.parse.unquote(parts.path)
     names = path.split("/")
     if ".." in names or "." in names or "\\" in path or "\0" in path or "@" in parts.netloc:

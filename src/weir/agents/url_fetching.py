@@ -103,6 +103,10 @@ def _copy(source: Source, url: str, into: Path, limit: int) -> None:
     except OSError as error:
         raise SourceRefusedError(f"{url} cannot be read at the centre: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as given, into.open("wb") as file:
+        # A folder on the way may have become a link since it was looked at.
+        opened = os.fspath(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if not opened.startswith(f"{root}{os.sep}"):
+            raise SourceRefusedError(f"{url} leads out of the folder that the centre names")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SourceRefusedError(f"{url} is not a file")
         _pour(given.read, file.write, 0, limit, url)
@@ -117,7 +121,7 @@ def _download(source: Source, url: str, into: Path, limit: int) -> None:
         asked = {"Range": f"bytes={held}-", "If-Range": tag} if held and tag else {}
         with _answer(source, place, asked) as answer:
             if answer.status in _REDIRECTS and source.scheme != "s3":
-                url = urllib.parse.urljoin(url, answer.getheader("Location", ""))
+                url = _sent_on(url, answer.getheader("Location", ""))
                 if not source.reaches(url):
                     raise SourceRefusedError(f"it is sent on to {url}, which is outside {source.prefix}")
                 place = _place_of(source, url)
@@ -135,6 +139,13 @@ def _download(source: Source, url: str, into: Path, limit: int) -> None:
             _keep(answer, into, tag_file, held, limit, url)
             return
     raise SourceRefusedError(f"{url} is sent on more than {_MOST_REDIRECTS} times")
+
+
+def _sent_on(url: str, location: str) -> str:
+    try:
+        return urllib.parse.urljoin(url, location)
+    except ValueError:
+        raise SourceRefusedError(f"{url} is sent on to {location!r:.200}, which is no URL") from None
 
 
 def _keep(

@@ -8,7 +8,7 @@ from weir.billing.hold_rows import priced_jobs
 from weir.billing.meter_rows import meters_of
 from weir.billing.meters import Seen, observe
 from weir.store import Transaction, schema
-from weir.units import format_time
+from weir.units import LATEST_MS, format_time
 
 _attempt = schema.attempt.c
 _ENDED = select(_attempt.ended_ms).where(
@@ -23,6 +23,7 @@ def resumed(tx: Transaction, job: int, epoch: int, checkpoint_ms: int, now_ms: i
     charged; what came after stays given back, as does all of attempts from which nobody says to have resumed. Telling
     it again changes nothing. A time in which no earlier attempt can have run goes to the exceptions queue.
     """
+    checkpoint_ms = max(0, min(checkpoint_ms, LATEST_MS))
     meters = meters_of(tx.connection, [job])
     own = meters.get((job, epoch))
     if own is None:

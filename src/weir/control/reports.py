@@ -22,6 +22,7 @@ from weir.model.problem import ProblemError, not_found
 from weir.model.province import Pool
 from weir.model.state import Cause, Desired, JobState, Observed
 from weir.store import Transaction, schema
+from weir.units import LATEST_MS
 
 HEARTBEAT_MS = 1_000
 """A report with nothing in it is written down at most this often."""
@@ -213,7 +214,7 @@ class _Taking:
                 if live:
                     outputs += _outputs(key, end)
                     if end.resumed_ms is not None:
-                        resumed[key] = end.resumed_ms + self.skew_ms
+                        resumed[key] = max(0, min(end.resumed_ms + self.skew_ms, LATEST_MS))
             elif (values["level"], values["started"], values["said"]) != (
                 row.observed,
                 row.started_ms,

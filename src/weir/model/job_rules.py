@@ -2,7 +2,7 @@
 
 import re
 from pathlib import PurePosixPath
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from weir.model.job import Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
@@ -169,6 +169,10 @@ def _check_url(field: str, entry: Input) -> None:
     ):
         accepted = "give https://host/path, http://host/path, s3://bucket/key or file:///path, without a user, . or .."
         raise refused(f"{field}.url", entry.url, accepted)
+    try:
+        _ = urlsplit(entry.url).port
+    except ValueError:
+        raise refused(f"{field}.url", entry.url, "give a URL that can be read") from None
 
 
 def _check_scores(specification: JobSpecification) -> None:

@@ -9,9 +9,10 @@ from weir.units.money import MICRO_YUAN_PER_YUAN, format_yuan, parse_yuan
 from weir.units.quantity import Quantity, UnlikeQuantitiesError
 from weir.units.rounding import cumulative_share, round_half_even
 from weir.units.size import format_bytes, parse_bytes
-from weir.units.time import format_time, parse_time_ms
+from weir.units.time import LATEST_MS, format_time, parse_time_ms
 
 __all__ = [
+    "LATEST_MS",
     "MICRO_YUAN_PER_YUAN",
     "Bytes",
     "DurationMs",

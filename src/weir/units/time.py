@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+LATEST_MS = 4_102_444_800_000
+"""The year 2100: no time that anybody tells is later."""
+
 
 def format_time(time_ms: int) -> str:
     """ISO 8601 in UTC with milliseconds, as in `2026-11-22T05:24:00.000Z`."""

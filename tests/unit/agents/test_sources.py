@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 
@@ -40,7 +42,7 @@ class Web:
         self.seen.append((handler.path, {name.lower(): value for name, value in handler.headers.items()}))
         if handler.path.startswith("/data/to/"):
             handler.send_response(302)
-            handler.send_header("Location", handler.path.removeprefix("/data/to"))
+            handler.send_header("Location", unquote(handler.path.removeprefix("/data/to")))
             handler.end_headers()
             return
         if self.status or handler.path.rpartition("/")[2] != "x":
@@ -234,6 +236,40 @@ def test_inputs_by_url_are_laid_and_proven_by_their_digest(web: Web, tmp_path: P
     assert ("answers 500" in away.problem, away.again) == (True, True)
     outside = fetch_inputs(nobody, "a-3", tmp_path / "3", [given("https://elsewhere.example/x")], here)
     assert ("this centre fetches from" in outside.problem, outside.again) == (True, False)
+
+
+def test_a_url_that_cannot_be_read_ends_the_attempt_and_not_the_agent(web: Web, tmp_path: Path) -> None:
+    nobody = cast(Transport, None)
+    far = sources(Source(web.prefix), Source("http://h.example:99999/"))
+    unreadable = fetch_inputs(nobody, "a-1", tmp_path / "1", [given("https://[/x")], far)
+    assert ("give a URL that can be read" in unreadable.problem, unreadable.again) == (True, False)
+    sent_on = fetch_inputs(nobody, "a-2", tmp_path / "2", [given(f"{web.prefix}to//[/x")], far)
+    assert ("which is no URL" in sent_on.problem, sent_on.again) == (True, False)
+    no_port = fetch_inputs(
+        nobody, "a-3", tmp_path / "3", [given("http://h.example:x/x")], sources(Source("http://h.example:x/"))
+    )
+    assert ("an input is not to be had" in no_port.problem, no_port.again) == (True, False)
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "public" / "sub"
+    (tmp_path / "private").mkdir()
+    inside.mkdir(parents=True)
+    for folder in (inside, tmp_path / "private"):
+        (folder / "x").write_bytes(b"secret")
+    opened = os.open
+
+    def swapped(path: str, *rest: Any, **more: Any) -> int:
+        if str(path).endswith("/sub/x"):
+            inside.rename(tmp_path / "away")
+            inside.symlink_to(tmp_path / "private")
+        return opened(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(SourceRefusedError, match="leads out"):
+        fetch_url(sources(Source(f"file://{tmp_path}/public/")), f"file://{inside}/x", "", tmp_path / "y")
 
 
 def test_the_centres_file_is_read_and_private(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_an_attempt_that_resumed_and_is_lost_itself_keeps_what_it_resumed_from()
     sound(made)
 
 
-@pytest.mark.parametrize("hours", [-1, 3])
+@pytest.mark.parametrize("hours", [-(10**9), -1, 3, 10**9])
 def test_a_checkpoint_of_a_time_when_no_attempt_ran_is_an_exception(hours: int) -> None:
     made = priced()
     agent, second, first_ms, second_ms = lost_and_begun_again(made)

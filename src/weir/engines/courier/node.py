@@ -125,7 +125,8 @@ class Courier:
 
     def _once(self, method: str, target: str, body: bytes) -> "tuple[int, bytes]":
         if self._wire is None:
-            self._wire = http.client.HTTPConnection(self._host, self._port, timeout=60)
+            timeout_s = 60 if self.patience_s else 5
+            self._wire = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
         headers = dict(self._headers)
         if method == "POST":
             headers["X-Sha256"] = hashlib.sha256(body).hexdigest()

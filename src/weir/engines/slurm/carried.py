@@ -98,6 +98,8 @@ def _claim(errand: Errand) -> Answer:
         again = same and before is not None and int(match[2]) > int(before[2])
         if not (again and errand.query.get("restartable") == "1"):
             return Answer(409, b"another run of it has claimed it")
+        for part in path.parent.glob("part.*.json"):
+            part.unlink(missing_ok=True)  # an earlier run's
         _write(path, errand.body)
         return Answer()
     with os.fdopen(descriptor, "wb") as file:

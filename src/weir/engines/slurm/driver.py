@@ -192,6 +192,7 @@ class SlurmDriver:
                 if tracked.phase is Phase.HELD_BACK:
                     self._roll.end_unstarted(tracked, Cause.CANCELLED, "taken back before its start")
                 elif tracked.phase is Phase.SENT and tracked.state.observed is Observed.QUEUED:
+                    tracked.withdrawing = True
                     waiting.append(tracked.number)
             self._roll.save()
         if waiting:

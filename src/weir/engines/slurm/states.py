@@ -123,8 +123,10 @@ def recorded_end(record: RecordedRun) -> EngineEnd | None:
     return _end(Cause(record.cause) if record.cause else None, record)
 
 
-def engine_end(row: JobRow, record: RecordedRun | None, *, stopped: bool, now_ms: int) -> EngineEnd:
-    """The end of a job that Slurm says has ended. `stopped`: Weir had it cancelled."""
+def engine_end(
+    row: JobRow, record: RecordedRun | None, *, stopped: bool, now_ms: int, claimed: bool = False
+) -> EngineEnd:
+    """The end of a job that Slurm says has ended. `stopped`: Weir had it cancelled; `claimed`: a node began it."""
     if record is not None and (end := recorded_end(record)) is not None:
         return end
     started_ms = record.started_ms if record is not None else None
@@ -133,7 +135,7 @@ def engine_end(row: JobRow, record: RecordedRun | None, *, stopped: bool, now_ms
         ended_ms = record.ended_ms
     if not 0 < ended_ms <= now_ms:
         ended_ms = now_ms
-    cause, message = _cause(row, record, stopped=stopped)
+    cause, message = _cause(row, record, stopped=stopped, claimed=claimed)
     # A stopped command may have ended with code 0, which stands for success alone.
     code = record.code or None if record is not None else None
     number = record.signal if record is not None else None
@@ -162,12 +164,12 @@ def waiting_message(row: JobRow) -> str:
     return said if row.start_s is None else f"{said}; Slurm expects it to start at {row.start_s} s since 1970"
 
 
-def _cause(row: JobRow, record: RecordedRun | None, *, stopped: bool) -> tuple[Cause, str]:
+def _cause(row: JobRow, record: RecordedRun | None, *, stopped: bool, claimed: bool) -> tuple[Cause, str]:
     if stopped and row.state not in ("OUT_OF_MEMORY", "NODE_FAIL"):
         said = record.message if record is not None and record.ended else ""
         never = record is None and row.state == "CANCELLED"
         return Cause.CANCELLED, said or ("cancelled before its start" if never else "cancelled")
-    if row.state == "CANCELLED" and record is None and row.host:
+    if row.state == "CANCELLED" and record is None and row.host and not claimed:
         # Slurm's own word where a node refuses to start a job, such as one whose number it has seen before.
         return Cause.NODE_FAILED, f"node {row.host} did not start it"
     if row.state in _CAUSES:

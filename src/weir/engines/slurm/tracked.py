@@ -51,6 +51,8 @@ class Tracked:
     again: bool = False
     """It was ordered once more while nobody knew whether Slurm has it: it may be sent a second time."""
     stopping: bool = False
+    withdrawing: bool = False
+    """Slurm was asked to take it back should it not have started."""
     told_s: float = 0.0
     """Monotonic: when it was told to stop."""
     kill_s: float = 0.0

@@ -252,7 +252,8 @@ class Watch:
         if claimed and self._too_early(tracked, row, record):
             self.soon()
             return
-        end = engine_end(row, record, stopped=tracked.stopping, now_ms=self._roll.clock())
+        now_ms = self._roll.clock()
+        end = engine_end(row, record, stopped=tracked.stopping, now_ms=now_ms, claimed=bool(claimed))
         self._roll.settle(tracked, end)
 
     def _too_early(self, tracked: Tracked, row: JobRow, record: RecordedRun | None) -> bool:
@@ -297,7 +298,9 @@ class Watch:
             return
         never = tracked.state.observed < Observed.RUNNING
         claimed = self._roll.folder(tracked).claimed_by(tracked.folder, tracked.uid)
-        if tracked.stopping and never and not claimed:
+        if (tracked.stopping or tracked.withdrawing) and never and not claimed:
+            if not tracked.stopping:
+                self._roll.folder(tracked).stop(tracked.attempt)  # should it come to light after all
             self._roll.end_unstarted(tracked, Cause.CANCELLED, "cancelled before its start")
             return
         now = time.monotonic()

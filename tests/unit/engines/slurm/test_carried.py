@@ -15,6 +15,7 @@ from tests.unit.engines.slurm.test_rules import WORK, order
 from weir.engines.courier.settings import DoorSettings
 from weir.engines.slurm.carried import Carried
 from weir.engines.slurm.folder import SharedFolder
+from weir.engines.slurm.node.carry import _Carrier
 from weir.engines.slurm.settings import Settings
 
 
@@ -64,6 +65,55 @@ def test_one_run_claims_and_its_own_word_may_come_twice(node: Node) -> None:
     assert 409 == node.ask("POST", "claim?restartable=0", b"7 1\n")[0]
     assert 200 == node.ask("POST", "claim?restartable=1", b"7 1\n")[0]
     assert 400 == node.ask("POST", "claim?restartable=1", b"../7")[0]
+
+
+def test_a_requeued_run_finds_no_parts_of_the_one_before(node: Node) -> None:
+    node.ask("POST", "claim?restartable=1", b"7 0\n")
+    node.ask("POST", "part/1", b'{"ends": []}')
+    assert 200 == node.ask("POST", "claim?restartable=1", b"7 0\n")[0]
+    assert 200 == node.ask("GET", "part/1")[0], "the same run's"
+    assert 200 == node.ask("POST", "claim?restartable=1", b"7 1\n")[0]
+    assert 404 == node.ask("GET", "part/1")[0]
+
+
+@pytest.mark.parametrize("told", ["", "cancelled"])
+def test_what_was_told_to_stop_hears_it_before_its_start(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    carrier = carrier_of(node, tmp_path / "node")
+    if told:
+        SharedFolder(tmp_path / "attempts").stop(node.name)
+    heard = []
+
+    def started() -> int:
+        heard.append((tmp_path / "node" / "stops" / node.name).read_text().strip())
+        return 0
+
+    monkeypatch.setattr(carrier, "_accompany", started)
+    assert 0 == carrier.run()
+    carrier._courier.close()
+    assert [told] == heard
+
+
+def test_what_is_forgotten_is_to_stop(node: Node, tmp_path: Path) -> None:
+    carrier = carrier_of(node, tmp_path / "node")
+    carrier._prepare()
+    node.carried.leave([node.name], [])
+    carrier._beat()
+    carrier._courier.close()
+    assert "it is forgotten" == (tmp_path / "node" / "stops" / node.name).read_text()
+
+
+def carrier_of(node: Node, folder: Path) -> _Carrier:
+    door = node.carried.door
+    launch = {
+        "attempts": [[node.name, "", None, ""]],
+        "door": {"urls": [door.url(node.name)], "tokens": [door.token(node.name)]},
+        "look_ms": 1_000,
+        "tasks": 1,
+        "log_limit_bytes": 10,
+    }
+    return _Carrier(str(folder), launch, ["0", "1"])
 
 
 def test_a_log_goes_on_where_it_is_and_ends_at_its_limit(node: Node, tmp_path: Path) -> None:

@@ -156,6 +156,17 @@ def test_elements_are_handed_over_as_one_array_and_told_apart(tmp_path: Path, cl
     assert Observed.QUEUED is driver.observe([orders[2].attempt])[0].observed
 
 
+def test_an_element_taken_back_leaves_without_a_trace(tmp_path: Path, cluster: Spoken) -> None:
+    driver = attached(tmp_path)
+    orders = [order(tmp_path, 1, index) for index in range(3)]
+    driver.submit(orders, 0)
+    driver.withdraw([orders[1].attempt])
+    assert ["1_1"] == cluster.cancelled
+    cluster.rows[0] = replace(cluster.rows[0], indexes=(0, 2))
+    assert Cause.CANCELLED is until(driver, orders[1].attempt, Observed.ENDED)
+    assert Observed.QUEUED is driver.observe([orders[2].attempt])[0].observed
+
+
 def test_no_more_wait_in_the_partition_than_the_centre_allows(tmp_path: Path, cluster: Spoken) -> None:
     driver = attached(tmp_path, waiting="2")
     orders = [order(tmp_path, number) for number in range(4)]

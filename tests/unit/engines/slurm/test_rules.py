@@ -313,6 +313,8 @@ def test_a_node_that_refuses_to_start_a_job_has_failed_though_slurm_says_cancell
     end = engine_end(refused, None, stopped=False, now_ms=NOW_MS)
     assert (Cause.NODE_FAILED, "node n1 did not start it") == (end.cause, end.message)
     assert Cause.CANCELLED is engine_end(refused, None, stopped=True, now_ms=NOW_MS).cause
+    begun = engine_end(refused, None, stopped=False, now_ms=NOW_MS, claimed=True)
+    assert Cause.CANCELLED is begun.cause, "a node had begun it"
     assert Cause.CANCELLED is engine_end(refused, recorded(ended=False), stopped=False, now_ms=NOW_MS).cause
 
 

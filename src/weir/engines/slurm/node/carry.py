@@ -38,6 +38,7 @@ def main(arguments: "list[str]") -> int:
     """Run one element, or a node's part of a gang; the exit code for Slurm."""
     folder = arguments[0]
     listen()
+    os.environ.pop("WEIR_FILES_TOKEN", None)  # the batch's own, and nothing for its tasks
     lock = os.open(folder + "/unlocked", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     os.rename(folder + "/unlocked", folder + "/lock")  # so that no lock is ever seen that nobody holds yet
@@ -82,6 +83,7 @@ class _Carrier:
             self._prepare()
             if self._alone:
                 self._courier.fetch(self._attempt + "/work")
+            self._hear_stop()
         except (FilesError, OSError) as error:
             self._say_ended("inputs", str(error))
             return 1
@@ -123,7 +125,7 @@ class _Carrier:
         """Start the program, and stay beside it until it has ended."""
         command = [sys.executable, "-I", "-S", self._folder + "/program", self._folder + "/local"]
         process = subprocess.Popen(command + self._part, preexec_fn=unblock)  # noqa: PLW1509 (there are no threads)
-        self._courier.patience_s = 0.0
+        self._be_patient(0.0)
         beat_at = time.monotonic() + self._again_s
         try:
             while process.poll() is None:
@@ -139,22 +141,35 @@ class _Carrier:
                 if told:
                     process.send_signal(signal.SIGTERM)
         finally:
-            self._courier.patience_s = _PATIENCE_S
+            self._be_patient(_PATIENCE_S)
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
     def _beat(self) -> None:
         try:
-            answer = json.loads(self._courier.must("GET", "stop").decode())
-            self._again_s = max(self._launch["look_ms"], answer["again_ms"]) / 1000.0
-            if answer["stop"] and not self._stopped:
-                self._stopped = True
-                with open(self._folder + "/stops/" + self._name, "w", encoding="ascii") as file:
-                    file.write(answer["stop"])
+            self._hear_stop()
             if self._node == 0:
                 self._bring_start()
             self._bring_logs(_PIECES)
         except (FilesError, OSError, ValueError):
             self._courier.close()  # the agent is away: the tasks run on, and everything is brought later
+
+    def _hear_stop(self) -> None:
+        """Ask whether it should stop; what the agent knows no longer should."""
+        status, content = self._courier.ask("GET", "stop")
+        if status not in (200, 404):
+            raise FilesError(content.decode("utf-8", "replace"))
+        answer = {"stop": "it is forgotten", "again_ms": 0}  # type: dict[str, Any]
+        if status == 200:
+            answer = json.loads(content.decode())
+        self._again_s = max(self._launch["look_ms"], answer["again_ms"]) / 1000.0
+        if answer["stop"] and not self._stopped:
+            with open(self._folder + "/stops/" + self._name, "w", encoding="ascii") as file:
+                file.write(answer["stop"])
+            self._stopped = True
+
+    def _be_patient(self, patience_s: float) -> None:
+        self._courier.close()  # how long an answer is waited for goes with it
+        self._courier.patience_s = patience_s
 
     def _bring_start(self) -> None:
         content = _read(self._run + "/record.json")
