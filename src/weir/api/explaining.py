@@ -92,14 +92,14 @@ def _explain_past(caller: Caller, job: str, asked: AskedCycle) -> Response:
     )
     whole = found.is_array and found.index is None
     ask = caller.services.stood
-    stand = ask(found.first, asked, caller.now_ms) if ask is not None and not whole else None
     forwarded = FORWARDED in caller.request.headers
-    if stand is None and not whole and lease is not None and lease.address and not forwarded:
-        query = f"cycle={asked.through}" if asked.through is not None else f"at_ms={asked.at_ms}"
-        answer = _asked_leader(caller, lease.address, found.name, f"?{query}")
-        if answer is not None:
-            return answer
     try:
+        stand = ask(found.first, asked, caller.now_ms) if ask is not None and not whole else None
+        if stand is None and not whole and lease is not None and lease.address and not forwarded:
+            query = f"cycle={asked.through}" if asked.through is not None else f"at_ms={asked.at_ms}"
+            answer = _asked_leader(caller, lease.address, found.name, f"?{query}")
+            if answer is not None:
+                return answer
         return caller.answer(caller.read(lambda connection: explain_past(connection, found, stand)))
     except ProblemError as error:
         if error.problem.status != 503:
@@ -125,7 +125,7 @@ def _asked_leader(caller: Caller, address: str, job: str, query: str = "") -> Re
         return None
     if answer.status == 200:
         return text_response(answer.data.decode())
-    if query and answer.status in (404, 409):
+    if query and answer.status in (404, 409, 503):
         # What it refused is about the cycle asked for, and its words are the answer.
         problem = json.loads(answer.data)
         raise ProblemError(

@@ -14,6 +14,7 @@ from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
 from weir.control.withdrawals import Withdrawal
+from weir.model.problem import Problem, ProblemError
 from weir.registry import drop_empty
 from weir.scheduling import Policy, State
 from weir.scheduling.explanation import explain_kept
@@ -31,6 +32,8 @@ SHARED = NAMED["weir-by-tenant"]
 """Where shares are declared: tenants by turns, and among each one's own jobs the order of `weir`."""
 NEVER_MS = 2**62
 PAST_MS = 120_000
+FORECAST_WAIT_S = 0.2
+PAST_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Control:
         """When usage was stored last."""
         self._supply_ms = NEVER_MS
         self._take_back_ms = 0
+        self._looked_at = withdrawals.FIRST
 
     @property
     def leading(self) -> bool:
@@ -145,9 +149,14 @@ class Control:
 
     def forecast(self, kind: Kind, now_ms: int) -> Forecast | None:
         """For how long such a job would be expected to run; None while this one does not lead, or nothing of its user
-        is remembered."""
-        with self._turn:
+        is remembered, or a step is under way."""
+        # Not waited for: whoever asks may hold a reader of the store that the step needs.
+        if not self._turn.acquire(timeout=FORECAST_WAIT_S):
+            return None
+        try:
             return None if self._lease is None else self._snapshot.forecast(kind, now_ms)
+        finally:
+            self._turn.release()
 
     def standing(self) -> Standing | None:
         """All that the core knows that a forecast follows from, as of the last step; None while this does not lead."""
@@ -160,11 +169,15 @@ class Control:
         """What the core said of a job in a cycle of the last days; None while this one does not lead.
 
         That cycle is made again from what was kept; steps go on meanwhile. What it began with is remembered for
-        PAST_MS, so that the next job asked about costs little. Raises ProblemError as `journal.find` does.
+        PAST_MS, so that the next job asked about costs little. Raises ProblemError as `journal.find` does, and a 503
+        while another such cycle is made: those who ask shall not all wait for one.
         """
         if self._lease is None:
             return None
-        with self._past_turn:
+        if not self._past_turn.acquire(timeout=PAST_WAIT_S):
+            title = "another past cycle is being made again; ask again in a few seconds"
+            raise ProblemError(Problem("busy", 503, title))
+        try:
             through, at_ms = self._store.read(lambda connection: journal.find(connection, asked))
             past = self._past
             if past is None or past.through != through:
@@ -173,6 +186,8 @@ class Control:
                 base, cycles = journal.read(record)
                 past = self._past = _Past(through, now_ms, replayed(base, cycles), cycles[-1])
             return Stand(explain_kept(copied(past.state), past.cycle, job), through, at_ms)
+        finally:
+            self._past_turn.release()
 
     def keep(self, base: DueBase) -> None:
         """Write down what a step's outcome said was due; takes as long as it takes, while steps go on."""
@@ -270,7 +285,11 @@ class Control:
             return
         self._take_back_ms = now_ms + withdrawals.LOOK_MS
         patience = self._settings.patience
-        waiting = self._store.read(lambda connection: withdrawals.overdue(connection, now_ms, patience))
+        after = self._looked_at
+        waiting = self._store.read(
+            lambda connection: withdrawals.overdue(connection, now_ms, patience, after)
+        )
+        self._looked_at = withdrawals.last_of(waiting)
         found = withdrawals.worth_it(waiting, self._state, self._snapshot.pools, now_ms, patience)
         if found:
             self._store.write(lambda tx: self._write_withdrawals(tx, found, now_ms))
@@ -340,12 +359,15 @@ class Control:
                 shares.store_usage(tx.connection, used, now_ms)
             return made
 
-        applied = sent.but_for(self._store.write(write))
+        made = self._store.write(write)
+        applied = sent.but_for(made)
         self._snapshot.stored = after
         self._usage_ms = now_ms if keeps else self._usage_ms
         for key in applied.started:
             self._snapshot.started(key.job, key.epoch)
         self._snapshot.not_started(applied.refused)
+        # What could not be sent ahead, for want of money say, may no longer wait as the core believes.
+        self._snapshot.look_again(set(made.refused).difference(applied.refused))
         return applied
 
     def _clean(self, now_ms: int) -> None:

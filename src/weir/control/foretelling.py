@@ -49,22 +49,18 @@ _LATER = 1.5
 """A forecast is kept again once a job has waited so many times as long as when the last was."""
 
 _job, _submission, _attempt = schema.job.c, schema.submission.c, schema.attempt.c
-_PAST = (
-    select(
-        _job.number,
-        _job.state,
-        _job.priority,
-        _job.time_limit_ms,
-        _job.started_ms,
-        _job.ended_ms,
-        _submission.submitted_ms,
-        _submission.organisation,
-        _submission.owner,
-        _submission.specification,
-    )
-    .join(schema.submission, _submission.number == _job.submission)
-    .order_by(_job.number)
-)
+_PAST = select(
+    _job.number,
+    _job.state,
+    _job.priority,
+    _job.time_limit_ms,
+    _job.started_ms,
+    _job.ended_ms,
+    _submission.submitted_ms,
+    _submission.organisation,
+    _submission.owner,
+    _submission.specification,
+).join(schema.submission, _submission.number == _job.submission)
 _OWNERS = (
     select(_job.number, _submission.organisation, _submission.owner)
     .join(schema.submission, _submission.number == _job.submission)
@@ -114,8 +110,7 @@ class Foreteller:
         self._heard = store.read(lambda connection: self._hear(connection, standing))
         if not len(standing.job):
             return "no job waited when the last one was to be made"
-        past = store.read(lambda connection: self._past(connection, now_ms))
-        ended = [row for row in past if row.state in _RAN and None not in (row.started_ms, row.ended_ms)]
+        past, ended = store.read(lambda connection: self._past(connection, now_ms))
         if not ended:
             return "no job has ended yet, so that nothing is known of how long jobs run"
         first = standing.job[:FIRST]
@@ -207,11 +202,14 @@ class Foreteller:
             waited_ms=np.concatenate([before.waited_ms, _column(waited for _, waited in told)]),
         )
 
-    def _past(self, connection: Connection, now_ms: int) -> Sequence[AnyRow]:
+    def _past(self, connection: Connection, now_ms: int) -> tuple[Sequence[AnyRow], list[AnyRow]]:
+        """The newest jobs, and the newest of those that have ended, however many newer ones wait."""
         last = connection.execute(select(func.max(_job.number))).scalar() or 0
-        rows = connection.execute(
-            _PAST.where(_job.number > last - MOST_PAST, _submission.submitted_ms >= now_ms - PAST_MS)
-        ).all()
+        lately = _PAST.where(_submission.submitted_ms >= now_ms - PAST_MS)
+        past = connection.execute(lately.where(_job.number > last - MOST_PAST).order_by(_job.number)).all()
+        ran = lately.where(_job.state.in_(_RAN), _job.started_ms.is_not(None), _job.ended_ms.is_not(None))
+        ended = list(connection.execute(ran.order_by(_job.number.desc()).limit(MOST_PAST)))
+        rows = [*past, *ended]
         new = {row.specification for row in rows} - self._classes.keys()
         if new:
             if len(self._classes) > MOST_PAST:
@@ -221,7 +219,7 @@ class Foreteller:
             self._classes.update((digest, class_of_stored(body)) for digest, body in bodies)
         for row in rows:
             self._user(row)
-        return rows
+        return past, ended
 
     def _own(self, connection: Connection, jobs: Sequence[int]) -> None:
         """Who owns these, for those that are not known yet."""

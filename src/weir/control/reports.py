@@ -398,10 +398,13 @@ def _with_safe_outputs(end: End) -> End:
 
 
 def _of_withdrawn(row: AnyRow, end: End) -> End:
-    """The end as it is told; one that was to be taken back and ended so before its start is the job's no more."""
+    """The end as it is told; one that was to be taken back and ended so before its start is the job's no more.
+
+    That an attempt was taken back is ours to say, and no agent's.
+    """
     taken_back = row.withdrawn and row.desired == Desired.RUN and row.observed < Observed.RUNNING
     if not taken_back or end.cause is not Cause.CANCELLED or end.started_ms is not None:
-        return end
+        return replace(end, cause=Cause.LOST) if end.cause is Cause.WITHDRAWN else end
     return replace(end, cause=Cause.WITHDRAWN, message=row.withdrawn)
 
 

@@ -21,6 +21,11 @@ from weir.store import schema
 STORED_EVERY_MS = 60_000
 _USAGE = "usage"
 _organisation = schema.organisation.c
+_SHARING = (
+    select(_organisation.id, _organisation.body)
+    .where(_organisation.body.contains('"share"'))
+    .order_by(_organisation.id)
+)
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -30,9 +35,12 @@ def tenant_number(organisation: str) -> int:
 
 
 def told_shares(connection: Connection) -> tuple[TenantRow, ...]:
-    """Every organisation's share, as it is declared."""
-    rows = connection.execute(select(_organisation.id, _organisation.body)).all()
-    return tuple(tenant_row(tenant_number(row.id), declared(Organisation, row.body).share) for row in rows)
+    """The shares that organisations declare; of two with one number, that of the first by its code."""
+    found: dict[int, TenantRow] = {}
+    for row in connection.execute(_SHARING):
+        number = tenant_number(row.id)
+        found.setdefault(number, tenant_row(number, declared(Organisation, row.body).share))
+    return tuple(found.values())
 
 
 def with_usage(connection: Connection, shares: Sequence[TenantRow]) -> tuple[TenantRow, ...]:

@@ -179,6 +179,10 @@ class Snapshot:
             self.placed[job] = -1
             self._again.add(job)
 
+    def look_again(self, jobs: Iterable[int]) -> None:
+        """The next reading sees whether these still wait as the core was told."""
+        self._again.update(jobs)
+
     def _load(self, connection: Connection, now_ms: int) -> News:
         freed = (*self.placed, *self._others.forget())
         unqueued = np.fromiter(self.versions, np.int64, len(self.versions))
@@ -188,7 +192,7 @@ class Snapshot:
         self._away_ms = city_first.rather_waits_ms(connection)
         self._told.clear()
         self.position = log.last_position(connection)
-        self._other_shares(connection)
+        shares = self._other_shares(connection) or self._shares
         placed = connection.execute(_PLACED).all()
         running, stopping = self._hold(connection, placed), _to_stop(placed)
         self._remember(connection, placed)
@@ -203,7 +207,7 @@ class Snapshot:
             unqueued=unqueued,
             queued=queued,
             running=(*running, *ghosts, *others),
-            tenants=with_usage(connection, self._shares),
+            tenants=with_usage(connection, shares),
             promised=tuple(
                 one.promise
                 for one in self.stored.values()
@@ -245,9 +249,8 @@ class Snapshot:
         requeued: list[int] = []
         held: Mapping[int, AnyRow] = {}
         if dirty:
-            listed = {"jobs": number_list(dirty)}
             waiting = {run.first: run for run in queued_among(connection, dirty)}
-            held = {row[0]: row for row in connection.execute(_SOME_PLACED, listed).all()}
+            held = {row[0]: row for row in connection.execute(_SOME_PLACED, {"jobs": number_list(dirty)})}
             for job in dirty:
                 row = held.get(job)
                 if job in self.placed and (row is None or row.epoch != self.placed[job]):
@@ -261,18 +264,19 @@ class Snapshot:
             stopping = _to_stop(held.values())
             runs += [run for job, run in waiting.items() if job not in self.versions]
             running = self._hold(connection, [row for job, row in held.items() if job not in self.placed])
-        learnt = self._expectations.happened(ended, self._began(held.values()), requeued)
+        learnt = self._expectations.happened(ended, self._began(connection, held.values()), requeued)
         # Before what is queued now, which is told by the same expectations.
         anew = self._asked.again(learnt, self._expectations, now_ms, self._may_be_told_anew)
         self._learn(connection, {run.specification for run, _, _ in anew})
         unqueued += [job for run, _, _ in anew for job in range(run.first, run.last + 1)]
         of_anew = self._classes_of(connection, [run for run, _, _ in anew], now_ms)
-        queued = self._queue(connection, runs, now_ms) + as_columns(
+        told_anew = as_columns(
             [
                 Told(run, job_class, expected_ms, self._deadlines[run.specification])
                 for (run, _, expected_ms), job_class in zip(anew, of_anew, strict=True)
             ]
         )
+        queued = self._queue(connection, runs, now_ms) + told_anew
         if centres:
             exorcised, ghosts = self._haunt(connection)
             freed += exorcised
@@ -297,10 +301,11 @@ class Snapshot:
         return News(news, stopping, self.position)
 
     def _other_shares(self, connection: Connection) -> tuple[TenantRow, ...]:
-        """All shares, if they are others than before."""
+        """All shares, if they are others than before; who had one and has none is told as without."""
         before, self._shares = self._shares, told_shares(connection)
         self.sharing = any(row != TenantRow(row.tenant) for row in self._shares)
-        return () if before == self._shares else self._shares
+        without = sorted({row.tenant for row in before}.difference(row.tenant for row in self._shares))
+        return () if before == self._shares else (*self._shares, *map(TenantRow, without))
 
     def _knows(self, jobs: set[int]) -> bool:
         """Whether the core has been told of any of these."""
@@ -370,7 +375,7 @@ class Snapshot:
             rows += connection.execute(_HISTORY, {"state": int(state)}).all()
         self._learn(connection, {row.specification for row in rows})
         rows.sort(key=lambda row: (row.ended_ms, row.number))
-        self._expectations.happened([self._ended(row) for row in rows], self._began(placed))
+        self._expectations.happened([self._ended(row) for row in rows], self._began(connection, placed))
 
     def _outcomes(self, connection: Connection, jobs: Collection[int]) -> list[Ended]:
         """What became of jobs that ran and have ended."""
@@ -389,11 +394,11 @@ class Snapshot:
             ran_ms = max(1, wall_ms * speed // NOMINAL)
         return Ended(row.number, self._kind(row), ran_ms)
 
-    def _began(self, rows: Iterable[AnyRow]) -> list[Began]:
+    def _began(self, connection: Connection, rows: Iterable[AnyRow]) -> list[Began]:
         """Those of the placements whose jobs run."""
-        return [
-            Began(row.number, self._kind(row), row.started_ms) for row in rows if row.started_ms is not None
-        ]
+        run = [row for row in rows if row.started_ms is not None]
+        self._learn(connection, {row.specification for row in run})
+        return [Began(row.number, self._kind(row), row.started_ms) for row in run]
 
     def _hold(self, connection: Connection, rows: Sequence[AnyRow]) -> list[RunningJob]:
         """The rows as placements, and noted as such."""

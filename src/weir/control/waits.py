@@ -61,7 +61,11 @@ def expected_wait(connection: Connection, centre: str, seen: PoolObservation) ->
 
 
 def coarse(wait_ms: int) -> int:
-    """A wait in steps of at most a quarter of itself, rounded up; 0 for one that an engine always takes."""
+    """A wait in steps of at most a quarter of itself, rounded up; 0 for one that an engine always takes.
+
+    It is an agent's word: whatever that says, what is stored can be reckoned with.
+    """
+    wait_ms = min(wait_ms, LATEST_MS)
     if wait_ms < LEAST_WAIT_MS:
         return 0
     return _stepped(wait_ms, COARSE, LEAST_WAIT_MS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, select, tuple_, update
 
 from weir import scheduling
 from weir.control.desired import raise_revisions
@@ -40,6 +40,7 @@ _submission = schema.submission.c
 _live = (_attempt.job == _job.number) & (_attempt.epoch == _job.epoch)
 _late_ms = _attempt.placed_ms + func.coalesce(_attempt.expected_wait_ms, 0) * bindparam("times")
 
+_AFTER = tuple_(bindparam("after_ms", type_=BigInteger), bindparam("after_job", type_=BigInteger))
 _WAITING = (
     select(
         _job.number,
@@ -63,6 +64,7 @@ _WAITING = (
         _attempt.desired == int(Desired.RUN),
         _attempt.withdrawn == "",
         _late_ms <= bindparam("late_before_ms"),
+        tuple_(_attempt.placed_ms, _job.number) > _AFTER,
     )
     .order_by(_attempt.placed_ms, _job.number)
     .limit(bindparam("at_once"))
@@ -78,6 +80,16 @@ _WITHDRAW = (
     )
     .values(withdrawn=bindparam("why"), desired_revision=bindparam("revision"))
 )
+
+
+class Place(NamedTuple):
+    """Where in the order of those that wait."""
+
+    placed_ms: int
+    job: int
+
+
+FIRST = Place(-1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +109,26 @@ class Elsewhere(NamedTuple):
     stays: int
 
 
-def overdue(connection: Connection, now_ms: int, patience: Patience) -> list[AnyRow]:
-    """The attempts that wait in their engine for longer than was expected at worst, longest there first."""
-    return list(
-        connection.execute(
-            _WAITING,
-            {
-                "times": patience.wait_factor,
-                "late_before_ms": now_ms - patience.wait_grace_ms,
-                "most": patience.most_withdrawals,
-                "at_once": MOST_AT_ONCE,
-            },
-        )
-    )
+def overdue(connection: Connection, now_ms: int, patience: Patience, after: Place = FIRST) -> list[AnyRow]:
+    """The next attempts behind a place that wait in their engine for longer than was expected at worst, longest there
+    first; behind the last, the first again."""
+    listed = {
+        "times": patience.wait_factor,
+        "late_before_ms": now_ms - patience.wait_grace_ms,
+        "most": patience.most_withdrawals,
+        "at_once": MOST_AT_ONCE,
+        "after_ms": after.placed_ms,
+        "after_job": after.job,
+    }
+    rows = list(connection.execute(_WAITING, listed))
+    if not rows and after != FIRST:
+        return overdue(connection, now_ms, patience)
+    return rows
+
+
+def last_of(waiting: Sequence[AnyRow]) -> Place:
+    """Behind which to look next, so that none keeps the others from their turn."""
+    return Place(waiting[-1].placed_ms, waiting[-1].number) if waiting else FIRST
 
 
 def worth_it(
@@ -206,4 +225,4 @@ def _about(duration_ms: int) -> str:
     return f"{duration_ms // 60_000} min" if duration_ms >= 60_000 else f"{duration_ms // 1_000} s"
 
 
-__all__ = ["LOOK_MS", "Withdrawal", "overdue", "withdraw", "worth_it"]
+__all__ = ["FIRST", "LOOK_MS", "Withdrawal", "last_of", "overdue", "withdraw", "worth_it"]

@@ -1,5 +1,7 @@
 """When waiting jobs will start: a picture of the present, an outlook made of it, and what it says to people."""
 
+import pytest
+
 from tests.unit.control.world import Agent, World, job, runs, world
 from weir.control import foretelling
 from weir.control.foretelling import Foreteller, Foretold
@@ -60,6 +62,12 @@ def busy() -> tuple[World, Agent, list[str]]:
     waiting = [one.id for one in w.submit(job(cores=8_000), job(cores=8_000))]
     w.step()
     return w, agent, waiting
+
+
+def test_what_has_ended_is_found_behind_more_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, *_ = busy()
+    monkeypatch.setattr(foretelling, "MOST_PAST", 2)
+    assert 2 == len(pictured(w, Foreteller()).ended.size)
 
 
 def test_a_job_is_foretold_to_start_when_such_jobs_use_to_end() -> None:

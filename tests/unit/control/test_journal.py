@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.unit.control.world import START_MS, TENANT_MEMBER, World, job, runs, world
-from weir.control import ageing, journal
+from weir.control import ageing, cycle, journal
 from weir.control.explaining import explain_past
 from weir.control.jobs import find
 from weir.control.journal import AskedCycle
@@ -82,6 +82,16 @@ def test_a_cycle_of_yesterday_is_explained_as_it_was_by_whoever_leads_now() -> N
         assert placed == stood(w, waited, through=placed.as_of_position)
 
         assert "was not in the queue" in stood(w, runs_first, at_ms=w.now_ms).summary
+
+
+def test_one_past_cycle_that_is_made_again_does_not_occupy_all_who_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w, _, waited = crowded()
+    monkeypatch.setattr(cycle, "PAST_WAIT_S", 0.0)
+    with w.control._past_turn:
+        assert ("busy", 503) == refusal(w, waited, at_ms=w.now_ms)[:2]
+    assert "placed" == stood(w, waited, at_ms=w.now_ms).state
 
 
 def test_what_is_asked_for_from_before_all_cycles_is_refused() -> None:

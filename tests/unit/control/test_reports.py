@@ -42,6 +42,14 @@ def test_a_repeated_report_changes_nothing_and_is_answered_the_same() -> None:
     assert w.store.position() == position
 
 
+def test_that_an_attempt_was_taken_back_is_no_agents_to_say() -> None:
+    w = world()
+    agent, [attempt] = placed(w)
+    agent.report(agent.end(attempt, Cause.WITHDRAWN))
+    assert ["lost"] == [row.cause for row in w.rows("attempt")]
+    assert [0] == [row.withdrawals for row in w.rows("job")]
+
+
 def test_an_older_report_is_dropped() -> None:
     w = world()
     agent, [attempt] = placed(w)

@@ -219,6 +219,7 @@ def test_estimates_are_told_in_steps_and_never_too_low() -> None:
     for wait_ms in (15_000, 60_001, 599_999, 3_600_000, 86_400_000):
         assert wait_ms <= coarse(wait_ms) <= wait_ms * 5 // 4 + 15_000
     assert coarse(14_999) == 0
+    assert coarse(2**62) < 2**53, "whatever an agent says, the store can hold it, and a few times of it"
     seen = PoolObservation("cpu", 1_000, (), foreign=(ForeignWork(2, 90_000), ForeignWork(1, 91_000)))
     assert coarse_foreign(seen) == (ForeignWork(3, 120_000),)
     seen = replace(seen, foreign=(ForeignWork(2, 90_000, 130), ForeignWork(1, 91_000)))

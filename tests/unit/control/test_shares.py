@@ -17,14 +17,17 @@ from tests.unit.control.world import (
     world,
 )
 from weir.access.actor import Actor
+from weir.control import shares
 from weir.control.cycle import Control
-from weir.control.shares import tenant_number
+from weir.control.shares import tenant_number, told_shares
+from weir.control.snapshot import Snapshot
 from weir.model.change import ChangeKind
 from weir.model.job import Constraints
 from weir.model.province import Share
 from weir.model.role import Role
 from weir.model.state import Observed
 from weir.registry import apply_province
+from weir.scheduling.inputs import TenantRow
 
 HOUR = 3_600_000
 HERE = Constraints(centres=("wuhu-hpc",))
@@ -116,6 +119,29 @@ def test_a_ceiling_holds_back_until_it_is_raised(w: World) -> None:
     declare(w)
     w.step()
     assert {TENANT: 4} == placed(w)
+
+
+def test_only_what_declares_a_share_is_told_and_who_has_none_any_more_as_without(w: World) -> None:
+    assert () == w.store.read(told_shares)
+    declare(w, tenant=EQUAL)
+    assert (TenantRow(tenant_number(TENANT), weight_milli=2_000),) == w.store.read(told_shares)
+    snapshot = Snapshot()
+    w.store.read(lambda connection: snapshot.read(connection, w.now_ms))
+    declare(w)
+    news = w.store.read(lambda connection: snapshot.read(connection, w.now_ms))
+    assert news.changes is not None
+    assert (TenantRow(tenant_number(TENANT)),) == news.changes.tenants
+    assert not snapshot.sharing
+
+
+def test_of_two_organisations_of_one_number_the_first_counts(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(w, tenant=EQUAL, other=Share(weight=3))
+    monkeypatch.setattr(shares, "tenant_number", lambda organisation: 7)
+    [row] = w.store.read(told_shares)
+    first = min(TENANT, OTHER)
+    assert (2_000 if first == TENANT else 3_000) == row.weight_milli
 
 
 def test_what_was_used_is_remembered_by_who_starts_anew(w: World) -> None:

@@ -1,11 +1,15 @@
 """Jobs that wait too long in an engine's queue are placed elsewhere, and nothing runs twice by that."""
 
+import functools
 from typing import Any
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import Connection, update
 
 from tests.unit.control.world import Agent, World, job, runs, world
-from weir.control import orders
+from weir.control import orders, withdrawals
+from weir.control.listed import AnyRow
+from weir.control.liveness import Patience
 from weir.model.agent import DesiredAttempt, End, Observation
 from weir.model.identity import attempt_id, parse_attempt_id
 from weir.model.job import Constraints
@@ -32,6 +36,26 @@ def test_what_waits_too_long_is_taken_back_and_placed_where_there_is_room() -> N
     there.report(there.seen(moved.attempt, Observed.RUNNING))
     there.report(there.end(moved.attempt))
     assert w.states() == ["succeeded"]
+
+
+def test_those_that_wait_are_looked_at_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, here, *_ = stuck()
+    w.submit(*(job(constraints=Constraints(centres=("wuhu-hpc",))) for _ in range(2)))
+    w.step()
+    here.report(*(here.seen(each.attempt, Observed.QUEUED) for each in runs(here.pull())))
+    monkeypatch.setattr(withdrawals, "_WAITING", withdrawals._WAITING.limit(2))
+
+    def overdue(after: withdrawals.Place, connection: Connection) -> list[AnyRow]:
+        return withdrawals.overdue(connection, now_ms, Patience(), after)
+
+    now_ms, after, seen = w.now_ms + 60 * MINUTE_MS, withdrawals.FIRST, []
+    for _ in range(3):
+        rows = w.store.read(functools.partial(overdue, after))
+        after = withdrawals.last_of(rows)
+        seen.append([row.number for row in rows])
+    assert [2, 1, 2] == [len(each) for each in seen]
+    assert seen[0] == seen[2] == sorted(seen[0])
+    assert 3 == len({*seen[0], *seen[1]})
 
 
 def test_what_has_started_meanwhile_goes_on() -> None:
