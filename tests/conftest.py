@@ -1,5 +1,7 @@
 """What every test shares: the order of the suites, and Hypothesis's settings."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -19,9 +21,13 @@ hypothesis.settings.load_profile("weir")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the scheduling core before any test's time is counted: up to a minute, once a machine. First of
+    """Compile the scheduling core before any test's time is counted: some minutes, once a machine. First of
     all, and not in the processes that share the tests out, which would compile the same beside each other."""
     if not hasattr(session.config, "workerinput"):
+        beside = [sys.executable, "-c", "from weir.scheduling import warm_up; warm_up(print, ['twin'])"]
+        with subprocess.Popen(beside) as twin:
+            warm_up(print, ["live"])
+        assert 0 == twin.returncode
         warm_up(print)
 
 

@@ -86,7 +86,7 @@ def run_server_process(options: ServerOptions) -> int:
     with _opened(options, data) as store, contextlib.ExitStack() as stack:
         # Left by one that was killed: whoever waits for this file must not read its address.
         (data / "server.json").unlink(missing_ok=True)
-        warm_up(_say)
+        warm_up(_say, ["live"])
         _declare(store, options)
         token_file = _coordinator_token(store, data)
         listening = stack.enter_context(contextlib.closing(listening_socket(options.host, options.port)))

@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -79,26 +79,31 @@ def kernel_of(room: str, name: str) -> ModuleType:
     return _loaded(_place(room)[0], f"weir.{room}.kernels.{name}")
 
 
-def warm_up(progress: Callable[[str], None] = lambda line: None) -> bool:
-    """Make all compiled code ready; True if it had to be compiled (some tens of seconds, once a machine).
+PARTS = {"live": "the scheduling core", "twin": "the simulation"}
+"""What can be made ready by itself: what a server needs, and what simulations of many pools need."""
 
-    May be repeated, and called by several processes at once: one compiles and the rest wait for it. `progress` is
-    told in words what goes on, among it that no cache folder could be written and what follows from that.
+
+def warm_up(progress: Callable[[str], None] = lambda line: None, parts: Iterable[str] = PARTS) -> bool:
+    """Make compiled code ready; True if it had to be compiled (a minute or two for each part, once a machine).
+
+    May be repeated, and called by several processes at once: one compiles a part and the rest wait for it. `progress`
+    is told in words what goes on, among it that no cache folder could be written and what follows from that.
     """
     folder, notice = _place()
     if notice:
         progress(notice)
-    with (folder / "lock").open("a+b") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / _installation()
-        if not done.exists():
-            progress("compiling the scheduling core, once on this machine")
-        from weir.scheduling.rehearsal import rehearse
+    for part in parts:
+        with (folder / f"lock-{part}").open("a+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = folder / f"{part}-{_installation()}"
+            if not done.exists():
+                progress(f"compiling {PARTS[part]}, once on this machine")
+            from weir.scheduling.rehearsal import rehearse
 
-        rehearse()
-        if not done.exists():
-            done.touch()
-            progress("the scheduling core is compiled")
+            rehearse(part)
+            if not done.exists():
+                done.touch()
+                progress(f"{PARTS[part]} is compiled")
     before = _misses_told[0]
     _misses_told[0] = _misses()
     return _misses_told[0] > before

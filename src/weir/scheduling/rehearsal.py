@@ -15,8 +15,8 @@ from weir.scheduling.step import step
 _GIB = 1 << 30
 
 
-def rehearse() -> None:
-    """Make a few steps and ask for a reason; afterwards every compiled function has been called."""
+def rehearse(part: str) -> None:
+    """Call every compiled function of a part: `live` for steps and reasons, `twin` for simulations."""
     pools = tuple(
         PoolRow(
             key=f"{centre}/a", centre=centre, city="", kind="", device_model="d", stack="s", domestic=True,
@@ -30,6 +30,9 @@ def rehearse() -> None:
     whole = JobClass(1, 1_000, 1_000, _GIB, data=(("x", 1),), variant_speeds=(("s", 1_000),))
     share = JobClass(1, 500, 1_000, _GIB)
     gang = JobClass(4, 1_000, 1_000, _GIB)
+    if part == "twin":
+        _rehearse_twin(pools, links, (whole, share, gang))
+        return
     queued = tuple(_batch(job_class, first) for job_class, first in ((gang, 0), (whole, 10), (share, 20)))
     running = (
         RunningJob(90, whole, "x/a", ((5, 1),), 0, 1_000),
@@ -46,7 +49,6 @@ def rehearse() -> None:
     state, _ = step(State.empty(Policy()), Changes((wide,), links, queued=(many,)), 0)
     step(state, Changes(queued=(_batch(share, 400), _batch(gang, 500))), 0)
     step(state, Changes(queued=(_batch(gang, 600),)), 0)
-    _rehearse_twin(pools, links, (whole, share, gang))
     once = np.ones(1, np.int64)
     prediction.replay(prediction.empty(2, 2), *(once for _ in range(7)))
     prediction.corrected(once, once, once)
