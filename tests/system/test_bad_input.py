@@ -32,7 +32,6 @@ MIB = 1 << 20
             "time_limit: '10 parsecs' is not accepted; write a duration",
         ),
         ("command: [a]\nmemory: 64", "memory: '64' is not accepted; write a size with its unit"),
-        ("command: [a]\nimage: ubuntu", "image: 'ubuntu' is not accepted; not supported yet; leave it out"),
         ("command: [a]\nkind: service", "kind: 'service' is not accepted; not supported yet"),
         ("command: [a]\ndevices: {count: 900}", "the largest that fits is 4 devices a task at north/ascend"),
         ("command: [a]\ncores: 900", "the largest that fits is 64 cores a task at away/cpu"),

@@ -14,6 +14,7 @@ from weir.model.state import Cause, JobState
 from weir.scheduling import prediction
 from weir.scheduling.prediction import DEPTH, LONGEST_LIMIT_MS, Event
 
+LEAST_MS = 60_000
 VERSION = "predicted/1"
 """By what runs are expected to last, as it is logged."""
 NOMINAL = 1_000_000
@@ -99,6 +100,13 @@ class Expectations:
         )
         return [found[kind] for kind in kinds]
 
+    def told(self, kinds: Sequence[Kind], now_ms: int) -> list[int]:
+        """The same as the core is told it: a minute at least, or the limit, so that prices still tell pools apart."""
+        return [
+            max(expected_ms, min(kind.limit_ms, LEAST_MS))
+            for kind, expected_ms in zip(kinds, self.of(kinds, now_ms), strict=True)
+        ]
+
     def _stop(self, job: int, events: list[tuple[Event, Kind, int, int]]) -> None:
         before = self._running.pop(job, None)
         if before is not None:
@@ -174,7 +182,7 @@ class Asked:
             self._asked_ms[user] = now_ms
             known = self._by_user.pop(user, {})
             kept = self._by_user.setdefault(user, {})
-            asked = expectations.of([kind for _, kind, _ in known.values()], now_ms)
+            asked = expectations.told([kind for _, kind, _ in known.values()], now_ms)
             for (run, kind, before), expected in zip(known.values(), asked, strict=True):
                 pieces = list(_pieces(run, waits))
                 other = abs(expected - before) * 8 >= before and len(named) < MOST_JOBS

@@ -325,7 +325,7 @@ class Snapshot:
         classes = self._classes_of(connection, runs, now_ms)
         told = []
         for run, kind, job_class, expected_ms in zip(
-            runs, kinds, classes, self._expectations.of(kinds, now_ms), strict=True
+            runs, kinds, classes, self._expectations.told(kinds, now_ms), strict=True
         ):
             told.append(Told(run, job_class, expected_ms, self._deadlines[run.specification]))
             self._asked.note(self._expectations.user(kind), run, kind, expected_ms, self._may_be_told_anew)

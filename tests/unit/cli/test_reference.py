@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Any] = {
     "constraints": {"centres": ["a"], "cities": ["b"], "kinds": ["edge"]},
     "priority": "urgent",
     "purpose": "training",
+    "options": {"qos": "low"},
     "budget": "b",
     "max_price": "12.50",
     "restartable": True,

@@ -231,7 +231,7 @@ def test_bad_lines_are_left_out_only_when_asked_for(twin: Twin) -> None:
         (["run", "none.swf"], "none.swf"),
         (
             ["run", "log.swf", "--policy", "magic"],
-            "--policy: 'magic' is not accepted; give one of weir, easy",
+            "--policy: 'magic' is not accepted; give one of weir, weir-by-tenant, easy",
         ),
         (["run", "log.swf", "--estimates", "none"], "--estimates"),
         (["run", "log.swf", "--passes", "minute"], "--passes"),

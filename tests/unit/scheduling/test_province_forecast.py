@@ -85,7 +85,8 @@ DAY = 24 * HOUR
 
 def test_the_same_question_gets_the_same_ranges_whatever_the_order_of_rows() -> None:
     waiting = jobs([(1, 5 - each, 1 + each) for each in range(5)], user=[0, 1, 0, 1, 0])
-    backwards = Jobs(*(getattr(waiting, name)[::-1] for name in Jobs.__slots__))
+    columns = (getattr(waiting, name) for name in Jobs.__slots__)
+    backwards = Jobs(*(None if column is None else column[::-1] for column in columns))
     told = [
         forecast(present(RUNNING, each), no_past(2), calibration.uncalibrated(), 7, futures=8)
         for each in (waiting, waiting, backwards)

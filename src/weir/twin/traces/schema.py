@@ -84,6 +84,9 @@ SECONDS = {"submit_ms": ("submit_s", "submit"), "run_ms": ("run_s", "run"), "lim
 SHAPE = tuple(each.name for each in COLUMNS[8:])
 """The columns that make a JobClass, by its own names."""
 
+LIVE_ALONE = frozenset({"home", "away_ms", "net_milli", "options", "restartable"})
+"""What else a JobClass has: of its owner's city and vouchers and of a site's options, which no trace tells."""
+
 
 def frame(workload: Workload) -> pl.DataFrame:
     """The workload's jobs under COLUMNS, in its order; without limits where it has no estimates."""
