@@ -20,7 +20,9 @@ def test_what_ran_is_run_again_by_the_twin(tenant: RealProvince) -> None:
     assert 3 <= mine.height
     ran = rows.filter(pl.col("state") == "succeeded")
     assert (ran["start_ms"] >= ran["submit_ms"]).all()
-    assert (ran["end_ms"] - ran["start_ms"] > 0).all()
+    # `true` may begin and end within one millisecond.
+    assert (ran["end_ms"] >= ran["start_ms"]).all()
+    assert (mine["end_ms"] - mine["start_ms"] >= 100).all()
     assert ran["pool"].str.contains("/").all()
 
     (tenant.folder / "here.yaml").write_text(PROVINCE, encoding="utf-8")
