@@ -141,7 +141,7 @@ def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
 
 
 def check(report: ConformanceReport) -> None:
-    assert report.passed, report
+    assert report.passed, str(report)
     assert report.capabilities <= set(CAPABILITIES)
     unplayed = {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
     # Only Slurm's commands can cancel what waits and nothing else.
