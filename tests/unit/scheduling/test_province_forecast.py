@@ -86,7 +86,9 @@ DAY = 24 * HOUR
 def test_the_same_question_gets_the_same_ranges_whatever_the_order_of_rows() -> None:
     waiting = jobs([(1, 5 - each, 1 + each) for each in range(5)], user=[0, 1, 0, 1, 0])
     columns: dict[str, Any] = {name: getattr(waiting, name) for name in Jobs.__slots__}
-    turned = {name: None if column is None else column[::-1] for name, column in columns.items()}
+    turned: dict[str, Any] = {
+        name: None if column is None else column[::-1] for name, column in columns.items()
+    }
     backwards = Jobs(**turned)
     told = [
         forecast(present(RUNNING, each), no_past(2), calibration.uncalibrated(), 7, futures=8)
