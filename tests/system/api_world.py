@@ -6,16 +6,19 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from weir.access import create_token, server_itself
 from weir.api import ApiSettings, Services, create_app, listening_socket
 from weir.api.server import ServerThread
+from weir.cli.main import main
 from weir.client import Client
 from weir.control.cycle import Control, ControlSettings
 from weir.files import BlobStore, LogStore
@@ -299,3 +302,21 @@ class LedWorld(World):
         made = super().control()
         self.control_of[:] = [made]
         return made
+
+
+Weir = Callable[..., str]
+
+
+def command_line(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Weir:
+    """Runs one command of `weir` in this process; what it printed. `code` is how it should end, `token` who asks."""
+
+    def run(*arguments: str, code: int = 0, token: str = "") -> str:
+        monkeypatch.setenv("WEIR_URL", world.url)
+        monkeypatch.setenv("WEIR_TOKEN", token or world.coordinator)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        shown = capsys.readouterr()
+        assert (ended.value.code or 0) == code, shown
+        return shown.err if code else shown.out
+
+    return run

@@ -1,15 +1,12 @@
 """The commands for money, as a coordinator and a tenant type them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.api_world import TENANT, World, served
+from tests.system.api_world import TENANT, Weir, World, command_line, served
 from tests.system.test_money import BOOK
-from weir.cli.main import main
-
-Weir = Callable[..., str]
 
 
 @pytest.fixture
@@ -20,18 +17,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def weir(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Weir:
-    """Run one command; what it printed. `code` is how it should end, `token` who asks."""
-
-    def run(*arguments: str, code: int = 0, token: str = "") -> str:
-        monkeypatch.setenv("WEIR_URL", world.url)
-        monkeypatch.setenv("WEIR_TOKEN", token or world.coordinator)
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        shown = capsys.readouterr()
-        assert (ended.value.code or 0) == code, shown
-        return shown.err if code else shown.out
-
-    return run
+    return command_line(world, monkeypatch, capsys)
 
 
 def test_prices_budgets_bills_and_the_ledger(world: World, weir: Weir, tmp_path: Path) -> None:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.api_world import OPERATOR, OTHER, TENANT, World, served
-from weir.cli.main import main
+from tests.system.api_world import OPERATOR, OTHER, TENANT, Weir, World, command_line, served
 from weir.client import ApiError, Client
 
-Weir = Callable[..., str]
 CONTRACT = f"""\
 id: hf-2026-7
 organisation: {TENANT}
@@ -33,18 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def weir(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Weir:
-    """Run one command; what it printed. `code` is how it should end, `token` who asks."""
-
-    def run(*arguments: str, code: int = 0, token: str = "") -> str:
-        monkeypatch.setenv("WEIR_URL", world.url)
-        monkeypatch.setenv("WEIR_TOKEN", token or world.coordinator)
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        shown = capsys.readouterr()
-        assert (ended.value.code or 0) == code, shown
-        return shown.err if code else shown.out
-
-    return run
+    return command_line(world, monkeypatch, capsys)
 
 
 def status(call: Callable[[], object]) -> int:

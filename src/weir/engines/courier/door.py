@@ -37,6 +37,8 @@ _LARGEST_PIECE = 4 << 20
 _AT_ONCE = 64
 """Errands carried out side by side; the others wait."""
 _PATIENCE_S = 30.0
+_Request = tuple[str, str, Mapping[str, str], bytes]
+"""The name it is for, the rest of its path, its query and its body."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.~_-]{0,99}")
 _PLAIN, _JSON = "text/plain; charset=utf-8", "application/json"
 
@@ -119,22 +121,9 @@ class Door:
         """Listen. Raises ProblemError where the address cannot be had."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._key = _key(self._folder / "key")
-        door, listen = self, self._settings.listen
-
-        class Handler(_Handler):
-            def carry_out(self, errand: tuple[str, str, Mapping[str, str], bytes], token: str) -> Answer:
-                return door._answer(errand, token, self.command)
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-            address_family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """A node that goes away in the middle comes again; nobody need read of it."""
-
+        listen = self._settings.listen
         try:
-            self._server = Server((listen, self._settings.port), Handler)
+            self._server = _Server((listen, self._settings.port), self._answer)
         except OSError as error:
             where = f"{listen or 'every address'}, port {self._settings.port}"
             raise conflict(f"the agent cannot listen for its nodes on {where}: {error.strerror}") from None
@@ -176,7 +165,7 @@ class Door:
         """What opens this name's files."""
         return hmac.new(self._key, f"door 1 {name}".encode(), hashlib.sha256).hexdigest()
 
-    def _answer(self, request: tuple[str, str, Mapping[str, str], bytes], token: str, method: str) -> Answer:
+    def _answer(self, request: _Request, token: str, method: str) -> Answer:
         name, path, query, body = request
         known = _NAME.fullmatch(name) is not None
         if not (known and hmac.compare_digest(token.encode(), self.token(name).encode())):
@@ -280,12 +269,24 @@ def _part(text: str) -> int:
     return int(text)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[_Request, str, str], Answer]) -> None:
+        """`answer` is given the request, its token and its method."""
+        self.answer = answer
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A node that goes away in the middle comes again; nobody need read of it."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE_S
-
-    def carry_out(self, errand: tuple[str, str, Mapping[str, str], bytes], token: str) -> Answer:
-        raise NotImplementedError
+    server: _Server
 
     def do_GET(self) -> None:
         self._serve(b"")
@@ -312,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(404, b"there is no such errand"))
             return
         query = dict(parse_qsl(parts.query))
-        self._send(self.carry_out((unquote(name), unquote(path), query, body), token))
+        self._send(self.server.answer((unquote(name), unquote(path), query, body), token, self.command))
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
