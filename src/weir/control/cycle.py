@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from sqlalchemy import Connection
+
 from weir import scheduling
 from weir.control import ahead, applier, journal, leader, liveness, promises, shares, withdrawals
 from weir.control.ahead import Ahead
@@ -11,6 +13,7 @@ from weir.control.applier import Applied, Cycle
 from weir.control.expectations import VERSION, Forecast, Kind
 from weir.control.journal import AskedCycle, DueBase, Entry, Journal
 from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
+from weir.control.listed import AnyRow
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
 from weir.control.withdrawals import Withdrawal
@@ -18,7 +21,7 @@ from weir.model.problem import Problem, ProblemError
 from weir.registry import drop_empty
 from weir.scheduling import Policy, State
 from weir.scheduling.explanation import explain_kept
-from weir.scheduling.inputs import Changes
+from weir.scheduling.inputs import Changes, QueuedJobs
 from weir.scheduling.kept import KeptCycle, replayed
 from weir.scheduling.outlook import Standing, standing_of
 from weir.scheduling.plan import Explanation, Plan
@@ -286,11 +289,14 @@ class Control:
         self._take_back_ms = now_ms + withdrawals.LOOK_MS
         patience = self._settings.patience
         after = self._looked_at
-        waiting = self._store.read(
-            lambda connection: withdrawals.overdue(connection, now_ms, patience, after)
-        )
+
+        def read(connection: Connection) -> tuple[list[AnyRow], list[QueuedJobs]]:
+            found = withdrawals.overdue(connection, now_ms, patience, after)
+            return found, withdrawals.probes(connection, found, now_ms)
+
+        waiting, asked = self._store.read(read)
         self._looked_at = withdrawals.last_of(waiting)
-        found = withdrawals.worth_it(waiting, self._state, self._snapshot.pools, now_ms, patience)
+        found = withdrawals.worth_it(waiting, asked, self._state, self._snapshot.pools, now_ms, patience)
         if found:
             self._store.write(lambda tx: self._write_withdrawals(tx, found, now_ms))
 

@@ -2,20 +2,18 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
 from weir.billing.calendar_days import day_of
-from weir.billing.hold_legs import legs_from
-from weir.billing.price_rows import net_milli, with_price_needs
-from weir.billing.price_versions import version_of
 from weir.control import city_first, promises
 from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Forecast, Kind, learnable
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.names import AttemptKey
 from weir.control.others import Others
+from weir.control.owned import as_owned
 from weir.control.pools import Pools, load_pools
 from weir.control.promises import Kept
 from weir.control.queues import Run, Told, all_queued, all_queued_within, as_columns, queued_among
@@ -344,20 +342,10 @@ class Snapshot:
             key = (run.specification, run.price_version, run.tenant_class, run.legs, home)
             job_class = self._told.get(key)
             if job_class is None:
-                job_class = self._told[key] = self._class_told(connection, run, home)
+                shape = self._classes[run.specification]
+                job_class = self._told[key] = as_owned(connection, shape, run, home, self._away_ms)
             found.append(job_class)
         return found
-
-    def _class_told(self, connection: Connection, run: Run, home: str) -> JobClass:
-        job_class = self._classes[run.specification]
-        if home:
-            job_class = replace(job_class, home=home, away_ms=self._away_ms)
-        if run.price_version is None or run.tenant_class is None or run.legs is None:
-            return job_class
-        version = version_of(connection, run.price_version)
-        return with_price_needs(
-            job_class, run.price_version, net_milli(version, run.tenant_class, legs_from(run.legs))
-        )
 
     def _may_be_told_anew(self, job: int, version: int) -> bool:
         """Whether a job still waits as the core was told, and nothing is promised to it."""

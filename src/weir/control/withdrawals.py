@@ -12,12 +12,16 @@ import numpy as np
 from sqlalchemy import BigInteger, Connection, bindparam, func, select, tuple_, update
 
 from weir import scheduling
+from weir.billing.calendar_days import day_of
+from weir.control import city_first
 from weir.control.desired import raise_revisions
 from weir.control.listed import AnyRow
 from weir.control.liveness import Patience
 from weir.control.names import AttemptKey
+from weir.control.owned import as_owned
 from weir.control.pools import Pools
-from weir.control.shapes import class_of_stored
+from weir.control.shapes import class_of_stored, deadline_of_stored
+from weir.control.shares import tenant_number
 from weir.model.change import ChangeKind
 from weir.model.state import Desired, JobState, Observed
 from weir.scheduling import State
@@ -52,11 +56,16 @@ _WAITING = (
         _attempt.placed_ms,
         _attempt.expected_wait_ms,
         _submission.submitted_ms,
+        _submission.organisation,
+        schema.hold.c.price_version,
+        schema.hold.c.tenant_class,
+        schema.hold.c.legs,
         schema.specification.c.body.label("specification"),
     )
     .join(schema.attempt, _live)
     .join(schema.submission, _submission.number == _job.submission)
     .join(schema.specification, schema.specification.c.digest == _submission.specification)
+    .outerjoin(schema.hold, schema.hold.c.submission == _job.submission)
     .where(
         _job.state == int(JobState.STARTING),
         _job.withdrawals < bindparam("most"),
@@ -131,33 +140,55 @@ def last_of(waiting: Sequence[AnyRow]) -> Place:
     return Place(waiting[-1].placed_ms, waiting[-1].number) if waiting else FIRST
 
 
+def probes(connection: Connection, waiting: Sequence[AnyRow], now_ms: int) -> list[QueuedJobs]:
+    """By each that waits, a job of its owner's with which it is asked where it would start now."""
+    away_ms = city_first.rather_waits_ms(connection) if waiting else 0
+    owners = {row.organisation for row in waiting} if away_ms else set()
+    homes = city_first.homes(connection, owners, day_of(now_ms)) if owners else {}
+    return [
+        _probe(
+            row,
+            as_owned(
+                connection, class_of_stored(row.specification), row, homes.get(row.organisation, ""), away_ms
+            ),
+            place,
+        )
+        for place, row in enumerate(waiting)
+    ]
+
+
 def worth_it(
-    waiting: Sequence[AnyRow], state: State, pools: Pools, now_ms: int, patience: Patience
+    waiting: Sequence[AnyRow],
+    asked: Sequence[QueuedJobs],
+    state: State,
+    pools: Pools,
+    now_ms: int,
+    patience: Patience,
 ) -> list[Withdrawal]:
     """Those that would start elsewhere at once, at a score that is better by the margin; `state` stays as it is.
+
+    `asked`: their `probes`.
 
     The score where a job waits counts a further wait as long as it has waited so far, or as its pool lets wait now.
     """
     able = {row.key: row for row in pools.rows if WITHDRAW in row.capabilities}
-    late = [row for row in waiting if _key(row) in able]
-    if not late:
-        return []
-    classes = [class_of_stored(row.specification) for row in late]
-    probes = [_probe(row, each, place) for place, (row, each) in enumerate(zip(late, classes, strict=True))]
+    late = [(row, probe) for row, probe in zip(waiting, asked, strict=True) if _key(row) in able]
     found: dict[int, Elsewhere] = {}
-    for key in sorted({_key(row) for row in late}):
-        of_pool = [probe for row, probe in zip(late, probes, strict=True) if _key(row) == key]
+    for key in sorted({_key(row) for row, _ in late}):
+        of_pool = [probe for row, probe in late if _key(row) == key]
         found |= _try_out(state, of_pool, key, now_ms)
     hour_micro_yuan = state.policy.time_micro_yuan_per_hour
     taken_back = []
-    for place, (row, job_class) in enumerate(zip(late, classes, strict=True)):
-        elsewhere = found.get(PROBES + place)
+    for row, probe in late:
+        elsewhere = found.get(int(probe.job[0]))
         if elsewhere is None:
             continue
         waited_ms = now_ms - row.placed_ms
         wait_ms = max(waited_ms, able[_key(row)].expected_wait_ms)
         further_ms = wait_ms - able[_key(row)].expected_wait_ms
-        stays = elsewhere.stays + further_ms * hour_micro_yuan // HOUR_MS * job_class.weight_time // 1_000
+        stays = (
+            elsewhere.stays + further_ms * hour_micro_yuan // HOUR_MS * probe.job_class.weight_time // 1_000
+        )
         if elsewhere.score + abs(stays) * patience.margin_percent // 100 < stays:
             taken_back.append(
                 Withdrawal(
@@ -217,6 +248,8 @@ def _probe(row: AnyRow, job_class: JobClass, place: int) -> QueuedJobs:
         priority=column(row.priority),
         submitted_ms=column(row.submitted_ms),
         time_limit_ms=column(row.time_limit_ms),
+        deadline_ms=column(deadline_of_stored(row.specification)),
+        tenant=column(tenant_number(row.organisation)),
     )
 
 
@@ -225,4 +258,4 @@ def _about(duration_ms: int) -> str:
     return f"{duration_ms // 60_000} min" if duration_ms >= 60_000 else f"{duration_ms // 1_000} s"
 
 
-__all__ = ["FIRST", "LOOK_MS", "Withdrawal", "last_of", "overdue", "withdraw", "worth_it"]
+__all__ = ["FIRST", "LOOK_MS", "Withdrawal", "last_of", "overdue", "probes", "withdraw", "worth_it"]

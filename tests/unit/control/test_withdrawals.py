@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
-from tests.unit.control.world import Agent, World, job, runs, world
+from tests.unit.control.world import COORDINATOR, TENANT, Agent, World, job, runs, world
+from weir.billing.budget import Budget
+from weir.billing.budget_orders import set_budget
+from weir.billing.price_book import read_price_book
+from weir.billing.price_versions import apply_price_book
 from weir.control import orders, withdrawals
 from weir.control.listed import AnyRow
 from weir.control.liveness import Patience
@@ -14,10 +18,17 @@ from weir.model.agent import DesiredAttempt, End, Observation
 from weir.model.identity import attempt_id, parse_attempt_id
 from weir.model.job import Constraints
 from weir.model.state import Cause, Observed
-from weir.store import schema
+from weir.store import Transaction, schema
+from weir.units import MICRO_YUAN_PER_YUAN as YUAN
 
 MINUTE_MS = 60_000
 ABLE = ("gang", "shares", "queue", "withdraw")
+BOOK = """
+version: 1
+price_book: test
+tax: {name: VAT, rate: "0.06"}
+prices: [{pool: "*", core_hour: "0.50", memory_gb_hour: "0"}]
+"""
 
 
 def test_what_waits_too_long_is_taken_back_and_placed_where_there_is_room() -> None:
@@ -113,6 +124,15 @@ def test_nothing_is_taken_back_where_the_engine_cannot_or_the_wait_was_forecast(
     assert len(withdrawn(w)) == 1
 
 
+def test_nothing_is_taken_back_for_a_pool_that_had_no_price_when_it_was_submitted() -> None:
+    w = world()
+    w.store.write(lambda tx: with_prices(tx, BOOK.replace("*", "wuhu-hpc/*"), w.now_ms))
+    w, here, there, _ = stuck(w)
+    w.store.write(lambda tx: with_prices(tx, BOOK, w.now_ms))
+    pass_time(w, 11, here, there)
+    assert withdrawn(w) == []
+
+
 def test_a_job_is_moved_so_often_at_most_and_no_attempt_is_used_up_by_it() -> None:
     w, here, there, attempt = stuck(restartable=True, max_attempts=2)
     agents = {"wuhu-hpc": here, "hefei-ai": there}
@@ -139,9 +159,16 @@ def test_a_job_is_moved_so_often_at_most_and_no_attempt_is_used_up_by_it() -> No
     assert w.states() == ["queued"]  # the second of its two attempts is still to come
 
 
-def stuck(capabilities: tuple[str, ...] = ABLE, **fields: Any) -> tuple[World, Agent, Agent, DesiredAttempt]:
+def with_prices(tx: Transaction, book: str, now_ms: int) -> None:
+    apply_price_book(tx, COORDINATOR, read_price_book(book, "book"), now_ms)
+    set_budget(tx, COORDINATOR, Budget("lab", TENANT, limit=1_000_000 * YUAN), now_ms)
+
+
+def stuck(
+    w: World | None = None, capabilities: tuple[str, ...] = ABLE, **fields: Any
+) -> tuple[World, Agent, Agent, DesiredAttempt]:
     """A job that waits in the queue of wuhu-hpc; hefei-ai, where there is room, came later."""
-    w = world()
+    w = w or world()
     here = Agent(w, "wuhu-hpc", capabilities=capabilities)
     here.hello()
     w.submit(job(**fields))
