@@ -56,6 +56,8 @@ class SlurmCluster:
     settings: Sequence[str] = ()
     """Further lines of slurm.conf; `{name}` stands for the cluster's."""
     name: str = field(default_factory=lambda: f"t{secrets.token_hex(3)}")
+    node_timeout_s: int = 60
+    """A node that has said nothing for so long is down, and its jobs have failed. The test's machine may be busy."""
     port: int = 0
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
@@ -282,7 +284,7 @@ class SlurmCluster:
                 "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\n"
             )
         self.conf.write_text(
-            _CONF.format(name=self.name, port=self.port, folder=folder)
+            _CONF.format(name=self.name, port=self.port, folder=folder, node_timeout_s=self.node_timeout_s)
             + "\n".join([*tracking, *lines, *(line.format(name=self.name) for line in self.settings)])
             + "\n"
         )
@@ -308,7 +310,9 @@ SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
 SlurmctldTimeout=30
-SlurmdTimeout=5
+SlurmdTimeout={node_timeout_s}
+MessageTimeout=60
+BatchStartTimeout=300
 KillWait=2
 MinJobAge=3600
 MaxJobCount=50000

@@ -103,7 +103,9 @@ class WholeProvince:
         self.ledger.mkdir()
         self.ledger.chmod(0o777)
         self.clusters = {
-            name: SlurmCluster(self.folder / name, (_SLURM_NODES,), name=f"{name}{secrets.token_hex(2)}")
+            name: SlurmCluster(
+                self.folder / name, (_SLURM_NODES,), name=f"{name}{secrets.token_hex(2)}", node_timeout_s=5
+            )
             for name in CLUSTERS
         }
         self.kills: Counter[str] = Counter()

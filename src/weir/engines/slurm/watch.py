@@ -252,6 +252,9 @@ class Watch:
         if claimed and self._too_early(tracked, row, record):
             self.soon()
             return
+        if record is None or not record.ended:
+            # Slurm may call lost what still runs, or starts late, on a node that does not hear it.
+            folder.stop(tracked.attempt)
         now_ms = self._roll.clock()
         end = engine_end(row, record, stopped=tracked.stopping, now_ms=now_ms, claimed=bool(claimed))
         self._roll.settle(tracked, end)

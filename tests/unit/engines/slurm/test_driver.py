@@ -294,6 +294,18 @@ def test_what_is_forgotten_is_not_found_again_though_slurm_remembers(tmp_path: P
     assert not one.folder.exists()
 
 
+def test_what_slurm_calls_lost_with_its_node_is_told_to_stop_should_it_still_run(
+    tmp_path: Path, cluster: Spoken
+) -> None:
+    driver = attached(tmp_path)
+    one, other = order(tmp_path, 1), order(tmp_path, 2)
+    driver.submit([one, other], 0)
+    cluster.rows[0] = replace(cluster.rows[0], state="NODE_FAIL", start_s=5, end_s=6)
+    assert Cause.NODE_FAILED is until(driver, one.attempt, Observed.ENDED)
+    stops = tmp_path / "attempts/.slurm/stops"
+    assert ["cancelled\n", ""] == [(stops / each.attempt).read_text() for each in (one, other)]
+
+
 def test_a_driver_without_its_record_takes_up_what_slurm_has(tmp_path: Path, cluster: Spoken) -> None:
     driver = attached(tmp_path)
     one = order(tmp_path, 1)
