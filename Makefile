@@ -33,8 +33,9 @@ conformance: env ## the engines' suite at full size, on every engine that is her
 ray: env ## make .venv-ray, with a Ray to test its driver on
 	@sh tools/ray.sh
 
-focus: env ## run PyPI's FOCUS validator over an export: make focus CSV=focus.csv
-	@$(BIN)/python tools/focus_validator.py $(CSV)
+focus: env ## make .venv-focus, with PyPI's FOCUS validator, and run it over an export: CSV=focus.csv
+	@sh tools/focus.sh
+	@$(if $(CSV),$(BIN)/python tools/focus_validator.py $(CSV))
 
 bench: env ## measure, and hold the numbers to the accepted ranges
 	@$(BIN)/python -m bench $(ARGS)
@@ -56,14 +57,18 @@ layers: env ## import-linter: who may import whom
 check: lint types layers ## lint, types and layers
 
 # Hashes of every platform's files, and neither host nor index in the result. UPGRADE=1 takes newer versions.
-lock: ## write requirements.lock anew from pyproject.toml, and requirements-ray.lock (needs uv)
+# The FOCUS validator allows a multimethod that it cannot import.
+lock: ## write requirements.lock anew from pyproject.toml, and those for Ray and the FOCUS validator (needs uv)
 	@env -u UV_FIND_LINKS $(UV) pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 \
 	  --all-extras --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 	@echo 'ray[default]>=2.60' | env -u UV_FIND_LINKS $(UV) pip compile - --no-config --quiet --universal --python-version 3.11 \
 	  --no-annotate --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements-ray.lock
+	@printf 'focus_validator==1.0.0\nmultimethod==1.10\n' | env -u UV_FIND_LINKS $(UV) pip compile - --no-config --quiet --universal --python-version 3.11 \
+	  --no-annotate --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements-focus.lock
 
 clean: ## remove .venv, caches and scratch
-	@rm -rf .venv .venv.lock .venv-ray .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov dist build
+	@rm -rf .venv .venv.lock .venv-ray .venv-focus .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov dist build
 	@find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

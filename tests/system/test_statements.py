@@ -66,7 +66,7 @@ def test_a_month_is_closed_listed_saved_and_verified(
     assert "as it was issued" in weir("statement", "verify")
     assert "nothing to settle" in weir("settlement", "close", "2025-Q2")
     focus = tmp_path / "focus.csv"
-    assert f"{focus}: 2 rows, every rule holds" in weir("statement", "focus", "2025-06", "--to", str(focus))
+    assert f"{focus}: 3 rows, every rule holds" in weir("statement", "focus", "2025-06", "--to", str(focus))
     assert "nothing waits" in weir("settlement", "waiting")
     for bad, why in (
         (("dispute", "5", "0", "--why", "x"), "no redemption '5/0'"),
@@ -83,17 +83,17 @@ def test_a_month_is_closed_listed_saved_and_verified(
     operator = world.client(world.token("centre-operator", centre="hefei-ai"))
     assert ["2025-06-C0000001"] == [one.id for one in operator.statements()]
     assert 3 == len(world.client(world.token("auditor")).statements())
-    for asked in (
-        lambda: tenant.statements(party=OTHER),
-        lambda: tenant.statement_page("2025-06-T0000002"),
-        lambda: operator.statement_page("2025-06-T0000001"),
-        tenant.settlements,
-        lambda: tenant.city_flows_csv("2025-06"),
-        lambda: operator.focus_csv("2025-06"),
+    for status, asked in (
+        (404, lambda: tenant.statements(party=OTHER)),
+        (404, lambda: tenant.statement_page("2025-06-T0000002")),
+        (404, lambda: operator.statement_page("2025-06-T0000001")),
+        (403, tenant.settlements),
+        (403, lambda: tenant.city_flows_csv("2025-06")),
+        (403, lambda: operator.focus_csv("2025-06")),
     ):
         with pytest.raises(ApiError) as caught:
             asked()
-        assert 404 == caught.value.status
+        assert status == caught.value.status
 
 
 def test_who_may_close_and_what_is_refused(world: World) -> None:

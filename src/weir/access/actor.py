@@ -153,14 +153,18 @@ def require(
 ) -> None:
     """Pass where `allows` says yes; raise ProblemError otherwise.
 
-    What the role may never do is `forbidden` (403). What lies outside the scope is `not-found` (404) with the
-    message of a thing that does not exist; `what` and `name` are the words for it, such as "job" and its id.
+    What the role may never do is `forbidden` (403), and so is what concerns the actor's whole organisation where its
+    token is of one project. What lies outside the scope is `not-found` (404) with the message of a thing that does not
+    exist; `what` and `name` are the words for it, such as "job" and its id.
     """
     if permission not in PERMITTED[actor.role]:
         raise ProblemError(
             Problem("forbidden", 403, f"a token of role {actor.role.value} may not {permission.value}")
         )
     if not allows(actor, permission, organisation=organisation, project=project, centre=centre):
+        if actor.project and actor.organisation and (organisation, project) == (actor.organisation, None):
+            said = f"this token is of project {actor.project} alone; use one of the whole organisation"
+            raise ProblemError(Problem("forbidden", 403, said))
         if not what:
             what, name = ("centre", centre) if centre is not None else ("organisation", organisation or "")
         raise not_found(what, name)

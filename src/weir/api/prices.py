@@ -86,7 +86,7 @@ def apply(
     summary="What a job would cost, pool by pool",
 )
 def quote(caller: Asked, body: JsonBody) -> Response:
-    caller.require(Permission.CHANGE_JOBS)
+    caller.require(Permission.READ_JOBS)
     [specification] = read_submission(body.value, 1)
     return caller.answer(
         caller.read(

@@ -14,7 +14,7 @@ from weir.billing.contracts import contracts
 from weir.billing.grants import grant, why
 from weir.billing.scheme_change import apply_change, preview_change
 from weir.billing.voucher_views import change_view, judged_view, scheme_view, schemes_view, vouchers_view
-from weir.model.problem import not_found
+from weir.model.problem import Problem, ProblemError, not_found
 from weir.model.role import Role
 from weir.model.voucher import SchemeChangeView, SchemesView, SchemeView, VouchersView, WhyView
 from weir.store import Transaction
@@ -124,11 +124,13 @@ def grant_all(caller: Asked, organisation: Annotated[str, Query(max_length=200)]
 
 def _organisation(caller: Asked, named: str) -> str | None:
     """Whose vouchers are asked for: the named one's, else the actor's own, else (None) everybody's."""
+    if caller.actor.role is Role.CENTRE_OPERATOR:
+        raise ProblemError(
+            Problem("forbidden", 403, "vouchers are for tenants, the coordinator and auditors")
+        )
     own = scope_of(caller.actor).organisation
     wanted = named or own
     caller.require(Permission.READ_MONEY, organisation=wanted)
-    if wanted is None and caller.actor.role not in (Role.COORDINATOR, Role.AUDITOR):
-        raise not_found("organisation", named)
     return wanted
 
 

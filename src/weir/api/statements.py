@@ -24,7 +24,7 @@ from weir.billing.settlement_cities import city_flows_csv
 from weir.billing.statement import PartyKind, Statement
 from weir.billing.statement_close import close_month, statement_of, statements_of, verify_statements
 from weir.billing.statement_paper import statement_html, statements_csv
-from weir.model.problem import not_found, refused
+from weir.model.problem import Problem, ProblemError, not_found, refused
 from weir.model.province import Centre, Organisation
 from weir.model.role import Role
 from weir.model.statement import (
@@ -108,7 +108,8 @@ def verify(caller: Asked) -> Response:
 def focus(caller: Asked, month: Month) -> Response:
     kind, own = _own(caller)
     if kind is PartyKind.CENTRE:
-        raise not_found("charges of", "tenants")
+        said = "these rows are what tenants pay; a centre's statement says what it earned"
+        raise ProblemError(Problem("forbidden", 403, said))
     first = _first(month, "month", f"{month}-01")
     text = caller.read(lambda connection: focus_csv(connection, first, own))
     return Response(text, media_type="text/csv", headers=_attached(f"focus-{month}.csv"))
@@ -210,7 +211,8 @@ def _own(caller: Asked) -> tuple[PartyKind | None, str | None]:
 
 def _everything(caller: Asked) -> None:
     if _own(caller) != (None, None):
-        raise not_found("settlement", "of all")
+        said = "this is of all parties, and so for the coordinator and the province's auditor"
+        raise ProblemError(Problem("forbidden", 403, said))
 
 
 def _first(given: str, field: str, day: str) -> date:

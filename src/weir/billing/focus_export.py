@@ -1,7 +1,8 @@
 """The charges of a closed month as FOCUS 1.2 rows: one a charge and unit, and one credit a voucher that paid of it.
 
-BilledCost and EffectiveCost of all rows of a tenant add up to what its statement comes to before rounding. Usage of an
-earlier month that is on this one's statements keeps its own charge period.
+BilledCost and EffectiveCost of all rows of a tenant add up to the total of its statement: where that is rounded to the
+fen or brings a rest from the month before, one row of adjustment says so. Usage of an earlier month that is on this
+one's statements keeps its own charge period.
 """
 
 import csv
@@ -12,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select
 
@@ -22,7 +22,7 @@ from weir.billing.hold_offers import card_of
 from weir.billing.hold_rows import SubmissionHold, submission_holds
 from weir.billing.price_versions import version_of
 from weir.billing.rate_card import Line, RateCard
-from weir.billing.statement import PartyKind
+from weir.billing.statement import PartyKind, statement_from
 from weir.billing.statement_close import VOUCHER, name_of, on_statements
 from weir.model.province import Centre, City, Organisation
 from weir.registry.rows import from_body
@@ -44,6 +44,13 @@ _UNITS = {
     "minimum": ("Minimum Charges", "Compute", "Other (Compute)"),
 }
 _OTHER = ("Units", "Other", "Other (Other)")
+_SERVICES = {
+    "Compute": "Computing power",
+    "Storage": "Data storage",
+    "Networking": "Data transfer",
+    "Other": "Other services",
+}
+"""A service is of one category."""
 
 
 def focus_csv(connection: Connection, month: date, organisation: str | None = None) -> str:
@@ -70,12 +77,15 @@ def focus_rows(
         select(
             s.charge,
             s.job.c.submission,
+            s.submission.c.name.label("job_name"),
             _transfer.debit,
             _transfer.credit,
             _transfer.amount_micro_yuan.label("paid"),
         )
         .select_from(
-            s.charge.outerjoin(s.job, s.job.c.number == _charge.job).outerjoin(s.ledger_transfer, paid)
+            s.charge.outerjoin(s.job, s.job.c.number == _charge.job)
+            .outerjoin(s.submission, s.submission.c.number == s.job.c.submission)
+            .outerjoin(s.ledger_transfer, paid)
         )
         .where(on_statements(connection, month))
         .order_by(_charge.organisation, _charge.entry, _transfer.line)
@@ -86,6 +96,9 @@ def focus_rows(
     holds = submission_holds(connection, {row.submission for row in rows if row.submission is not None})
     for _, group in itertools.groupby(rows, key=lambda row: row.entry):
         yield from _of_entry(connection, about, list(group), holds)
+    for party, amount in about.rounded.items():
+        if amount and organisation in (None, party):
+            yield _rounding(about, party, amount)
 
 
 class _About:
@@ -109,11 +122,29 @@ class _About:
             for row in connection.execute(select(s.centre.c.id, s.centre.c.body))
         }
         self.cities = {row.id: from_body(City, row.body).name for row in connection.execute(select(s.city))}
+        self.projects = {
+            row.id: row.name or row.id for row in connection.execute(select(s.project.c.id, s.project.c.name))
+        }
+        self.invoices: dict[str, str] = {}
+        self.rounded: dict[str, int] = {}
+        """By how much each tenant's total is more than what the month comes to for it."""
         statement = s.statement.c
-        query = select(statement.party, statement.id).where(
+        query = select(statement.body).where(
             statement.kind == PartyKind.TENANT.value, statement.month == name_of(month)
         )
-        self.invoices = {row.party: row.id for row in connection.execute(query)}
+        for body in connection.scalars(query.order_by(statement.party)):
+            one = statement_from(body)
+            self.invoices[one.party] = one.id
+            self.rounded[one.party] = one.carried_in - one.carry
+
+    def account(self, organisation: str) -> dict[str, str]:
+        """Whose costs a row has, and on which statement."""
+        return dict.fromkeys((column.name for column in COLUMNS), "") | self.period | {
+            "BillingAccountId": organisation,
+            "BillingAccountName": self.organisations.get(organisation, ""),
+            "BillingAccountType": "Organisation",
+            "InvoiceId": self.invoices.get(organisation, ""),
+        }  # fmt: skip
 
 
 def _of_entry(
@@ -149,20 +180,18 @@ def _common(about: _About, row: AnyRow, hold: SubmissionHold | None) -> dict[str
         "weir/contract": row.contract,
         "weir/attempt": str(row.epoch),
     }
-    return dict.fromkeys((column.name for column in COLUMNS), "") | about.period | {
-        "BillingAccountId": row.organisation,
-        "BillingAccountName": about.organisations.get(row.organisation, ""),
-        "BillingAccountType": "Organisation",
+    return about.account(row.organisation) | {
         "ChargeClass": "Correction" if correction else "",
         "ChargePeriodStart": _time(row.from_ms),
         "ChargePeriodEnd": _time(row.from_ms + lasted_ms),
-        "InvoiceId": about.invoices.get(row.organisation, ""),
         "PublisherName": (centre.name if centre is not None else "") or row.centre,
         "RegionId": city,
         "RegionName": about.cities.get(city, city),
         "ResourceId": str(row.job),
+        "ResourceName": row.job_name if row.job_name and row.job_name != str(row.job) else "",
         "ResourceType": "Job",
         "SubAccountId": "" if hold is None else hold.project,
+        "SubAccountName": "" if hold is None else about.projects.get(hold.project, hold.project),
         "SubAccountType": "" if hold is None else "Project",
         "Tags": json.dumps(tags, ensure_ascii=False),
     }  # fmt: skip
@@ -193,7 +222,7 @@ def _usage(
         "PricingCategory": "Standard",
         "ServiceCategory": category,
         "ServiceSubcategory": sub,
-        "ServiceName": "Computing power",
+        "ServiceName": _SERVICES[category],
         "SkuId": sku,
         "SkuMeter": said,
         "SkuPriceId": f"{sku}/{band}" if band else sku,
@@ -224,20 +253,35 @@ def _line(card: RateCard | None, unit: str, band: str) -> Line | None:
     return next((line for line in lines if (line.unit, line.band) == (unit, band)), None)
 
 
-def _credit(scheme: str, amount: int) -> dict[str, Any]:
-    cost = _yuan(amount)
-    return {
-        "BilledCost": cost,
-        "EffectiveCost": cost,
-        "ContractedCost": "0",
-        "ListCost": "0",
+def _credit(scheme: str, amount: int) -> dict[str, str]:
+    return _unpriced(amount) | {
         "ChargeCategory": "Credit",
         "ChargeFrequency": "One-Time",
         "ChargeDescription": f"Voucher of {scheme}",
         "ServiceCategory": "Compute",
         "ServiceSubcategory": "Other (Compute)",
-        "ServiceName": "Computing power",
+        "ServiceName": _SERVICES["Compute"],
     }
+
+
+def _rounding(about: _About, organisation: str, amount: int) -> dict[str, str]:
+    period = about.period
+    return about.account(organisation) | _unpriced(amount) | {
+        "ChargeCategory": "Adjustment",
+        "ChargeFrequency": "One-Time",
+        "ChargeDescription": "Rounded to the fen, the rest carried",
+        "ChargePeriodStart": period["BillingPeriodStart"],
+        "ChargePeriodEnd": period["BillingPeriodEnd"],
+        "PublisherName": "Weir",
+        "ServiceCategory": "Other",
+        "ServiceSubcategory": "Other (Other)",
+        "ServiceName": _SERVICES["Other"],
+    }  # fmt: skip
+
+
+def _unpriced(amount: int) -> dict[str, str]:
+    """The costs of what has no unit price: all the same."""
+    return dict.fromkeys(("BilledCost", "EffectiveCost", "ContractedCost", "ListCost"), _yuan(amount))
 
 
 def _yuan(micro_yuan: int) -> str:

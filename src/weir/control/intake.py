@@ -145,12 +145,15 @@ def _of_entry(error: ProblemError, position: int) -> ProblemError:
 def project_for(connection: Connection, actor: Actor, asked: str) -> Project:
     """The project that pays, as named or the only one. Raises ProblemError: 404, or 422 where it has to be named."""
     name = asked or actor.project
-    query = _projects(own=actor.role is not Role.COORDINATOR or not name, named=bool(name))
+    everybodys = actor.role is Role.COORDINATOR or (actor.role is Role.AUDITOR and not actor.organisation)
+    query = _projects(own=not everybodys or not name, named=bool(name))
     rows = connection.execute(query, {"own": actor.organisation, "name": name}).all()
     if asked and actor.project and asked != actor.project:
         rows = []
     if not rows and name:
         raise not_found("project", name)
+    if not rows and not actor.organisation:
+        raise refused("project", "", "name the one that pays; this token is of no organisation")
     if not rows:
         raise refused(
             "project", "", "there is none for this token's organisation; ask the coordinator to declare one"

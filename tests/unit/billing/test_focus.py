@@ -11,11 +11,13 @@ import pytest
 from tests.unit.billing.granted import scheme_text
 from tests.unit.billing.test_priced_work import BOOK, HERE, HOUR_MS, placed, priced
 from tests.unit.control.world import COORDINATOR, TENANT, World, job
-from weir.billing.calendar_days import day_of
+from weir.billing.calendar_days import day_of, next_month
 from weir.billing.calendar_work import WorkingCalendar, WorkingYear
+from weir.billing.charges import refund
 from weir.billing.focus_export import focus_csv
-from weir.billing.focus_rules import COLUMNS, RULES, Column, focus_faults
+from weir.billing.focus_rules import COLUMNS, ONE_PARENT, RULES, Column, focus_faults
 from weir.billing.scheme_change import apply_change
+from weir.billing.statement import FEN
 from weir.billing.statement_close import close_month, statements_of
 from weir.model.problem import ProblemError
 from weir.model.state import Observed
@@ -24,7 +26,7 @@ CALENDAR = WorkingCalendar((WorkingYear(2023, "made up", (), ()), WorkingYear(20
 USAGE = {
     **dict.fromkeys((column.name for column in COLUMNS), ""),
     "BilledCost": "2", "EffectiveCost": "2", "ContractedCost": "2", "ListCost": "2",
-    "BillingAccountId": "a", "BillingCurrency": "CNY",
+    "BillingAccountId": "a", "BillingAccountType": "Organisation", "BillingCurrency": "CNY",
     "BillingPeriodStart": "2025-05-31T16:00:00Z", "BillingPeriodEnd": "2025-06-30T16:00:00Z",
     "ChargePeriodStart": "2025-06-01T00:00:00Z", "ChargePeriodEnd": "2025-06-01T01:00:00Z",
     "ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "ChargeDescription": "d",
@@ -33,7 +35,8 @@ USAGE = {
     "InvoiceIssuerName": "W", "ProviderName": "W", "PublisherName": "C",
     "ServiceCategory": "Compute", "ServiceSubcategory": "Other (Compute)", "ServiceName": "Computing power",
     "SkuId": "s", "SkuMeter": "m", "SkuPriceId": "p", "ResourceId": "1", "ResourceType": "Job",
-    "RegionId": "hefei", "RegionName": "Hefei", "SubAccountId": "p", "SubAccountType": "Project", "Tags": "{}",
+    "RegionId": "hefei", "RegionName": "Hefei", "SubAccountId": "p", "SubAccountName": "P",
+    "SubAccountType": "Project", "Tags": "{}",
 }  # fmt: skip
 HEADER = [column.name for column in COLUMNS]
 
@@ -49,7 +52,8 @@ def faults(**changes: str) -> list[str]:
         {"ChargeClass": "Correction", "ChargePeriodStart": "2025-05-01T00:00:00Z", "ConsumedQuantity": "",
          "ConsumedUnit": "", "ContractedUnitPrice": "", "BilledCost": "-2"},
         {"ChargeCategory": "Credit", "ConsumedQuantity": "", "ConsumedUnit": "", "PricingQuantity": "",
-         "PricingUnit": "", "BilledCost": "-1", "ContractedUnitPrice": "", "ListUnitPrice": ""},
+         "PricingUnit": "", "BilledCost": "-1", "EffectiveCost": "-1", "ContractedCost": "-1", "ListCost": "-1",
+         "ContractedUnitPrice": "", "ListUnitPrice": ""},
     ],
 )  # fmt: skip
 def test_good_rows_pass(changes: dict[str, str]) -> None:
@@ -81,7 +85,19 @@ BREAKS: dict[str, dict[str, str]] = {
     "RegionName is null exactly where RegionId is": {"RegionName": ""},
     "ResourceName is null where ResourceId is": {"ResourceId": "", "ResourceName": "x"},
     "ResourceType is null exactly where ResourceId is": {"ResourceType": ""},
-    "SubAccountName is null where SubAccountId is": {"SubAccountId": "", "SubAccountName": "x"},
+    "SubAccountName is null exactly where SubAccountId is": {"SubAccountName": ""},
+    "ContractedCost is BilledCost where there is no ContractedUnitPrice": {
+        "ContractedUnitPrice": "",
+        "ContractedCost": "0",
+    },
+    "ListCost is BilledCost where there is no ListUnitPrice": {"ListUnitPrice": "", "ListCost": "0"},
+    "EffectiveCost is BilledCost for what is unrelated to other charges": {
+        "ChargeCategory": "Adjustment",
+        "EffectiveCost": "0",
+    },
+    "BillingAccountType is there with BillingAccountId": {"BillingAccountType": ""},
+    "ResourceName is not ResourceId": {"ResourceName": "1"},
+    "SkuPriceDetails' keys are of FOCUS or begin with x_": {"SkuPriceDetails": '{"Cores": 4}'},
     "SubAccountType is null exactly where SubAccountId is": {"SubAccountType": ""},
     "ServiceSubcategory belongs to ServiceCategory": {"ServiceCategory": "Storage"},
     "a credit is not above 0, unless it is a correction": {"ChargeCategory": "Credit"},
@@ -91,6 +107,26 @@ BREAKS: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("rule", [said for said, _ in RULES])
 def test_each_rule_finds_what_breaks_it(rule: str) -> None:
     assert f"row 1: {rule}" in faults(**BREAKS[rule])
+
+
+@pytest.mark.parametrize(("said", "child", "parent"), ONE_PARENT)
+def test_rows_that_contradict_each_other_are_found(said: str, child: str, parent: str) -> None:
+    same = USAGE | {child: "one"}
+    assert f"row 2: {said}" in focus_faults(HEADER, [same, same | {parent: "other"}])
+    assert not [found for found in focus_faults(HEADER, [same, same]) if said in found]
+
+
+@pytest.mark.parametrize("value", ["+1", "1_000", "1,000", "1e3", "NaN", " 1", "٣", "1/3", "¥1"])
+def test_a_number_is_written_as_the_specification_says(value: str) -> None:
+    assert f"row 1: BilledCost {value!r} is no decimal number" in faults(BilledCost=value)
+    assert [] == faults(BilledCost="2.00E-3")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [("[]", "no flat"), ('{"a": 1, "a": 2}', "twice"), ('{"a": {}}', "flat")]
+)
+def test_tags_are_one_flat_object(value: str, why: str) -> None:
+    assert any(why in found for found in faults(Tags=value))
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
@@ -129,6 +165,30 @@ def closed(*, voucher: bool, book: str = BOOK) -> tuple[World, date]:
     return made, month
 
 
+def corrected() -> tuple[str, str]:
+    """Two months as exported: a job with a voucher, and what was given back of it in the next."""
+    made, month = closed(voucher=True)
+    made.now_ms += 40 * 24 * HOUR_MS
+    made.store.write(lambda tx: refund(tx, COORDINATOR, 1, 1, 700_000, "slow", made.now_ms))
+    after = next_month(month)
+    later = made.now_ms + 30 * 24 * HOUR_MS
+    made.store.write(lambda tx: close_month(tx, after, COORDINATOR, later, calendar=CALENDAR))
+    return (
+        made.store.read(lambda connection: focus_csv(connection, month)),
+        made.store.read(lambda connection: focus_csv(connection, after)),
+    )
+
+
+def test_what_is_given_back_later_is_a_correction_of_its_own_period() -> None:
+    table = csv.DictReader(io.StringIO(corrected()[1]))
+    rows = list(table)
+    assert [] == list(focus_faults(table.fieldnames or (), rows))
+    back = [row for row in rows if row["ChargeClass"] == "Correction"]
+    assert ["Usage", "Credit"] == [row["ChargeCategory"] for row in back]
+    assert [Decimal("-0.7"), Decimal("0.14")] == [Decimal(row["BilledCost"]) for row in back]
+    assert all(row["ChargePeriodStart"] < row["BillingPeriodStart"] for row in back)
+
+
 @pytest.mark.parametrize("voucher", [False, True])
 def test_what_is_exported_keeps_every_rule_and_adds_up_to_the_statement(voucher: bool) -> None:
     made, month = closed(voucher=voucher)
@@ -136,10 +196,13 @@ def test_what_is_exported_keeps_every_rule_and_adds_up_to_the_statement(voucher:
     table = csv.DictReader(io.StringIO(text))
     rows = list(table)
     assert [] == list(focus_faults(table.fieldnames or (), rows))
-    assert ({"Usage", "Credit"} if voucher else {"Usage"}) == {row["ChargeCategory"] for row in rows}
+    expected = {"Usage", "Credit", "Adjustment"} if voucher else {"Usage", "Adjustment"}
+    assert expected == {row["ChargeCategory"] for row in rows}
     found = made.store.read(lambda connection: statements_of(connection, party=TENANT))
-    assert Decimal(found[0].net) / 1_000_000 == sum(Decimal(row["BilledCost"]) for row in rows)
+    assert Decimal(found[0].total_fen) / 100 == sum(Decimal(row["BilledCost"]) for row in rows)
     assert {found[0].id} == {row["InvoiceId"] for row in rows}
+    [rest] = [row for row in rows if row["ChargeCategory"] == "Adjustment"]
+    assert Decimal(rest["BilledCost"]) * 1_000_000 == found[0].total_fen * FEN - found[0].net
     [usage] = [row for row in rows if row["ChargeCategory"] == "Usage"]
     assert ("Core-Hours", "1") == (usage["PricingUnit"], usage["ListUnitPrice"])
     assert usage["PricingQuantity"].startswith("2.00")  # four cores for half an hour and a second
