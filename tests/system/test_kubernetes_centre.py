@@ -25,7 +25,8 @@ centres:
     kind: intelligent
     engine:
       driver: kubernetes
-      options: {{kubeconfig: {folder}/kubeconfig, image: "base:1", run_as: agent, shared_root: {folder},
+      options: {{kubeconfig: {folder}/kubeconfig, image: "base:1", images: "r.example/team/",
+                 run_as: agent, shared_root: {folder},
                  shared_host_path: {folder}}}
     pools:
       - {{id: a100, device: nvidia-a100-sxm-80gb, nodes: 2, devices_per_node: 4, cores_per_node: 8,
@@ -79,6 +80,30 @@ def test_weir_run_prints_what_the_pod_prints_and_ends_as_it_ends(centre: Centre)
     assert (139, "") == centre.run("--", "sh", "-c", "kill -SEGV $$")
     assert (127, "") == centre.run("--", "no-such-program")
     assert (124, "") == centre.run("-t", "1s", "--", "sleep", "60")
+
+
+def test_output_comes_through_the_platform_while_the_pod_runs(centre: Centre) -> None:
+    script = "echo first; until test -e go; do sleep 0.05; done"
+    arguments = ("run", "--cores", "0.1", "--memory", "64MiB", "--", "sh", "-c", script)
+    with centre.province.started(*arguments) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert "first\n" == running.stdout.readline()
+        assert None is running.poll()
+        centre.province.client.cancel(running.stderr.readline().strip().removeprefix("weir: job "))
+        assert 130 == running.wait(30)
+        running.stderr.read()
+
+
+def test_a_job_runs_in_its_own_image_where_the_centre_takes_it(centre: Centre) -> None:
+    job = centre.province.submit("sleep", "60", image="r.example/team/train:1")
+    centre.province.reaches(job, "running")
+    [pod] = centre.cluster.pods_of(f"{job}-1")
+    assert "r.example/team/train:1" == pod["spec"]["containers"][0]["image"]
+    centre.province.client.cancel(job)
+    other = centre.province.ended(centre.province.submit("true", image="elsewhere/train:1"))
+    assert ("failed", "rejected") == (other.state, other.cause)
+    assert "takes r.example/team/" in other.message
 
 
 def test_files_go_to_the_pod_and_come_back(centre: Centre, tmp_path: Path) -> None:

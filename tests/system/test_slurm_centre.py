@@ -155,6 +155,22 @@ def test_both_sides_see_as_whom_work_runs(tenants: tuple[RealProvince, RealProvi
     assert shown in operator.weir("centre", "show", "hpc").good()
 
 
+def test_output_comes_through_the_platform_while_the_job_runs(
+    tenants: tuple[RealProvince, RealProvince],
+) -> None:
+    university, _ = tenants
+    script = "echo first; until test -e go; do sleep 0.05; done"
+    options = ("--project", "vision", "--memory", "64MiB", "--cores", "0.1", "--time-limit", "2m")
+    with university.started("run", *options, "--", "sh", "-c", script) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert "first\n" == running.stdout.readline()
+        assert None is running.poll()
+        university.client.cancel(running.stderr.readline().strip().removeprefix("weir: job "))
+        assert 130 == running.wait(60)
+        running.stderr.read()
+
+
 def test_outputs_devices_arrays_and_failures_come_back(tenants: tuple[RealProvince, RealProvince]) -> None:
     university, _ = tenants
     devices = {"count": 2, "stack": "cann"}
