@@ -272,9 +272,17 @@ class Agent:
 
 @contextmanager
 def served(
-    folder: Path, settings: ApiSettings | None = None, *, store_url: str = "", leads: bool = True
+    folder: Path,
+    settings: ApiSettings | None = None,
+    *,
+    store_url: str = "",
+    leads: bool = True,
+    clock: Callable[[], int] = now_ms,
 ) -> Iterator["LedWorld"]:
-    """A world in this folder, answering inside the `with`; one that does not lead never explains by itself."""
+    """A world in this folder, answering inside the `with`; one that does not lead never explains by itself.
+
+    `clock` is the server's.
+    """
     with open_store(store_url or f"sqlite:///{folder / 'weir.db'}") as store:
         store.write(lambda tx: apply_province(tx, PROVINCE, server_itself(), now_ms(), catalogue={}))
         control: list[Control] = []
@@ -282,7 +290,7 @@ def served(
             store=store,
             blobs=BlobStore(folder / "blobs"),
             logs=LogStore(folder / "logs"),
-            now_ms=now_ms,
+            now_ms=clock,
             random_bits=secrets.randbits,
             version="test",
             stand=(lambda job: control[0].stand(job) if control else None) if leads else None,

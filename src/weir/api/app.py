@@ -43,8 +43,6 @@ from weir.api.waiting import News
 from weir.billing.counter_check import due, keep, look
 from weir.model.problem import ProblemError
 
-HOUSEKEEPING_S = 600.0
-
 _log = structlog.stdlib.get_logger("weir.api")
 
 
@@ -135,7 +133,7 @@ async def _keep_house(services: Services) -> None:
                 _log.error("a counter of money is wrong", fault=fault)
 
     while True:
-        await asyncio.sleep(HOUSEKEEPING_S)
+        await asyncio.sleep(services.settings.housekeeping_s)
         try:
             await anyio.to_thread.run_sync(tidy)
             await anyio.to_thread.run_sync(check)

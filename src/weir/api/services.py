@@ -39,6 +39,8 @@ class ApiSettings:
     """How often a follower looks for what another process added to a log."""
     keep_answers_ms: int = 86_400_000
     """How long the answer to an Idempotency-Key is kept."""
+    housekeeping_s: float = 600.0
+    """How often old answers are dropped, and looked whether the night's check of the counters is due."""
 
 
 @dataclass(frozen=True, slots=True)
