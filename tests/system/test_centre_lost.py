@@ -1,13 +1,16 @@
-"""A centre that falls silent: what may is started elsewhere, the rest waits, and nothing counts twice on its return."""
+"""A centre that falls silent: what may is started elsewhere, the rest waits, and nothing counts or costs twice on its
+return."""
 
 import os
 import signal
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import RealProvince, until
+from tests.system.conftest import TENANT, RealProvince, until
 from weir.cli.demo.processes import Processes
 from weir.model.view import AttemptView, JobView
 
@@ -24,6 +27,20 @@ centres:
       {id: cpu, device: huawei-kunpeng-920-7260, nodes: 1, cores_per_node: 2, memory_per_node: 2GiB}]}
 """
 GATE = 'while [ ! -e "$GATE" ]; do sleep 0.05; done'
+GO_ON = (
+    'if [ -e "$SAVED" ]; then echo "weir: resumed from $(stat -c %.3Y "$SAVED")"; else touch "$SAVED"; fi; '
+    + GATE
+)
+BOOK = """\
+version: 1
+price_book: test
+tax: {name: VAT, rate: "0.06"}
+prices: [{pool: "*", core_hour: "360.00", memory_gb_hour: "0"}]
+"""
+PER_MS = 100
+"""Micro-yuan of one core for a millisecond."""
+SLACK_MS = 1_000
+"""More than clocks are read apart."""
 
 
 @pytest.fixture
@@ -67,11 +84,16 @@ def kill_agent(province: RealProvince, centre: str) -> None:
 
 def test_a_lost_centre_is_borne_left_and_found_again(impatient: RealProvince, tmp_path: Path) -> None:
     province, gate = impatient, tmp_path / "gate"
-    wanted = {"cores": 1, "environment": {"GATE": str(gate)}}
+    province.client.apply_price_book(BOOK)
+    province.client.set_budget("lab", organisation=TENANT, limit="1000.00")
+    saved = tmp_path / "saved"
+    wanted = {"cores": 1, "environment": {"GATE": str(gate), "SAVED": str(saved)}}
     kept = province.submit("sh", "-c", GATE, **wanted)
-    again = province.submit("sh", "-c", GATE, restartable=True, **wanted)
+    again = province.submit("sh", "-c", GO_ON, restartable=True, **wanted)
     for job in (kept, again):
         province.reaches(job, "running")
+    until(saved.exists, "the checkpoint")
+    time.sleep(SLACK_MS / 1_000)  # that nobody resumes from
     kill_agent(province, "here")
     for job in (kept, again):
         province.reaches(job, "unknown")
@@ -94,6 +116,28 @@ def test_a_lost_centre_is_borne_left_and_found_again(impatient: RealProvince, tm
         finals = [province.ended(job) for job in (kept, again)]
     assert [final.state for final in finals] == ["succeeded", "succeeded"]
     assert [len(final.attempts) for final in finals] == [1, 2]
+    what_was_saved_is_paid_for(province, finals[1], round(saved.stat().st_mtime * 1_000))
+
+
+def what_was_saved_is_paid_for(province: RealProvince, job: JobView, saved_ms: int) -> None:
+    """What the lost attempt ran up to its checkpoint is charged, and not the second and more that it ran after it; nor
+    is what it still ran when it was given up. The one that went on from there is charged for all of its time."""
+    charges: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for charge in province.client.bill().charges:
+        if charge.job == job.id:
+            charges[charge.epoch].append((charge.kind, charge.amount))
+    first, second = job.attempts
+    assert first.started_ms is not None
+    assert second.started_ms is not None
+    assert second.ended_ms is not None
+    [(usage, begun), (reversal, back), (resumed, saved)] = charges[1]
+    assert ("usage", "reversal", "resumed") == (usage, reversal, resumed)
+    assert 0 == begun + back
+    assert 0 < saved < PER_MS * (saved_ms - first.started_ms + SLACK_MS)
+    assert PER_MS * (second.ended_ms - second.started_ms) == sum(amount for _, amount in charges[2])
+    [budget] = province.client.budgets()
+    assert 0 == budget.total.held
+    assert () == province.client.verify_ledger().faults
 
 
 def test_a_drained_centre_starts_nothing_until_it_is_resumed(impatient: RealProvince) -> None:
