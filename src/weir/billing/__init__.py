@@ -25,7 +25,7 @@ from weir.billing.ledger import (
     movements,
     open_account,
     post,
-    shortage_for,
+    post_within,
 )
 from weir.billing.ledger_counters import (
     Counter,
@@ -66,8 +66,8 @@ __all__ = [
     "open_counter",
     "owner_of",
     "post",
+    "post_within",
     "recomputed_counters",
     "set_limit",
-    "shortage_for",
     "verify",
 ]

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, func, select
 
 from weir.billing.counter_check import look
 from weir.billing.hold_legs import total_charged, total_held
-from weir.billing.hold_offers import Worst, card_of, worst_of
+from weir.billing.hold_offers import Cards, Worst, worst_of
 from weir.billing.hold_rows import PricedJob, job_holds, submission_holds
 from weir.billing.ledger_verify import balances
 from weir.billing.meter_rows import Meter, meters_of
@@ -109,7 +109,7 @@ def _job_faults(
     else:
         faults += _size_fault(one, held, _worst(connection, one, "").gross)
     for meter in meters:
-        card = card_of(connection, one.of, f"{meter.centre}/{meter.pool}")
+        card = Cards(connection).of(one.of, meter.centre, meter.pool)
         if isinstance(card, RateCard) and card.parts(meter.intervals) != meter.parts:
             faults.append(
                 f"attempt {one.job}-{meter.epoch} was charged {json.dumps(meter.parts)} for its intervals"

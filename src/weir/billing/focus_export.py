@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from weir.billing.calendar_days import begin_of, next_month
 from weir.billing.focus_rules import COLUMNS
-from weir.billing.hold_offers import card_of
+from weir.billing.hold_offers import Cards
 from weir.billing.hold_rows import SubmissionHold, submission_holds
 from weir.billing.price_versions import version_of
 from weir.billing.rate_card import Line, RateCard
@@ -153,7 +153,7 @@ def _of_entry(
     row = rows[0]
     hold = holds.get(row.submission)
     common = _common(about, row, hold)
-    card = None if hold is None else card_of(connection, hold, f"{row.centre}/{row.pool}")
+    card = None if hold is None else Cards(connection).of(hold, row.centre, row.pool)
     share = (
         Fraction(1)
         if hold is None

@@ -114,24 +114,22 @@ class Cards:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._pools = priced_pools(connection)
         self._found: dict[tuple[int, str, str], RateCard | Unpriced] = {}
 
     def of(self, hold: SubmissionHold, centre: str, pool: str) -> RateCard | Unpriced:
-        """As `card_of`."""
+        """By what a job of the submission is charged at a pool. A pool that is gone has no prices."""
         key = (hold.submission, centre, pool)
         card = self._found.get(key)
         if card is None:
-            card = self._found[key] = card_of(self._connection, hold, f"{centre}/{pool}")
+            priced = self._pools.get(f"{centre}/{pool}")
+            if priced is None:
+                card = Unpriced(f"{centre}/{pool}", ("pool",))
+            else:
+                version = version_of(self._connection, hold.price_version)
+                card = card_for(version, priced, hold.tenant_class, hold.needs)
+            self._found[key] = card
         return card
-
-
-def card_of(connection: Connection, hold: SubmissionHold, pool: str) -> RateCard | Unpriced:
-    """By what a job of the submission is charged at a pool. A pool that is gone has no prices."""
-    known = priced_pools(connection)
-    if pool not in known:
-        return Unpriced(pool, ("pool",))
-    version = version_of(connection, hold.price_version)
-    return card_for(version, known[pool], hold.tenant_class, hold.needs)
 
 
 __all__ = [
@@ -140,7 +138,6 @@ __all__ = [
     "OfferRequest",
     "Offers",
     "Worst",
-    "card_of",
     "no_offers",
     "template",
     "worst_of",

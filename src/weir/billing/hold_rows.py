@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from weir.billing.hold_legs import Leg, legs_from, many_legs_from, stored_legs
 from weir.billing.ledger import Entry, Transfer
@@ -23,8 +23,18 @@ _OWN_COLUMNS = select(_own.job, _own.submission, _own.closed, _own.postings, _ow
 _OWN_WITHIN = _OWN_COLUMNS.where(_own.job.between(bindparam("first"), bindparam("last")))
 _OWN_AMONG = _OWN_COLUMNS.where(among(_own.job, "jobs"))
 _PRICED = (
-    select(_job.number, _job.submission, _job.time_limit_ms)
+    select(
+        _job.number,
+        _job.submission,
+        _job.time_limit_ms,
+        _own.submission,
+        _own.closed,
+        _own.postings,
+        _own.waiting_ms,
+        func.coalesce(_own.legs, "[]"),
+    )
     .join(schema.hold, _hold.submission == _job.submission)
+    .outerjoin(schema.job_hold, _own.job == _job.number)
     .where(among(_job.number, "jobs"))
     .order_by(_job.number)
 )
@@ -124,11 +134,15 @@ def priced_jobs(connection: Connection, jobs: Iterable[int]) -> dict[int, Priced
     rows = connection.execute(_PRICED, {"jobs": number_list(jobs)}).all()
     if not rows:
         return {}
-    holds = submission_holds(connection, {row.submission for row in rows})
-    own = job_holds(connection, [row.number for row in rows])
-    return {
-        job: PricedJob(job, limit_ms, holds[submission], own.get(job)) for job, submission, limit_ms in rows
-    }
+    holds = submission_holds(connection, {row[1] for row in rows})
+    found = {}
+    for row, legs in zip(rows, many_legs_from([row[7] for row in rows]), strict=True):
+        job, submission, limit_ms, own_submission, closed, postings, waiting_ms, _ = row
+        own = None
+        if own_submission is not None:
+            own = JobHold(job, own_submission, legs, bool(closed), postings, waiting_ms)
+        found[job] = PricedJob(job, limit_ms, holds[submission], own)
+    return found
 
 
 def add_hold(tx: Transaction, hold: SubmissionHold) -> None:
@@ -180,8 +194,8 @@ def write_job_holds(tx: Transaction, holds: Sequence[JobHold]) -> None:
     run_many(
         tx.connection,
         _WRITE_OWN,
-        ("of_job", "new_legs", "is_closed", "so_many", "since"),
-        [(job, stored_legs(legs), closed, many, since) for job, _, legs, closed, many, since in holds],
+        ("new_legs", "is_closed", "so_many", "since", "of_job"),
+        [(stored_legs(legs), closed, many, since, job) for job, _, legs, closed, many, since in holds],
     )
 
 

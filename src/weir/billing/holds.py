@@ -30,8 +30,8 @@ from weir.billing.hold_rows import (
     write_job_holds,
 )
 from weir.billing.hold_waiting import serve_in_turn
-from weir.billing.ledger import Entry, post, shortage_for
-from weir.billing.ledger_counters import OverLimitError
+from weir.billing.ledger import Entry, post, post_within
+from weir.billing.ledger_counters import OverLimitError, Shortage
 from weir.billing.price_versions import BookVersion, in_force, version_of
 from weir.billing.rate_card import Needs
 from weir.model.change import ChangeKind
@@ -261,10 +261,10 @@ def _start_one(
     entries = [job_entry(one.of, before, "resize", now_ms, transfers)] if transfers else []
     poor = False
     if why is None:
-        short = shortage_for(tx.connection, entries)
-        if short:
+        posted = post_within(tx, entries)
+        if isinstance(posted, Shortage):
             poor = True
-            why = (f"{format_yuan(short.short)} more in {short.key}", format_yuan(max(0, short.available)))
+            why = (f"{format_yuan(posted.short)} more in {posted.key}", format_yuan(max(0, posted.available)))
     if why is not None:
         if not poor:
             # What money cannot cure; a pool that is too dear today may be used once there is more of it.
@@ -275,7 +275,6 @@ def _start_one(
         return why
     if one.own is None:
         touch(tx, one.of, [one.job])
-    post(tx, entries)
     write_job_holds(tx, [before.posted(legs, len(entries))])
     return None
 
@@ -289,8 +288,7 @@ def _hold_again(tx: Transaction, one: PricedJob, now_ms: int, offers: Offers) ->
         return False  # it costs nothing because it can run nowhere
     legs, transfers = resized(own.legs, wanted)
     entries = [job_entry(one.of, own, "resize", now_ms, transfers)] if transfers else []
-    if shortage_for(tx.connection, entries) is None:
-        post(tx, entries)
+    if not isinstance(post_within(tx, entries), Shortage):
         write_job_holds(tx, [own.posted(legs, len(entries), waiting_ms=None)])
         return True
     if own.waiting_ms is None:

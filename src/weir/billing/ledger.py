@@ -135,27 +135,36 @@ def post(tx: Transaction, entries: Sequence[Entry]) -> list[Posted]:
     ValueError for an entry that is malformed; the transaction is then not to be committed. Appends one POSTED change
     for each book.
     """
-    known = _known(tx.connection, entries)
-    new: list[Entry] = []
-    named: set[str] = set(known)
-    for entry in entries:
-        if entry.cause not in named:
-            named.add(entry.cause)
-            new.append(entry)
+    known, new = _sorted_out(tx.connection, entries)
+    numbers: dict[str, int] = {}
     if new:
         change_counters(tx, _changes(tx.connection, new))
-        known |= _append(tx, new)
-    fresh = {entry.cause for entry in new}
+        numbers = _append(tx, new)
     made = []
     for entry in entries:
-        made.append(Posted(known[entry.cause], entry.cause in fresh))
-        fresh.discard(entry.cause)
+        number = numbers.pop(entry.cause, None)
+        if number is None:
+            made.append(Posted(known[entry.cause], new=False))
+        else:
+            known[entry.cause] = number
+            made.append(Posted(number, new=True))
     return made
 
 
-def shortage_for(connection: Connection, entries: Sequence[Entry]) -> Shortage | None:
-    """The first limit that posting these entries would exceed, and by how much; None where they would pass."""
-    return counter_shortage(connection, _changes(connection, entries))
+def post_within(tx: Transaction, entries: Sequence[Entry]) -> list[int] | Shortage:
+    """As `post`, but where a counter would exceed its limit nothing is changed, and it is said by how much.
+
+    Else the entries' numbers, in order.
+    """
+    known, new = _sorted_out(tx.connection, entries)
+    if new:
+        changes = _changes(tx.connection, new)
+        short = counter_shortage(tx.connection, changes)
+        if short is not None:
+            return short
+        change_counters(tx, changes)
+        known |= _append(tx, new)
+    return [known[entry.cause] for entry in entries]
 
 
 def movements(transfers: Iterable[tuple[str, str, int]]) -> dict[str, Movement]:
@@ -275,12 +284,16 @@ def _summed(entries: Iterable[Entry]) -> list[tuple[str, str, int]]:
     return [(debit, credit, amount) for (debit, credit), amount in sums.items()]
 
 
-def _known(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:
-    causes = [entry.cause for entry in entries]
+def _sorted_out(connection: Connection, entries: Sequence[Entry]) -> tuple[dict[str, int], Sequence[Entry]]:
+    """The numbers of those entries whose causes were posted before, and the others, each cause once."""
     known: dict[str, int] = {}
+    causes = [entry.cause for entry in entries]
     for first in range(0, len(causes), CAUSES_AT_ONCE):
         known |= entries_by_cause(connection, causes[first : first + CAUSES_AT_ONCE])
-    return known
+    firsts = dict(zip(reversed(causes), reversed(entries), strict=True))
+    if not known and len(firsts) == len(entries):
+        return known, entries
+    return known, [firsts[cause] for cause in dict.fromkeys(causes) if cause not in known]
 
 
 def _changes(connection: Connection, entries: Sequence[Entry]) -> dict[str, Change]:
@@ -320,8 +333,10 @@ def _append(tx: Transaction, entries: Sequence[Entry]) -> dict[str, int]:
         last_ms[book] = at_ms
         numbers[cause] = number
         rows.append((number, cause, kind, at_ms, corrects, detail, digest))
-        for line, (debit, credit, amount) in enumerate(transfers):
+        line = 0
+        for debit, credit, amount in transfers:
             lines.append((number, line, debit, credit, amount))
+            line += 1  # noqa: SIM113 - an enumeration takes longer to set up than its one or two turns
     run_many(connection, _ADD_ENTRY, _ENTRY_COLUMNS, rows)
     run_many(connection, _ADD_TRANSFER, _TRANSFER_COLUMNS, lines)
     run_many(
@@ -364,5 +379,5 @@ __all__ = [
     "movements",
     "open_account",
     "post",
-    "shortage_for",
+    "post_within",
 ]

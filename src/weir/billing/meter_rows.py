@@ -76,7 +76,7 @@ def meters_of(connection: Connection, jobs: Iterable[int]) -> dict[tuple[int, in
     found = {}
     for row, its, charged in zip(rows, intervals, parts, strict=True):
         job, epoch, centre, pool, contract, started_ms, until_ms, postings, is_open, _, _ = row
-        told = tuple([(begins, ends) for begins, ends in its])
+        told = tuple(map(tuple, its))
         found[job, epoch] = Meter(
             job, epoch, centre, pool, contract, started_ms, until_ms, told, charged, postings, bool(is_open)
         )
@@ -107,14 +107,14 @@ def add_meters(tx: Transaction, meters: Iterable[Meter]) -> None:
     )
 
 
-def write_meters(tx: Transaction, meters: Sequence[Meter]) -> None:
-    """Store what has changed of meters that are there."""
+def write_meters(tx: Transaction, meters: Sequence[Meter], charges: int = 0) -> None:
+    """Store what has changed of meters that are there, each of which has posted so many charges more."""
     run_many(
         tx.connection,
         _WRITE,
         ("now_intervals", "now_parts", "so_many", "is_open", "of_job", "of_epoch"),
         [
-            (intervals_text(intervals), amounts_text(parts), postings, is_open, job, epoch)
+            (intervals_text(intervals), amounts_text(parts), postings + charges, is_open, job, epoch)
             for job, epoch, _, _, _, _, _, intervals, parts, postings, is_open in meters
         ],
     )

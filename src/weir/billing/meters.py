@@ -10,7 +10,6 @@ times of our messages allow. What exceeds that goes to the exceptions queue. Tim
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select
@@ -19,12 +18,21 @@ from weir.billing import exceptions
 from weir.billing.accounts import account
 from weir.billing.contracts import Contract, contract_among, contracts_between
 from weir.billing.exceptions import ExceptionKind, NewException
-from weir.billing.hold_legs import charged
+from weir.billing.hold_legs import Leg, charged
 from weir.billing.hold_offers import Cards
-from weir.billing.hold_rows import JobHold, PricedJob, job_entry, priced_jobs, touch, write_job_holds
-from weir.billing.ledger import Entry, post, shortage_for
+from weir.billing.hold_rows import (
+    JobHold,
+    PricedJob,
+    SubmissionHold,
+    job_entry,
+    priced_jobs,
+    touch,
+    write_job_holds,
+)
+from weir.billing.ledger import Entry, post_within
+from weir.billing.ledger_counters import Shortage
 from weir.billing.meter_rows import Meter, add_meters, meters_of, write_meters
-from weir.billing.price_bands import Bands, time_in_bands, union
+from weir.billing.price_bands import Bands, extended, time_in_bands, union
 from weir.billing.rate_card import RateCard, Unpriced, difference
 from weir.billing.stored_text import amounts_text
 from weir.store import Transaction, schema
@@ -69,8 +77,7 @@ _OPEN_AT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What is known by now of an attempt that has started.
 
     `started_ms` is its start in our time, as stored with the attempt. `lasted_ms` is how long it ran by the centre's
@@ -93,19 +100,21 @@ class Seen:
     """A late proof of success of an attempt that was given up: its charge is restored."""
 
 
-class _Step(NamedTuple):
-    """A meter before and after, and what that costs."""
+class _Posting(NamedTuple):
+    """A meter before and after, what that costs, and the entry that says so."""
 
-    priced: PricedJob
+    of: SubmissionHold
     own: JobHold
+    legs: tuple[Leg, ...]
+    """The job's, after it."""
     before: Meter
     after: Meter
-    kind: str
     bands: Bands
     parts: Mapping[str, int]
     """What is to be charged or given back, by unit and band."""
     amount: int
     """Its sum."""
+    entry: Entry
 
 
 def observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
@@ -142,9 +151,11 @@ def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
     meters = meters_of(tx.connection, found)
     meters |= _begin(tx, [(priced, one) for priced, one in metered if (one.job, one.epoch) not in meters])
     cards = Cards(tx.connection)
-    steps: list[_Step] = []
+    posting: list[_Posting] = []
+    quiet: list[Meter] = []
     trouble: list[NewException] = []
     touched = _touched(tx, found)
+    payables = {centre: account("payable", centre) for centre in {one.centre for one in seen}}
     for priced, one in metered:
         card = cards.of(priced.of, one.centre, one.pool)
         if isinstance(card, Unpriced):
@@ -157,78 +168,71 @@ def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
         if after != before:
             parts = difference(before.parts, after.parts)
             amount = sum(parts.values())
-            kind = _kind(one, after, amount)
-            steps.append(_Step(priced, touched[one.job], before, after, kind, card.bands, parts, amount))
-    trouble += _charge(tx, steps, now_ms)
+            if amount:
+                own, kind = touched[one.job], _kind(one, after, amount)
+                legs, transfers = charged(own.legs, amount, payables[one.centre])
+                detail = {"contract": after.contract, "epoch": after.epoch}
+                entry = job_entry(priced.of, own, kind, now_ms, transfers, detail)
+                posting.append(
+                    _Posting(priced.of, own, legs, before, after, card.bands, parts, amount, entry)
+                )
+            else:
+                quiet.append(after)
+    trouble += _charge(tx, posting, now_ms)
+    write_meters(tx, quiet)
     exceptions.put(tx, trouble, now_ms)
 
 
 def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
     """The meter after what was seen, and how many milliseconds the centre's clock goes too far (less than 0: back)."""
-    exceeded = 0
-    if seen.lasted_ms is None:
-        intervals = union([*before.intervals, (before.started_ms, min(now_ms, before.until_ms))])
+    job, epoch, centre, pool, contract, started_ms, until_ms, intervals, parts, postings, _ = before
+    exceeded, lasted_ms = 0, seen.lasted_ms
+    if lasted_ms is None:
+        its = extended(intervals, started_ms, min(now_ms, until_ms))
     else:
-        ends = before.started_ms + seen.lasted_ms
-        if ends > now_ms + CLOCK_TOLERANCE_MS or seen.lasted_ms < 0:
-            exceeded = ends - now_ms if seen.lasted_ms >= 0 else seen.lasted_ms
-        intervals = union([(before.started_ms, min(ends, now_ms, before.until_ms))])
+        ends = started_ms + lasted_ms
+        if ends > now_ms + CLOCK_TOLERANCE_MS or lasted_ms < 0:
+            exceeded = ends - now_ms if lasted_ms >= 0 else lasted_ms
+        its = extended((), started_ms, min(ends, now_ms, until_ms))
         if seen.lost or (seen.preempted and not card.preempted_charged):
-            intervals = union(seen.kept)
-    job, epoch, centre, pool, contract, started_ms, until_ms, _, _, postings, _ = before
-    still = seen.lasted_ms is None and not seen.proven
-    its = tuple(intervals)
-    parts = card.parts(its)
-    return Meter(
-        job, epoch, centre, pool, contract, started_ms, until_ms, its, parts, postings, still
-    ), exceeded
+            its = tuple(union(seen.kept))
+    if its != intervals:
+        parts = card.parts(its)
+    still = lasted_ms is None and not seen.proven
+    after = Meter(job, epoch, centre, pool, contract, started_ms, until_ms, its, parts, postings, still)
+    return after, exceeded
 
 
-def _charge(tx: Transaction, steps: Sequence[_Step], now_ms: int) -> list[NewException]:
-    """Post what the steps cost, all together where the limits allow it; those that they do not allow are exceptions."""
-    posting = [(step, *_entry(step, now_ms)) for step in steps if step.amount]
-    quiet = [step.after for step in steps if not step.amount]
-    trouble = []
-    if shortage_for(tx.connection, [entry for _, _, entry in posting]) is None:
-        _post(tx, posting, now_ms)
-    else:
-        for step, own, entry in posting:
-            short = shortage_for(tx.connection, [entry])
-            if short is None:
-                _post(tx, [(step, own, entry)], now_ms)
-            else:
-                trouble.append(_no_money(step, short.key, short.short))
+def _charge(tx: Transaction, posting: Sequence[_Posting], now_ms: int) -> list[NewException]:
+    """Post them all together where the limits allow it; those that they do not allow are exceptions."""
+    trouble, unpaid = [], []
+    if posting and _post(tx, posting, now_ms):
+        for one in posting:
+            short = _post(tx, [one], now_ms)
+            if short:
+                trouble.append(_no_money(one, short.key, short.short))
                 # As before: what still runs is tried again with its next interval, and all of it then.
-                quiet.append(step.after._replace(intervals=step.before.intervals, parts=step.before.parts))
-    write_meters(tx, quiet)
+                unpaid.append(one.after._replace(intervals=one.before.intervals, parts=one.before.parts))
+    write_meters(tx, unpaid)
     return trouble
 
 
-def _entry(step: _Step, now_ms: int) -> tuple[JobHold, Entry]:
-    """The job's hold after the step, and the entry that makes it so."""
-    after = step.after
-    legs, transfers = charged(step.own.legs, step.amount, account("payable", after.centre))
-    detail = {"epoch": after.epoch, "contract": after.contract}
-    entry = job_entry(step.priced.of, step.own, step.kind, now_ms, transfers, detail)
-    return step.own.posted(legs, 1), entry
-
-
-def _post(tx: Transaction, posting: Sequence[tuple[_Step, JobHold, Entry]], now_ms: int) -> None:
-    """Post these, and store the holds, meters and charges that follow."""
-    posted = post(tx, [entry for _, _, entry in posting])
-    write_job_holds(tx, [own for _, own, _ in posting])
+def _post(tx: Transaction, posting: Sequence[_Posting], now_ms: int) -> Shortage | None:
+    """Post these, and store the holds, meters and charges that follow; or nothing, where a limit would be exceeded."""
+    numbers = post_within(tx, [one.entry for one in posting])
+    if isinstance(numbers, Shortage):
+        return numbers
     charges: list[tuple[Any, ...]] = []
-    meters = []
-    for (step, _, _), (number, _) in zip(posting, posted, strict=True):
-        priced, _, before, after, kind, bands, parts, amount = step
-        job, epoch, centre, pool, contract, *_ = after
+    for (of, _, _, before, after, bands, parts, amount, entry), number in zip(posting, numbers, strict=True):
         begins, ends = _span(before, after)
         times = amounts_text(_times(bands, before, after))
-        about = (priced.of.organisation, centre, pool, contract, kind, now_ms, begins, ends, times)
+        job, epoch, centre, pool, contract, *_ = after
+        about = (of.organisation, centre, pool, contract, entry.kind, now_ms, begins, ends, times)
         charges.append((number, 0, job, epoch, *about, amounts_text(parts), amount))
-        meters.append(after._replace(postings=before.postings + 1))
     run_many(tx.connection, _ADD_CHARGE, _CHARGE_COLUMNS, charges)
-    write_meters(tx, meters)
+    write_job_holds(tx, [one.own.posted(one.legs, 1) for one in posting])
+    write_meters(tx, [one.after for one in posting], 1)
+    return None
 
 
 def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tuple[int, int], Meter]:
@@ -327,17 +331,16 @@ def _unpriced(priced: PricedJob, seen: Seen, why: Unpriced) -> NewException:
     )
 
 
-def _no_money(step: _Step, key: str, short: int) -> NewException:
-    amount = step.amount
+def _no_money(one: _Posting, key: str, short: int) -> NewException:
     return NewException(
-        f"money/{step.after.job}/{step.after.epoch}",
+        f"money/{one.after.job}/{one.after.epoch}",
         ExceptionKind.MONEY,
-        step.priced.of.organisation,
-        step.after.centre,
-        f"{format_yuan(amount)} could not be charged: {key} has {format_yuan(short)} too little",
-        step.after.job,
-        step.after.epoch,
-        {"amount_micro_yuan": amount, "kind": step.kind},
+        one.of.organisation,
+        one.after.centre,
+        f"{format_yuan(one.amount)} could not be charged: {key} has {format_yuan(short)} too little",
+        one.after.job,
+        one.after.epoch,
+        {"amount_micro_yuan": one.amount, "kind": one.entry.kind},
     )
 
 

@@ -136,8 +136,18 @@ def union(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
+def extended(intervals: tuple[tuple[int, int], ...], from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
+    """The union of disjoint intervals in rising order with [from, to)."""
+    if len(intervals) == 1 and intervals[0][0] <= from_ms <= intervals[0][1]:
+        begins, ends = intervals[0]
+        return intervals if to_ms <= ends else ((begins, to_ms),)
+    return tuple(union([*intervals, (from_ms, to_ms)]))
+
+
 def time_in_bands(bands: Bands, intervals: Sequence[tuple[int, int]]) -> dict[str, int]:
     """How many milliseconds of disjoint intervals lie in each band."""
+    if len(intervals) == 1:
+        return bands.split(*intervals[0])
     found: dict[str, int] = {}
     for begins, ends in intervals:
         for name, length_ms in bands.split(begins, ends).items():
@@ -149,4 +159,4 @@ def _key(bands: Mapping[str, tuple[Window, ...]]) -> tuple[tuple[str, tuple[Wind
     return tuple(sorted(bands.items()))
 
 
-__all__ = ["DAY_MS", "MONDAY_MS", "WEEK_MS", "Bands", "bands_of", "time_in_bands", "union"]
+__all__ = ["DAY_MS", "MONDAY_MS", "WEEK_MS", "Bands", "bands_of", "extended", "time_in_bands", "union"]

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from weir.billing.price_bands import Bands, bands_of, time_in_bands
 from weir.billing.price_book import UNITS, PoolPrices, Preempted, PriceBook
@@ -39,8 +40,7 @@ class PricedPool:
     qubits: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One unit in one band: `quantity` of it is used all the time, in thousandths, bytes or the like.
 
     A millisecond costs rate_numerator / rate_denominator micro-yuan.
@@ -84,10 +84,9 @@ class RateCard:
         if not times:
             return {}
         found = {}
-        for line in self.lines:
-            time_ms = times.get(line.band)
-            if time_ms and (amount := round_half_even(line.numerator * time_ms, line.denominator)):
-                found[line.name] = amount
+        for _, band, _, numerator, denominator, name in self.lines:
+            if band in times and (amount := round_half_even(numerator * times[band], denominator)):
+                found[name] = amount
         if self.transfer_micro_yuan:
             found["transfer_gb"] = self.transfer_micro_yuan
         missing = self.minimum_micro_yuan - sum(found.values())
@@ -187,11 +186,15 @@ def needed_units(pool: PricedPool) -> dict[str, tuple[str, ...]]:
 
 def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """What has to be charged (or given back) for the parts to become others; parts that stay are left out."""
-    found = {name: amount - before.get(name, 0) for name, amount in after.items()}
+    found = {}
+    for name, amount in after.items():
+        more = amount - before.get(name, 0)
+        if more:
+            found[name] = more
     for name, amount in before.items():
-        if name not in after:
+        if name not in after and amount:
             found[name] = -amount
-    return {name: amount for name, amount in found.items() if amount}
+    return found
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -26,11 +26,17 @@ def read_texts(texts: Iterable[str]) -> list[Any]:
 
 def amounts_text(amounts: Mapping[str, int]) -> str:
     """Amounts by name; the names are of units and bands, which need no escaping."""
+    if len(amounts) == 1:
+        [(name, amount)] = amounts.items()
+        return f'{{"{name}":{amount}}}'
     return "{" + ",".join([f'"{name}":{amount}' for name, amount in amounts.items()]) + "}"
 
 
 def intervals_text(intervals: Sequence[tuple[int, int]]) -> str:
     """Pairs of numbers."""
+    if len(intervals) == 1:
+        begins, ends = intervals[0]
+        return f"[[{begins},{ends}]]"
     return "[" + ",".join([f"[{begins},{ends}]" for begins, ends in intervals]) + "]"
 
 
@@ -59,9 +65,13 @@ def hashed_text(
     transfers: Sequence[tuple[str, str, int]],
 ) -> str:
     """All that an entry says, as its hash is over: a JSON list without spaces, in ASCII."""
-    moved = ",".join(
-        [f"[{quoted_ascii(debit)},{quoted_ascii(credit)},{amount}]" for debit, credit, amount in transfers]
-    )
+    if len(transfers) == 1:
+        debit, credit, amount = transfers[0]
+        moved = f"[{quoted_ascii(debit)},{quoted_ascii(credit)},{amount}]"
+    else:
+        moved = ",".join(
+            [f"[{quoted_ascii(one)},{quoted_ascii(to)},{amount}]" for one, to, amount in transfers]
+        )
     last = "null" if corrects is None else corrects
     said = f"{encode_basestring_ascii(cause)},{quoted_ascii(kind)},{at_ms},{last},{encode_basestring_ascii(detail)}"
     return f"[{number},{said},[{moved}]]"
