@@ -74,7 +74,9 @@ inputs:
   - {file: train.py}                                  # on this machine, uploaded by `weir submit`
   - {from: k7m2q9xw4tcd, path: "data/*", to: data}    # another job's outputs; implies `after`
   - {file: corpus.tar, url: "s3://sets/corpus.tar"}   # fetched by the centre, where its operator allows that
-outputs: ["model/*"]
+outputs: ["model/*.json"]                            # kept by the platform
+deliver:
+  - {path: "model/*.bin", url: "s3://results/run-7/"} # written by the centre, where its operator allows that
 restartable: true
 ```
 

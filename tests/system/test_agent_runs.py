@@ -15,6 +15,7 @@ import pytest
 from tests.system.agent_server import CODE, POOL, AgentServer, serving, work
 from weir.agents import local_orders
 from weir.model.agent import Follow, InputFile
+from weir.model.job import Delivery
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
 
@@ -92,6 +93,32 @@ def test_an_input_by_url_comes_from_where_the_centre_allows_it_and_from_nowhere_
             assert words in end.message
     told = [pool for report in server.reports for pool in report.pools or ()]
     assert "url/file" in told[0].capabilities
+
+
+def test_what_it_makes_is_written_to_a_url_where_the_centre_allows_it(
+    tmp_path: Path, server: AgentServer, url: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    sources = tmp_path / "agent" / "sources.json"
+    sources.parent.mkdir(mode=0o700)
+    sources.touch(mode=0o600)
+    prefix = f"file://{tmp_path}/out/"
+    sources.write_text(json.dumps({"sources": [{"prefix": prefix, "access": "write"}]}))
+    making = ("sh", "-c", "echo made > a.bin; echo kept > b.txt")
+    for attempt, target in (("aaaaaaaaaaaa-1", f"{prefix}7/"), ("bbbbbbbbbbbb-1", "file:///etc/")):
+        server.run(attempt, work(*making, deliver=(Delivery("*.bin", target),), outputs=("*.txt",)))
+    with agent(tmp_path / "agent", url):
+        end = server.await_end("aaaaaaaaaaaa-1")
+        assert None is end.cause
+        assert [("b.txt", ""), ("a.bin", f"{prefix}7/a.bin")] == [
+            (file.path, file.url) for file in end.outputs
+        ]
+        assert "made\n" == (tmp_path / "out/7/a.bin").read_text()
+        refused = server.await_end("bbbbbbbbbbbb-1")
+    assert (Cause.OUTPUTS, ["b.txt"]) == (refused.cause, [file.path for file in refused.outputs])
+    assert f"this centre writes to {prefix}" in refused.message
+    told = [pool for report in server.reports for pool in report.pools or ()]
+    assert "deliver/file" in told[0].capabilities
 
 
 def test_what_runs_outlives_the_agent_and_is_taken_up_again(

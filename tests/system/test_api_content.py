@@ -131,6 +131,20 @@ def test_outputs_are_listed_and_fetched(world: World, agent: Agent, running: str
     assert 422 == world.ask("GET", f"/api/v1/jobs/{job}/outputs?cursor=7").status
 
 
+def test_an_output_that_its_centre_has_delivered_is_told_with_its_place(
+    world: World, agent: Agent, running: str
+) -> None:
+    ended = agent.ended(running, outputs={"w.bin": b"far"})
+    ended["end"]["outputs"][0]["url"] = "s3://results/w.bin"
+    agent.report(ended)
+    job = running[:-2]
+    [view] = world.client().outputs(job)
+    assert ("w.bin", 3, "s3://results/w.bin") == (view.path, view.size_bytes, view.url)
+    answer = world.ask("GET", f"/api/v1/jobs/{job}/outputs/w.bin")
+    assert 409 == answer.status
+    assert "s3://results/w.bin" in answer.json["title"]
+
+
 def test_outputs_of_an_array_come_in_pages(world: World, agent: Agent, control: Control) -> None:
     [made] = world.client().submit(
         JOB | {"array": 3, "constraints": {"centres": ["hefei-ai"]}, "outputs": ["*"]}

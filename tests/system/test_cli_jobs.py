@@ -92,7 +92,7 @@ def test_every_listing_speaks_json(tenant: RealProvince, swept: tuple[str, str],
 
 def test_outputs_are_listed_and_fetched(tenant: RealProvince, swept: tuple[str, str], tmp_path: Path) -> None:
     array, _ = swept
-    assert [f"{array}.{index}\tresult.txt\t2B" for index in range(3)] == tenant.weir(
+    assert [f"{array}.{index}\tresult.txt\t2B\tplatform" for index in range(3)] == tenant.weir(
         "outputs", array
     ).good().splitlines()[1:]
     tenant.weir("outputs", array, "--to", str(tmp_path / "all")).good()

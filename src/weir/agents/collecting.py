@@ -1,8 +1,10 @@
-"""Taking over what an ended attempt leaves: its logs, and the outputs that it was asked for."""
+"""Taking over what an ended attempt leaves: its logs, the outputs that it was asked for, and what goes to URLs."""
 
 import base64
 import hashlib
+import json
 import logging
+import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -12,9 +14,13 @@ from weir.agents.inputs import Collected, LogsSent
 from weir.agents.outputs import Found, OutputsError, find_outputs
 from weir.agents.record import RecordedAttempt
 from weir.agents.resuming import LOOKED_AT, resumed_ms
+from weir.agents.sources import Sources
 from weir.agents.transport import Transport, TransportError, UnreachableError, WrongOffsetError
+from weir.agents.url_requests import SourceAwayError, SourceRefusedError
+from weir.agents.url_sending import send_url
 from weir.engines.driver import STREAMS, Driver
 from weir.model.agent import LogChunk, OutputFile, Work
+from weir.model.problem import ProblemError
 
 _log = logging.getLogger("weir.agent")
 
@@ -25,11 +31,17 @@ SMALL_LOGS = 128 << 10
 OFFSET_TRIES = 5
 PATIENCE = 8
 """A refusal is believed only after so many tries: a restored server may first have to learn of the attempt."""
+AWAY_PATIENCE = 60
+"""So many tries, some eight minutes, are made at a URL that does not answer before the end is told without it."""
+NO_SOURCES = Sources()
 _PIECE = 1 << 20
+_ANY_SIZE = 1 << 62
 
 
-def collect(driver: Driver, transport: Transport, attempt: RecordedAttempt, tries: int) -> Collected:
-    """Send logs and outputs; `tries` counts the earlier ones.
+def collect(
+    driver: Driver, transport: Transport, attempt: RecordedAttempt, tries: int, sources: Sources = NO_SOURCES
+) -> Collected:
+    """Send logs and outputs, and write to URLs what `sources` let; `tries` counts the earlier ones.
 
     Raises EngineUnreachableError when the engine cannot be asked. The answer says `again` where the server could
     not be reached, or refused and may still come to accept it.
@@ -55,6 +67,16 @@ def collect(driver: Driver, transport: Transport, attempt: RecordedAttempt, trie
         problem = str(error)
     except OSError as error:
         problem = disk_problem("the outputs", error)
+    try:
+        outputs += _deliver(sources, attempt, attempt.work, {file.path for file in outputs})
+    except SourceAwayError as error:
+        if tries < AWAY_PATIENCE:
+            return Collected(attempt.id, problem=str(error), again=True)
+        problem = _and(problem, f"it could not be delivered: {error}")
+    except (SourceRefusedError, ProblemError, OutputsError) as error:
+        problem = _and(problem, f"it could not be delivered: {error}")
+    except OSError as error:
+        problem = _and(problem, disk_problem("what is delivered", error))
     told = _resumed(driver, attempt.id) if attempt.work.restartable else None
     return Collected(attempt.id, outputs, tuple(logs.chunks), logs.dropped, problem, resumed_ms=told)
 
@@ -163,13 +185,50 @@ def _send_outputs(transport: Transport, attempt: RecordedAttempt, work: Work) ->
 
 def _send(transport: Transport, found: Found) -> OutputFile:
     with found.open() as file:
-        sha, size = hashlib.sha256(), 0
-        while piece := file.read(_PIECE):
-            sha.update(piece)
-            size += len(piece)
-        digest = sha.hexdigest()
+        digest, size = _digest(file)
         _put_blob(transport, digest, file, size)
     return OutputFile(task=0, path=found.path, size_bytes=size, digest=digest)
+
+
+def _deliver(
+    sources: Sources, attempt: RecordedAttempt, work: Work, known: set[str]
+) -> tuple[OutputFile, ...]:
+    """Write to URLs what is to lie there; the files that the platform does not hold itself, and where they lie.
+
+    What an earlier try has brought there stands in `delivered` beside the work folder, and is not sent again.
+    """
+    folder = Path(attempt.folder) / "work"
+    if not work.deliver or not folder.is_dir():
+        return ()
+    journal = Path(attempt.folder) / "delivered"
+    done = set(journal.read_text(encoding="ascii").splitlines()) if journal.exists() else set()
+    made: dict[str, OutputFile] = {}
+    for delivery in work.deliver:
+        element = "" if attempt.array_index is None else f"{attempt.array_index}/"
+        for found in find_outputs(folder, (delivery.path,), _ANY_SIZE):
+            url = f"{delivery.url}{element}{urllib.parse.quote(found.path)}"
+            with found.open() as file:
+                digest, size = _digest(file)
+                line = json.dumps([url, digest])
+                if line not in done:
+                    send_url(sources, url, work.account, file, digest)
+                    with journal.open("a", encoding="ascii") as lines:
+                        lines.write(f"{line}\n")
+            if found.path not in known:
+                made.setdefault(found.path, OutputFile(0, found.path, size, digest, url))
+    return tuple(made.values())
+
+
+def _and(problem: str, other: str) -> str:
+    return f"{problem}; {other}" if problem else other
+
+
+def _digest(file: BinaryIO) -> tuple[str, int]:
+    sha, size = hashlib.sha256(), 0
+    while piece := file.read(_PIECE):
+        sha.update(piece)
+        size += len(piece)
+    return sha.hexdigest(), size
 
 
 def _put_blob(transport: Transport, digest: str, file: BinaryIO, size: int) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from weir.agents.inputs import Fetched
 from weir.agents.sources import Sources
 from weir.agents.transport import ForbiddenError, GoneError, Transport, TransportError
-from weir.agents.url_fetching import SourceAwayError, SourceRefusedError, fetch_url
+from weir.agents.url_fetching import fetch_url
+from weir.agents.url_requests import SourceAwayError, SourceRefusedError
 from weir.model.agent import InputFile
 from weir.model.job_rules import safe_relative_path
 from weir.model.problem import ProblemError

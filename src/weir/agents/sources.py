@@ -1,13 +1,18 @@
-"""Where inputs may be fetched from by URL: what the centre's own file allows, to whom, with which credentials.
+"""Which URLs inputs may be fetched from and results written to: what the centre's own file allows, to whom, with
+which credentials.
 
-`sources.json` in the agent's folder, readable by its owner alone; without it nothing is fetched by URL:
+`sources.json` in the agent's folder, readable by its owner alone; without it nothing is fetched or written by URL:
 
     {"sources": [
       {"prefix": "https://data.example.org/sets/", "token_file": "/etc/weir/data.token"},
       {"prefix": "s3://weights/llm/", "endpoint": "https://oss.example.org", "region": "cn-north-1",
        "access_key": "AK…", "secret_key_file": "/etc/weir/oss.secret", "accounts": ["91340100WEYR00027A"]},
-      {"prefix": "file:///share/public/", "largest": "2TiB"}
+      {"prefix": "file:///share/public/", "largest": "2TiB"},
+      {"prefix": "s3://results/acme/", "access": "write", "endpoint": "https://oss.example.org", "access_key": "AK…",
+       "secret_key_file": "/etc/weir/oss.secret", "accounts": ["91340100WEYR00027A"]}
     ]}
+
+`access` is `read` where it is not given, else `write` or `both`.
 
 A prefix ends with `/`, and nothing outside it is reached, by no redirect, no link and no `..`: an address that the
 centre did not name, such as one of its own network, is never asked on behalf of a tenant.
@@ -31,6 +36,7 @@ __all__ = ["Source", "Sources", "read_sources"]
 _LARGEST_BYTES = 1 << 40
 _FIELDS = {
     "prefix",
+    "access",
     "accounts",
     "largest",
     "token_file",
@@ -49,6 +55,8 @@ class Source:
     prefix: str
     accounts: tuple[str, ...] = ()
     """Whose work may use it; empty for everybody's."""
+    access: str = "read"
+    """`read`, `write` or `both`."""
     largest_bytes: int = _LARGEST_BYTES
     token: str = ""
     """Sent as a bearer token, to the prefix's own host alone."""
@@ -74,19 +82,33 @@ class Sources:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What the pools of the centre can do for it, by scheme: `url/https`."""
-        return tuple(sorted({f"url/{source.scheme}" for source in self.all}))
+        """What the pools of the centre can do for it, by scheme: `url/https` to fetch, `deliver/https` to write."""
+        can = {
+            f"{word}/{source.scheme}"
+            for word, access in (("url", "read"), ("deliver", "write"))
+            for source in self.all
+            if source.access in (access, "both")
+        }
+        return tuple(sorted(can))
 
     def of(self, url: str, account: str) -> Source:
         """The source by which this account's work may fetch the URL. Raises ProblemError."""
-        reaching = [source for source in self.all if source.reaches(url)]
+        return self._of(url, account, "read", ("fetches from", "fetch it"))
+
+    def to(self, url: str, account: str) -> Source:
+        """The one by which what this account's work made may be written to the URL. Raises ProblemError."""
+        return self._of(url, account, "write", ("writes to", "write it"))
+
+    def _of(self, url: str, account: str, access: str, words: tuple[str, str]) -> Source:
+        able = [source for source in self.all if source.access in (access, "both")]
+        reaching = [source for source in able if source.reaches(url)]
         if not reaching:
-            here = ", ".join(source.prefix for source in self.all) or "nothing"
-            raise refused("url", url, f"this centre fetches from {here}")
+            here = ", ".join(source.prefix for source in able) or "nothing"
+            raise refused("url", url, f"this centre {words[0]} {here}")
         for source in sorted(reaching, key=lambda source: -len(source.prefix)):
             if not source.accounts or account in source.accounts:
                 return source
-        raise refused("url", url, "this centre does not fetch it for this account")
+        raise refused("url", url, f"this centre does not {words[1]} for this account")
 
 
 def read_sources(path: Path) -> Sources:
@@ -124,6 +146,8 @@ def _source(where: str, entry: Any) -> Source:
             raise refused(f"{where}.{name}", texts[name], f"it goes with {' and '.join(only)} alone")
     if scheme == "s3" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", texts["endpoint"]):
         raise refused(f"{where}.endpoint", texts["endpoint"], "give the service's address, https://host")
+    if texts["access"] not in ("", "read", "write", "both"):
+        raise refused(f"{where}.access", texts["access"], "give read, write or both")
     if bool(texts["access_key"]) != bool(texts["secret_key_file"]):
         raise refused(
             f"{where}.access_key", texts["access_key"], "it goes with secret_key_file, and that with it"
@@ -133,6 +157,7 @@ def _source(where: str, entry: Any) -> Source:
     return Source(
         prefix,
         tuple(accounts),
+        texts["access"] or "read",
         _size(f"{where}.largest", texts["largest"]),
         _secret(f"{where}.token_file", texts["token_file"]),
         texts["endpoint"],

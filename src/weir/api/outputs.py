@@ -42,6 +42,10 @@ def content(
 ) -> Response:
     """The path is looked up among the outputs that are known; it never names a file of the server."""
     view = caller.read(lambda connection: find_output(connection, find(connection, caller.actor, job), path))
+    if view.url:
+        raise Refusal(
+            Problem("elsewhere", 409, f"{path} is not kept here; the centre has written it to {view.url}")
+        )
     blobs = caller.services.blobs
     size = blobs.size(view.digest)
     if size is None:

@@ -274,7 +274,9 @@ class _Runner:
 
     def _collect(self, effect: Collect) -> None:
         try:
-            collected = collect(self._driver, self._own_transport(), effect.attempt, effect.tries)
+            collected = collect(
+                self._driver, self._own_transport(), effect.attempt, effect.tries, self._sources
+            )
         except EngineUnreachableError as error:
             self._put(EngineUnreachable(str(error)))
             collected = Collected(effect.attempt.id, problem=str(error), again=True)
@@ -341,7 +343,7 @@ class _Runner:
         self._put(EngineStates(tuple(self._driver.observe(effect.attempts)), effect.number))
 
     def _describe(self) -> None:
-        # Inputs by URL are fetched by the agent itself, whatever its engine can do.
+        # URLs are fetched and written by the agent itself, whatever its engine can do.
         pools = tuple(
             replace(pool, capabilities=tuple(sorted({*pool.capabilities, *self._sources.capabilities})))
             for pool in self._driver.describe(_now_ms())

@@ -239,6 +239,11 @@ def outputs(
         return
     if to is not None:
         for file in files:
+            if file.url:
+                print(
+                    f"weir: {file.path} is not kept by the platform; it lies at {file.url}", file=sys.stderr
+                )
+                continue
             target = output_target(to, file, alone=all(one.job == files[0].job for one in files))
             target.parent.mkdir(parents=True, exist_ok=True)
             api.download_output(file.job, file.path, target)
@@ -246,8 +251,8 @@ def outputs(
         return
     from weir.units import format_bytes
 
-    rows = [(file.job, file.path, format_bytes(file.size_bytes)) for file in files]
-    show_table(("JOB", "PATH", "SIZE"), rows, empty="no outputs")
+    rows = [(file.job, file.path, format_bytes(file.size_bytes), file.url or "platform") for file in files]
+    show_table(("JOB", "PATH", "SIZE", "WHERE"), rows, empty="no outputs")
 
 
 def output_target(folder: Path, file: OutputView, *, alone: bool) -> Path:

@@ -32,6 +32,7 @@ _OUTPUTS = (
         _output.path,
         _output.size_bytes,
         _output.digest,
+        _output.url,
     )
     .join(schema.job, _job.submission == _submission.number)
     .join(schema.output, (_output.job == _job.number) & (_output.epoch == _job.epoch))
@@ -68,6 +69,7 @@ class _Output(NamedTuple):
     path: str
     size_bytes: int
     digest: str
+    url: str
 
 
 def resolve(
@@ -172,10 +174,10 @@ def _handed_over(connection: Connection, organisation: str, jobs: set[str]) -> d
     ids = text_list({JobName.parse(job).submission for job in jobs})
     for row in connection.execute(_OUTPUTS, {"organisation": organisation, "ids": ids}):
         index = row.array_index if row.is_array else None
-        found.setdefault(row.id, []).append(_Output(index, row.path, row.size_bytes, row.digest))
+        found.setdefault(row.id, []).append(_Output(index, row.path, row.size_bytes, row.digest, row.url))
         if row.is_array:
             element = f"{row.id}.{row.array_index}"
-            found.setdefault(element, []).append(_Output(None, row.path, row.size_bytes, row.digest))
+            found.setdefault(element, []).append(_Output(None, row.path, row.size_bytes, row.digest, row.url))
     return found
 
 
@@ -196,7 +198,7 @@ def _laid(
                     part for part in (entry.to, "" if output.element is None else str(output.element)) if part
                 ]
                 path = "/".join([*folders, output.path])
-                files.setdefault(path, InputFile(path, output.digest, output.size_bytes))
+                files.setdefault(path, InputFile(path, output.digest, output.size_bytes, output.url))
     return tuple(files.values())
 
 

@@ -300,7 +300,7 @@ def _outputs_of(found: Found) -> Select[Any]:
     other = schema.output.alias("other")
     same = (other.c.job == _output.job) & (other.c.epoch == _output.epoch) & (other.c.path == _output.path)
     return (
-        select(_job.array_index, _output.path, _output.size_bytes, _output.digest)
+        select(_job.array_index, _output.path, _output.size_bytes, _output.digest, _output.url)
         .join(schema.output, (_output.job == _job.number) & (_output.epoch == _job.epoch))
         .where(found.jobs(), ~exists().where(same, other.c.task < _output.task))
     )
@@ -308,7 +308,7 @@ def _outputs_of(found: Found) -> Select[Any]:
 
 def _output_view(found: Found, row: AnyRow) -> OutputView:
     return OutputView(
-        job_name(found.id, found.is_array, row.array_index), row.path, row.size_bytes, row.digest
+        job_name(found.id, found.is_array, row.array_index), row.path, row.size_bytes, row.digest, row.url
     )
 
 

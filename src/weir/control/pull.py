@@ -199,6 +199,7 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
         options=specification.options,
         account=row.organisation,
         image=image_for(specification, here.device.stack),
+        deliver=specification.deliver,
     )
 
 

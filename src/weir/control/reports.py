@@ -17,8 +17,8 @@ from weir.control.waits import ExpectedWait, coarse_foreign, expected_wait
 from weir.model.agent import End, LogChunk, Observation, PoolObservation, Report, ReportAnswer
 from weir.model.change import ChangeKind
 from weir.model.codec import to_plain
-from weir.model.job_rules import safe_relative_path
-from weir.model.problem import ProblemError, not_found
+from weir.model.job_rules import is_url, safe_relative_path
+from weir.model.problem import ProblemError, not_found, refused
 from weir.model.province import Pool
 from weir.model.state import Cause, Desired, JobState, Observed
 from weir.store import Transaction, schema
@@ -392,6 +392,8 @@ def _with_safe_outputs(end: End) -> End:
     try:
         for file in end.outputs:
             safe_relative_path("outputs", file.path)
+            if file.url and not is_url(file.url):
+                raise refused("outputs", file.url, "a URL as jobs may name one")
     except ProblemError as error:
         return replace(end, outputs=(), cause=end.cause or Cause.OUTPUTS, message=str(error))
     return end
@@ -418,6 +420,7 @@ def _outputs(key: AttemptKey, end: End) -> list[dict[str, Any]]:
             "path": file.path,
             "size_bytes": file.size_bytes,
             "digest": file.digest,
+            "url": file.url,
         }
         for file in files.values()
     ]

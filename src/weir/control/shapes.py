@@ -80,11 +80,13 @@ def _capabilities(specification: JobSpecification) -> tuple[str, ...]:
     gang = specification.tasks.most > 1
     shares = specification.devices is not None and specification.devices.share is not None
     schemes = sorted({entry.url.partition(":")[0] for entry in specification.inputs if entry.url})
+    targets = sorted({delivery.url.partition(":")[0] for delivery in specification.deliver})
     # Where one stack's variant has an image, all are taken to need containers: classes know of no single stack.
     containers = bool(specification.image) or any(variant.image for variant in specification.variants)
     asked = (("gang", gang), ("shares", shares), ("containers", containers))
     found = [name for name, needed in asked if needed]
-    return (*found, *(f"url/{scheme}" for scheme in schemes))
+    found += [f"url/{scheme}" for scheme in schemes]
+    return (*found, *(f"deliver/{scheme}" for scheme in targets))
 
 
 def class_of_stored(body: str) -> JobClass:
@@ -96,6 +98,9 @@ def class_of_stored(body: str) -> JobClass:
         shaping["image"] = "any"
     if schemes:  # by which inputs are fetched says where it can run; from where does not
         shaping["inputs"] = [{"file": scheme, "url": f"{scheme}:"} for scheme in sorted(schemes)]
+    targets = {entry["url"].partition(":")[0] for entry in plain.get("deliver", ())}
+    if targets:
+        shaping["deliver"] = [{"path": scheme, "url": f"{scheme}:"} for scheme in sorted(targets)]
     return _class_of_shape(json.dumps(shaping, sort_keys=True))
 
 

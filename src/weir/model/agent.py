@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from weir.model.codec import to_plain
+from weir.model.job import Delivery
 from weir.model.state import Cause, Desired, Observed
 
 PROTOCOL_VERSION = 1
@@ -62,6 +63,13 @@ class Work:
     """Whose work it is: an opaque name, by which a centre may choose the local user that it runs as."""
     image: str = ""
     """The container image that the job asks for; empty for whatever the pool runs work in."""
+    deliver: tuple[Delivery, ...] = ()
+    """What the agent itself writes to a URL at the end, where its centre lets it."""
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Patterns of all that must lie in the work folder at the end: to be handed over or delivered."""
+        return (*self.outputs, *(delivery.path for delivery in self.deliver))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +136,13 @@ class PullAnswer:
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """A file that the attempt made and whose content the server already holds."""
+    """A file that the attempt made and whose content the server already holds, or lies at `url` instead."""
 
     task: int
     path: str
     size_bytes: int
     digest: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,20 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """Files that the centre itself writes to a URL when the job ends, by its own rules, not through the platform.
+
+    Each goes to the URL followed by its path in the job's folder, an array's by way of a folder named by its element.
+    """
+
+    __pydantic_config__ = _STRICT
+    path: str
+    """Pattern over the paths in the job's folder, such as `model/*.bin`."""
+    url: str
+    """Where to: https://, http://, s3:// or file://, with a slash at its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceNeed:
     """The accelerators that one task needs. Without `models`, `memory`, `precision` or `stack`, any will do."""
 
@@ -171,6 +185,8 @@ class JobSpecification:
     """What must lie in the job's folder before it starts."""
     outputs: tuple[str, ...] = ()
     """Path patterns in the job's folder; what matches when it ends is kept by the platform."""
+    deliver: tuple[Delivery, ...] = ()
+    """What is written to a URL when it ends; the platform keeps its digest and where it lies."""
     tasks: TaskRange = ONE_TASK
     """How many tasks start together: a number, or `min..max` where the job can stretch (not supported yet)."""
     devices: DeviceNeed | None = None

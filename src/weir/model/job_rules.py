@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from weir.model.job import Input, JobSpecification, PreferenceWeights
+from weir.model.job import Delivery, Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
 from weir.units import parse_time_ms
 
@@ -20,11 +20,12 @@ JOB_OPTIONS = ("account", "qos", "partition", "constraint", "licenses")
 """What a job may choose of a site's own means, where the pool's entry lets it."""
 STOP_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2")
 URL_SCHEMES = ("file", "http", "https", "s3")
-"""By which an agent can fetch an input, where its centre lets it."""
+"""By which an agent can fetch an input and deliver what a job makes, where its centre lets it."""
 _URL = re.compile(
     r"(file:///|https?://[A-Za-z0-9.\[\]:-]+/|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/)[!-~]*[!-.0-~]"
 )
 _LONGEST_URL = 2_048
+MOST_DELIVERIES = 100
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9](@sha256:[0-9a-f]{64})?")
 _LONGEST_IMAGE = 512
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -125,6 +126,10 @@ def _check_paths(specification: JobSpecification) -> None:
         _check_input(f"inputs[{index}]", entry)
     for index, pattern in enumerate(specification.outputs):
         safe_relative_path(f"outputs[{index}]", pattern)
+    if len(specification.deliver) > MOST_DELIVERIES:
+        raise refused("deliver", len(specification.deliver), f"give at most {MOST_DELIVERIES} of them")
+    for index, delivery in enumerate(specification.deliver):
+        _check_delivery(f"deliver[{index}]", delivery)
 
 
 def _check_input(field: str, entry: Input) -> None:
@@ -158,21 +163,38 @@ def _check_images(specification: JobSpecification) -> None:
 def _check_url(field: str, entry: Input) -> None:
     if not entry.file:
         raise refused(f"{field}.url", entry.url, "with it give file, the place in the job's folder")
-    names = unquote(entry.url).split("/")[3:]
-    if (
-        not _URL.fullmatch(entry.url)
-        or len(entry.url) > _LONGEST_URL
-        or ".." in names
-        or "." in names
-        or (entry.url.startswith(("file:", "s3:")) and ("?" in entry.url or "#" in entry.url))
-        or "#" in entry.url
-    ):
+    if not is_url(entry.url):
         accepted = "give https://host/path, http://host/path, s3://bucket/key or file:///path, without a user, . or .."
         raise refused(f"{field}.url", entry.url, accepted)
+
+
+def _check_delivery(field: str, delivery: Delivery) -> None:
+    safe_relative_path(f"{field}.path", delivery.path)
+    # A file's own name is put behind it.
+    if not delivery.url.endswith("/") or "?" in delivery.url or not is_url(f"{delivery.url}x"):
+        accepted = (
+            "give https://host/path/, http://host/path/, s3://bucket/key/ or file:///path/, with the slash"
+        )
+        raise refused(f"{field}.url", delivery.url, f"{accepted} at its end, and without a user, . or ..")
+
+
+def is_url(url: str) -> bool:
+    """Whether an agent could fetch it: the forms of the schemes, nothing that climbs, no fragment."""
+    names = unquote(url).split("/")[3:]
+    if (
+        not _URL.fullmatch(url)
+        or len(url) > _LONGEST_URL
+        or ".." in names
+        or "." in names
+        or (url.startswith(("file:", "s3:")) and "?" in url)
+        or "#" in url
+    ):
+        return False
     try:
-        _ = urlsplit(entry.url).port
+        _ = urlsplit(url).port
     except ValueError:
-        raise refused(f"{field}.url", entry.url, "give a URL that can be read") from None
+        return False
+    return True
 
 
 def _check_scores(specification: JobSpecification) -> None:
@@ -231,5 +253,6 @@ __all__ = [
     "LARGEST_GANG",
     "STOP_SIGNALS",
     "check_specification",
+    "is_url",
     "safe_relative_path",
 ]

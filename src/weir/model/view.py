@@ -153,6 +153,8 @@ class OutputView:
     path: str
     size_bytes: int
     digest: str
+    url: str = ""
+    """Where it lies, where the platform does not keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from weir.registry.drift import usable
 from weir.registry.pool_times import curves, windows
 from weir.scheduling.inputs import LinkRow, PoolRow, TenantRow
 
-CAPABILITIES = frozenset({"gang", "shares", "containers", *(f"url/{scheme}" for scheme in URL_SCHEMES)})
+CAPABILITIES = frozenset(
+    {
+        "gang",
+        "shares",
+        "containers",
+        *(f"{way}/{scheme}" for way in ("url", "deliver") for scheme in URL_SCHEMES),
+    }
+)
 """All that a class of jobs may ask of an engine."""
 
 

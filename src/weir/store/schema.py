@@ -335,7 +335,8 @@ output = Table(
     Column("path", Text, primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("digest", Text, nullable=False, index=True),
-    comment="control.reports: files that an attempt handed over",
+    Column("url", Text, nullable=False, server_default=""),
+    comment="control.reports: files that an attempt handed over; with a url they lie there, and no blob is kept",
 )
 
 upload = Table(

@@ -16,7 +16,8 @@ import pytest
 from weir.agents.fetching import fetch_inputs
 from weir.agents.sources import Source, Sources, read_sources
 from weir.agents.transport import Transport
-from weir.agents.url_fetching import SourceAwayError, SourceRefusedError, fetch_url, signed_headers
+from weir.agents.url_fetching import fetch_url
+from weir.agents.url_requests import SourceAwayError, SourceRefusedError, signed_headers
 from weir.model.agent import InputFile
 from weir.model.problem import ProblemError
 

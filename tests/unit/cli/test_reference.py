@@ -24,6 +24,7 @@ EXAMPLES: dict[str, Any] = {
     "environment": {"SEED": "1"},
     "inputs": [{"file": "train.py", "digest": "ab" * 32}, {"from": "k7m2q9xw4tcd", "path": "*", "to": "x"}],
     "outputs": ["model/*"],
+    "deliver": [{"path": "model/*.bin", "url": "s3://results/run-7/"}],
     "tasks": 2,
     "devices": {
         "count": 2,

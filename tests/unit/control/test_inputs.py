@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.control.world import job, runs, world
 from weir.control.inputs import is_wanted_at, matches
 from weir.model.agent import OutputFile
-from weir.model.job import Input
+from weir.model.job import Constraints, Input
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,22 @@ def test_any_text_is_a_pattern_and_without_signs_it_means_itself(pattern: str, p
         assert matches(pattern, path) == (pattern == path)
     else:
         matches(pattern, path)
+
+
+def test_what_its_centre_delivered_is_fetched_from_there_by_who_takes_it() -> None:
+    w = world()
+    here = w.agent("wuhu-hpc")
+    at_wuhu = Constraints(centres=("wuhu-hpc",))
+    [maker] = w.submit(job(constraints=at_wuhu))
+    w.step()
+    [placed] = runs(here.pull())
+    here.report(here.end(placed.attempt, outputs=[OutputFile(0, "a", 1, "a" * 64, "s3://bucket/a")]))
+    w.submit(job(inputs=(Input(from_=maker.id, path="a", to="in"),), constraints=at_wuhu))
+    w.step()
+    [placed] = runs(here.pull())
+    [file] = placed.inputs
+    assert ("in/a", "a" * 64, "s3://bucket/a") == (file.path, file.digest, file.url)
+    assert not w.store.read(lambda connection: is_wanted_at(connection, "wuhu-hpc", "a" * 64))
 
 
 def test_an_agent_reads_the_blobs_that_its_own_attempts_need_and_no_others() -> None:

@@ -181,6 +181,15 @@ def test_outputs_that_leave_their_folder_are_not_taken() -> None:
     assert w.rows("output") == []
 
 
+@pytest.mark.parametrize("url", ["https://h.example/../x", "javascript:x", "https://u@h.example/x"])
+def test_a_delivery_is_told_by_a_url_as_jobs_name_one(url: str) -> None:
+    w = world()
+    agent, [attempt] = placed(w)
+    agent.report(agent.end(attempt, outputs=[OutputFile(0, "a", 3, "a" * 64, url)]))
+    assert "outputs" == w.rows("job")[0].cause
+    assert [] == w.rows("output")
+
+
 def restored(w: World, image: object) -> World:
     other = World(memory_store(image, restored_with=w.random_bits))  # type: ignore[arg-type]
     other.now_ms = w.now_ms

@@ -2,7 +2,7 @@
 
 from weir.control.pull import image_for
 from weir.control.shapes import class_of, class_of_stored, stored_form
-from weir.model.job import Input, JobSpecification, Variant
+from weir.model.job import Delivery, Input, JobSpecification, Variant
 from weir.registry.pool_rows import CAPABILITIES
 
 
@@ -21,6 +21,18 @@ def test_an_input_by_url_asks_for_a_centre_that_fetches_it() -> None:
             JobSpecification(command=("true",), inputs=(Input(file="x", digest="0" * 64),))
         ).capabilities
     )
+
+
+def test_a_delivery_asks_for_a_centre_that_writes_there_wherever_it_is() -> None:
+    jobs = [
+        JobSpecification(command=("true",), deliver=(Delivery("x", url), Delivery("y", f"{url}z/")))
+        for url in ("s3://b/x/", "s3://c/")
+    ]
+    assert all(("deliver/s3",) == class_of(job).capabilities for job in jobs)
+    assert {"deliver/s3"} <= CAPABILITIES
+    stored = [class_of_stored(stored_form(job, "p", 1_000)) for job in jobs]
+    assert stored[0] is stored[1]
+    assert class_of(jobs[0]) == stored[0]
 
 
 def test_an_image_asks_for_a_centre_that_runs_it_whichever_it_is() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weir.model.identity import JobName, attempt_id, parse_attempt_id, submission_id
-from weir.model.job import Checkpoint, DeviceNeed, Input, JobSpecification, Variant
+from weir.model.job import Checkpoint, Delivery, DeviceNeed, Input, JobSpecification, Variant
 from weir.model.job_rules import check_specification, safe_relative_path
 from weir.model.problem import ProblemError
 from weir.model.task_range import TaskRange
@@ -26,6 +26,8 @@ def test_a_plain_job_is_accepted() -> None:
     )
     urls = ("https://h.example/a%20b?k=v", "http://10.0.0.5:8080/x", "s3://bucket/a/b", "file:///share/x")
     check_specification(_job(inputs=tuple(Input(file="x", url=url, size=9) for url in urls)))
+    folders = ("https://h.example/a%20b/", "http://10.0.0.5:8080/", "s3://bucket/", "file:///share/x/")
+    check_specification(_job(deliver=tuple(Delivery("out/*.bin", url) for url in folders)))
     check_specification(
         JobSpecification(variants=(Variant("cuda", command=("a",)), Variant("cann", command=("b",))))
     )
@@ -90,6 +92,13 @@ def test_what_nothing_honours_yet_is_refused_and_never_ignored(fields: dict[str,
         ({"inputs": (Input(file="../a", digest=DIGEST),)}, "inputs[0].file"),
         ({"inputs": (Input(from_="abc", path="/etc/passwd"),)}, "inputs[0].path"),
         ({"inputs": (Input(from_="abc", path="x", to="a/../.."),)}, "inputs[0].to"),
+        ({"deliver": (Delivery("../x", "https://h.example/"),)}, "deliver[0].path"),
+        ({"deliver": (Delivery("x", "https://h.example/a"),)}, "deliver[0].url"),
+        ({"deliver": (Delivery("x", "https://h.example/a?b/"),)}, "deliver[0].url"),
+        ({"deliver": (Delivery("x", "file:///share/../etc/"),)}, "deliver[0].url"),
+        ({"deliver": (Delivery("x", "s3://"),)}, "deliver[0].url"),
+        ({"deliver": (Delivery("x", "https://u:p@h.example/"),)}, "deliver[0].url"),
+        ({"deliver": (Delivery("x", "https://h.example/"),) * 101}, "deliver"),
         ({"outputs": ("../*",)}, "outputs[0]"),
         ({"outputs": ("/etc/*",)}, "outputs[0]"),
         ({"outputs": ("",)}, "outputs[0]"),

@@ -327,7 +327,7 @@ class KubernetesDriver:
         if self._door is None or not has_files(order):
             return None
         limit = order.work.output_limit_bytes
-        self._door.lodge(order.attempt, Lodging(os.fspath(order.folder), order.work.outputs, limit))
+        self._door.lodge(order.attempt, Lodging(os.fspath(order.folder), order.work.results, limit))
         return Carrying(node_program(), self._door.url(order.attempt), self._door.token(order.attempt))
 
     def _user(self) -> tuple[int, int] | None:

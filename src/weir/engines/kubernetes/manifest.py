@@ -222,7 +222,7 @@ def _files_problem(order: AttemptOrder, settings: Settings) -> str:
         return ""
     need = (
         "its outputs could not be taken over"
-        if order.work.outputs
+        if order.work.results
         else "its inputs could not reach the nodes"
     )
     return f"{need}: this centre shares no folder with its nodes (option shared_root or agent_address)"
@@ -231,7 +231,7 @@ def _files_problem(order: AttemptOrder, settings: Settings) -> str:
 def has_files(order: AttemptOrder) -> bool:
     """Whether anything is to be brought to the nodes, or back."""
     work = order.folder / "work"
-    return bool(order.work.outputs) or (work.is_dir() and any(work.iterdir()))
+    return bool(order.work.results) or (work.is_dir() and any(work.iterdir()))
 
 
 def _carrying(carrying: Carrying | None) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Carried:
             work = order.work
             self.door.lodge(
                 order.attempt,
-                Lodging(os.fspath(order.folder), work.outputs, work.output_limit_bytes, work.log_limit_bytes),
+                Lodging(os.fspath(order.folder), work.results, work.output_limit_bytes, work.log_limit_bytes),
             )
         return {
             "url": self.door.url(batch_lodging(batch)),
