@@ -145,6 +145,18 @@ def test_an_output_that_its_centre_has_delivered_is_told_with_its_place(
     assert "s3://results/w.bin" in answer.json["title"]
 
 
+def test_an_output_whose_content_never_came_is_not_taken_for_one(
+    world: World, agent: Agent, running: str
+) -> None:
+    agent.bring(b"came")
+    agent.report(agent.ended(running, outputs={"came": b"came", "never": b"never"}))
+    job = running[:-2]
+    assert ["came"] == [view.path for view in world.client().outputs(job)]
+    ended = world.ask("GET", f"/api/v1/jobs/{job}").json
+    assert ("failed", "outputs") == (ended["state"], ended["cause"])
+    assert "'never' never came" in ended["message"]
+
+
 def test_outputs_of_an_array_come_in_pages(world: World, agent: Agent, control: Control) -> None:
     [made] = world.client().submit(
         JOB | {"array": 3, "constraints": {"centres": ["hefei-ai"]}, "outputs": ["*"]}

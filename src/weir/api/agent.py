@@ -17,6 +17,7 @@ from weir.api.bodies import JsonBody, message_of, object_of
 from weir.api.caller import Asked, Caller
 from weir.api.logs import LogKeeper, chunks_of
 from weir.api.problems import REFUSALS, Refusal
+from weir.api.proven import with_proven_outputs
 from weir.api.services import Services
 from weir.api.uploads import RecentUploads, receive_blob
 from weir.control.follow import from_held
@@ -124,7 +125,7 @@ async def pull_desired(
 @router.post("/report", response_model=ReportAnswer, summary="What is observed")
 def take_report(caller: Asked, body: JsonBody) -> Response:
     centre = _centre(caller)
-    told = message_of(Report, body)
+    told = with_proven_outputs(message_of(Report, body), caller.services.blobs)
     _check_protocol(told.protocol)
     keeper: LogKeeper = caller.request.app.state.log_keeper
     left = keeper.take(centre, chunks_of(told))

@@ -69,6 +69,7 @@ def run_server_process(options: ServerOptions) -> int:
     from weir.api.request_log import configure_logging
     from weir.cli.control_loop import ControlLoop
     from weir.cli.forecaster import Forecaster
+    from weir.cli.sweeper import Sweeper
     from weir.control.cycle import Control, ControlSettings
     from weir.control.liveness import Patience
     from weir.files import BlobStore, LogStore
@@ -112,6 +113,7 @@ def run_server_process(options: ServerOptions) -> int:
         app = create_app(services)
         stack.enter_context(loop)
         stack.enter_context(Forecaster(control, store, _now_ms))
+        stack.enter_context(Sweeper(store, services.blobs, _now_ms))
         if options.machine and _has_this_machine(store):
             stack.enter_context(MachineAgent(store, data / "agent", LOCAL, url, options.certificate))
         _announce(options, data, url, token_file)

@@ -7,12 +7,20 @@ from weir.control.additions import add_missing
 from weir.store import Transaction, schema
 
 _upload = schema.upload.c
+_output = schema.output.c
 
 
 def is_uploaded(connection: Connection, organisation: str, digest: str) -> bool:
     """Whether this organisation has brought this blob."""
     query = select(_upload.digest).where(_upload.digest == digest, _upload.organisation == organisation)
     return connection.execute(query).first() is not None
+
+
+def is_kept(connection: Connection, digest: str) -> bool:
+    """Whether anybody has brought this blob, or any job has handed it over."""
+    uploads = select(_upload.digest).where(_upload.digest == digest)
+    outputs = select(_output.digest).where(_output.digest == digest, _output.url == "")
+    return any(connection.execute(query.limit(1)).first() is not None for query in (uploads, outputs))
 
 
 def note_upload(
@@ -26,4 +34,4 @@ def note_upload(
     record(tx, actor, "blob.upload", digest, {"size_bytes": size_bytes}, now_ms, organisation=organisation)
 
 
-__all__ = ["is_uploaded", "note_upload"]
+__all__ = ["is_kept", "is_uploaded", "note_upload"]
