@@ -152,7 +152,7 @@ def test_an_output_whose_content_never_came_is_not_taken_for_one(
     agent.report(agent.ended(running, outputs={"came": b"came", "never": b"never"}))
     job = running[:-2]
     assert ["came"] == [view.path for view in world.client().outputs(job)]
-    ended = world.ask("GET", f"/api/v1/jobs/{job}").json
+    ended = world.ask("GET", f"/api/v1/jobs/{job}").json["job"]
     assert ("failed", "outputs") == (ended["state"], ended["cause"])
     assert "'never' never came" in ended["message"]
 
