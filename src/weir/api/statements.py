@@ -12,6 +12,7 @@ from weir.api.bodies import JsonBody, object_of
 from weir.api.caller import Asked
 from weir.api.problems import REFUSALS
 from weir.billing.focus_export import focus_csv
+from weir.billing.scheme_store import schemes_in_force
 from weir.billing.settlement import (
     Settlement,
     dispute,
@@ -24,6 +25,7 @@ from weir.billing.settlement_cities import city_flows_csv
 from weir.billing.statement import PartyKind, Statement
 from weir.billing.statement_close import close_month, statement_of, statements_of, verify_statements
 from weir.billing.statement_paper import statement_html, statements_csv
+from weir.billing.statement_tax import taxes_of
 from weir.model.problem import Problem, ProblemError, not_found, refused
 from weir.model.province import Centre, Organisation
 from weir.model.role import Role
@@ -76,7 +78,12 @@ def page(caller: Asked, statement: StatementId) -> Response:
     def work(connection: Connection) -> str:
         one = _one(caller, connection, statement)
         names = _names(connection, {one.party, *(line.other for line in one.lines)})
-        return statement_html(one, party_name=names.get(one.party, ""), names=names)
+        if one.vouchers:
+            schemes = [stored.scheme for stored in schemes_in_force(connection)]
+            names |= {scheme.scheme: scheme.name_zh or scheme.name for scheme in schemes}
+        return statement_html(
+            one, party_name=names.get(one.party, ""), names=names, taxes=taxes_of(connection, one)
+        )
 
     headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return Response(caller.read(work), media_type="text/html; charset=utf-8", headers=headers)

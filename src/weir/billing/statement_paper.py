@@ -4,8 +4,10 @@ import csv
 import html
 import io
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from weir.billing.statement import FEN, PartyKind, Statement
+from weir.billing.statement_tax import TaxLine
 from weir.units import format_time, format_yuan
 
 COLUMNS = (
@@ -28,6 +30,11 @@ _KINDS = {
     PartyKind.TENANT: ("租户对账单", "Tenant's statement"),
     PartyKind.CENTRE: ("算力中心结算单", "Centre's statement"),
 }
+_DUE = {
+    PartyKind.TENANT: ("应付金额 Amount due", "应退金额 Amount to be returned"),
+    PartyKind.CENTRE: ("应结金额 Amount payable to the centre", "应收回金额 Amount that the centre returns"),
+}
+"""What the total is, from 0 on and below it."""
 
 
 def statements_csv(statements: Iterable[Statement]) -> str:
@@ -57,8 +64,15 @@ def statements_csv(statements: Iterable[Statement]) -> str:
     return text.getvalue()
 
 
-def statement_html(one: Statement, *, party_name: str = "", names: dict[str, str] | None = None) -> str:
-    """One statement as a page for print, whole in itself; `names` are those of the other parties and schemes."""
+def statement_html(
+    one: Statement,
+    *,
+    party_name: str = "",
+    names: dict[str, str] | None = None,
+    taxes: Sequence[TaxLine] = (),
+) -> str:
+    """One statement as a page for print, whole in itself; `names` are those of the other parties and schemes, `taxes`
+    the tax that its charges include."""
     known = names or {}
     title_zh, title = _KINDS[one.kind]
     other_zh = "算力中心 Centre" if one.kind is PartyKind.TENANT else "租户 Tenant"
@@ -93,14 +107,17 @@ def statement_html(one: Statement, *, party_name: str = "", names: dict[str, str
             f"<th class=n>金额(元) Amount</th></tr></thead><tbody>{_rows(paid)}</tbody></table>"
         )
     sums = [("本期发生额 Charges of this statement", _money(one.gross))]
+    sums += [
+        (f"其中税额 Of which tax ({html.escape(each.name)} {_percent(each.rate)})", _money(each.tax))
+        for each in taxes
+    ]
     if one.kind is PartyKind.TENANT:
         sums.append(("算力券抵扣 Less vouchers", _money(-one.voucher)))
     sums += [
         ("上期尾差 Carried in", _money(one.carried_in)),
         ("转下期尾差 Carried to the next", _money(-one.carry)),
     ]
-    due = "应付金额 Amount due" if one.kind is PartyKind.TENANT else "应结金额 Amount payable to the centre"
-    total = format_yuan(one.total_fen * FEN)
+    owed, returned = _DUE[one.kind]
     return _PAGE.format(
         title=f"{title_zh} {html.escape(one.id)}",
         title_zh=title_zh,
@@ -113,9 +130,9 @@ def statement_html(one: Statement, *, party_name: str = "", names: dict[str, str
         rows=rows,
         vouchers=vouchers,
         sums="".join(f"<tr><td>{name}</td><td class=n>{value}</td></tr>" for name, value in sums),
-        due=due,
-        total=html.escape(total),
-        words=yuan_in_words(one.total_fen),
+        due=owed if one.total_fen >= 0 else returned,
+        total=html.escape(format_yuan(abs(one.total_fen) * FEN)),
+        words=yuan_in_words(abs(one.total_fen)),
         hash=one.hash,
         previous=one.previous or "无 none",
     )
@@ -181,6 +198,11 @@ def _named(id_: str, names: dict[str, str]) -> str:
 
 def _contract(contract: str) -> str:
     return "长期 Standing" if contract.startswith("standing/") else contract
+
+
+def _percent(rate: str) -> str:
+    """A decimal such as 0.06 in hundredths: 6 %."""
+    return f"{(Decimal(rate) * 100).normalize():f} %"
 
 
 def _money(micro_yuan: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Connection, select
 
 from tests.unit.billing.granted import scheme_text
@@ -72,6 +72,12 @@ class Known:
     agent: Agent
     name: str
     began_ms: int | None = None
+    resumed_ms: int | None = None
+    """When the checkpoint was written from which it says that it went on."""
+
+    @property
+    def job(self) -> str:
+        return self.name.rpartition("-")[0]
 
 
 class MoneyHistory(RuleBasedStateMachine):
@@ -89,10 +95,23 @@ class MoneyHistory(RuleBasedStateMachine):
             lambda tx: apply_price_book(tx, COORDINATOR, self.book("0.50", "free", "0"), self.world.now_ms)
         )
         self.write(
-            lambda tx: set_budget(tx, COORDINATOR, Budget("lab", TENANT, limit=40 * YUAN), self.world.now_ms)
+            lambda tx: set_budget(tx, COORDINATOR, Budget("lab", TENANT, limit=90 * YUAN), self.world.now_ms)
         )
         cash = Budget("cash", OTHER, BudgetKind.PREPAID, Period.ONCE)
         self.write(lambda tx: set_budget(tx, COORDINATOR, cash, self.world.now_ms))
+        self.money_comes_and_goes(30, back=False)
+
+    @initialize(scheme=st.sampled_from([None, "10%", "33%"]), restartable=st.booleans())
+    def some_work_runs_already(self, scheme: str | None, restartable: bool) -> None:
+        """Without it most histories would be of submissions alone."""
+        if scheme is not None:
+            self.a_scheme_changes(scheme, 30, 20)
+        self.submit(2, 10, restartable, None, (), other=False)
+        self.submit(1, 4, restartable, 2, (), other=True)
+        self.place()
+        for one in self.attempts[::2]:
+            self.begins(one)
+        self.time_passes(77)
 
     def write(self, work: Any) -> bool:
         """Do it, unless it is refused."""
@@ -139,6 +158,9 @@ class MoneyHistory(RuleBasedStateMachine):
 
     @rule()
     def place(self) -> None:
+        """Agents are heard, so that their centres count as reached, and all that may is placed."""
+        for agent in self.agents.values():
+            agent.report()
         self.world.step()
         for agent in self.agents.values():
             known = {one.name for one in self.attempts}
@@ -156,7 +178,9 @@ class MoneyHistory(RuleBasedStateMachine):
     @precondition(lambda self: any(one.began_ms is None for one in self.attempts))
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from([one for one in self.attempts if one.began_ms is None]))
+        self.begins(data.draw(st.sampled_from([one for one in self.attempts if one.began_ms is None])))
+
+    def begins(self, one: Known) -> None:
         one.began_ms = self.world.now_ms
         self.tell(one, one.agent.seen(one.name, Observed.RUNNING))
 
@@ -173,13 +197,44 @@ class MoneyHistory(RuleBasedStateMachine):
         self, data: st.DataObject, cause: Cause | None, drift_ms: int, resumed_minutes: int | None
     ) -> None:
         one = data.draw(st.sampled_from(self.attempts))
+        if resumed_minutes is not None:
+            one.resumed_ms = self.world.now_ms - resumed_minutes * 60_000
+        self.ends(one, cause, drift_ms)
+
+    def ends(self, one: Known, cause: Cause | None, drift_ms: int = 0) -> None:
         self.attempts.remove(one)
         told = one.agent.end(one.name, cause)
         assert told.end is not None
-        ended_ms = self.world.now_ms + drift_ms
-        resumed_ms = None if resumed_minutes is None else self.world.now_ms - resumed_minutes * 60_000
-        end = replace(told.end, started_ms=one.began_ms, ended_ms=ended_ms, resumed_ms=resumed_ms)
+        end = replace(
+            told.end,
+            started_ms=one.began_ms,
+            ended_ms=self.world.now_ms + drift_ms,
+            resumed_ms=one.resumed_ms,
+        )
         self.tell(one, replace(told, end=end))
+
+    @precondition(lambda self: any(one.began_ms is not None for one in self.attempts))
+    @rule(
+        data=st.data(),
+        cause=st.sampled_from([Cause.NODE_FAILED, Cause.PREEMPTED, Cause.LOST]),
+        minutes=st.integers(1, 400),
+        saved=st.integers(-10, 110),
+    )
+    def what_was_lost_goes_on_from_a_checkpoint(
+        self, data: st.DataObject, cause: Cause, minutes: int, saved: int
+    ) -> None:
+        """Written when this share of its time, in hundredths, had passed; before its start and after its end too."""
+        one = data.draw(st.sampled_from([one for one in self.attempts if one.began_ms is not None]))
+        assert one.began_ms is not None
+        self.time_passes(minutes)
+        self.ends(one, cause)
+        lasted_ms = self.world.now_ms - one.began_ms
+        self.time_passes(1)
+        self.place()
+        for other in self.attempts:
+            if other.job == one.job and other.began_ms is None:
+                other.resumed_ms = one.began_ms + lasted_ms * saved // 100
+                self.begins(other)
 
     def tell(self, one: Known, observation: Any) -> None:
         one.agent.report(observation)
@@ -234,8 +289,13 @@ class MoneyHistory(RuleBasedStateMachine):
         book = self.book(core, preempted, "0.5" if core == "0.10" else "0")
         self.write(lambda tx: apply_price_book(tx, COORDINATOR, book, self.world.now_ms))
 
-    @rule(limit=st.integers(0, 100), share=st.integers(0, 50))
-    def limits_change(self, limit: int, share: int) -> None:
+    @rule(limit=st.none() | st.integers(0, 100), share=st.integers(0, 50))
+    def limits_change(self, limit: int | None, share: int) -> None:
+        """None leaves nothing but what is taken."""
+        if limit is None:
+            counters = self.world.store.read(all_counters)
+            taken = [one.held + one.spent for key, one in counters.items() if key.startswith("budget/lab/")]
+            limit = -(-max(taken, default=0) // YUAN)
         budget = Budget("lab", TENANT, limit=limit * YUAN, members={"vision": share * YUAN} if share else {})
         self.write(lambda tx: set_budget(tx, COORDINATOR, budget, self.world.now_ms))
 
@@ -247,11 +307,18 @@ class MoneyHistory(RuleBasedStateMachine):
             lambda tx: act(tx, COORDINATOR, "cash", amount * YUAN, str(self.payments), self.world.now_ms)
         )
 
-    @precondition(lambda self: self.world.rows("charge"))
+    @precondition(lambda self: self.charged_and_ended())
     @rule(data=st.data(), amount=st.integers(1, 2 * YUAN))
     def give_back(self, data: st.DataObject, amount: int) -> None:
-        row = data.draw(st.sampled_from(self.world.rows("charge")))
+        """A correction: more than was charged is refused."""
+        row = data.draw(st.sampled_from(self.charged_and_ended()))
         self.write(lambda tx: refund(tx, COORDINATOR, row.job, row.epoch, amount, "why", self.world.now_ms))
+
+    def charged_and_ended(self) -> list[Any]:
+        ended = {
+            (row.job, row.epoch) for row in self.world.rows("attempt") if row.observed == int(Observed.ENDED)
+        }
+        return [row for row in self.world.rows("charge") if (row.job, row.epoch) in ended]
 
     @rule(rate=st.sampled_from(["10%", "33%"]), pool=st.integers(1, 30), cap=st.integers(1, 20))
     def a_scheme_changes(self, rate: str, pool: int, cap: int) -> None:
@@ -337,4 +404,4 @@ class MoneyHistory(RuleBasedStateMachine):
 
 
 TestMoneyHistory = MoneyHistory.TestCase
-TestMoneyHistory.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
+TestMoneyHistory.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.billing.test_focus import closed
 from weir.billing.statement import FEN, PartyKind, Posting, Statement, make_statement
+from weir.billing.statement_close import statements_of
 from weir.billing.statement_paper import statement_html, statements_csv, yuan_in_words
+from weir.billing.statement_tax import TaxLine, tax_in, taxes_of
 
 TENANT, YUAN = "91340100WEYR00027A", 1_000_000
 
@@ -67,3 +70,27 @@ def test_the_page_says_who_when_how_much_and_is_whole_in_itself() -> None:
     centre = statement_html(made(PartyKind.CENTRE, TENANT, city=200 * YUAN))
     assert "算力中心结算单" in centre
     assert "¥1,234.57" in centre  # what vouchers paid is the centre's too
+
+
+def test_what_goes_back_is_said_as_such() -> None:
+    posting = Posting(1, "2025-06", "hefei-ai", "k1", {"device_hour/": -26 * YUAN}, {})
+    page = statement_html(make_statement(PartyKind.TENANT, "a", TENANT, "2025-07", 1, [posting], 0, ""))
+    for said in ("应退金额 Amount to be returned", ">¥26.00<", "贰拾陆元整"):
+        assert said in page
+    assert "应付金额" not in page
+
+
+@pytest.mark.parametrize("voucher", [False, True])
+def test_the_tax_that_prices_include_is_named_with_its_rate(voucher: bool) -> None:
+    world, _ = closed(voucher=voucher)
+    for one in world.store.read(statements_of):
+        taxes = world.store.read(lambda connection, one=one: taxes_of(connection, one))  # type: ignore[misc]  # at once
+        assert (TaxLine("VAT", "0.06", one.gross, tax_in(one.gross, "0.06")),) == taxes
+        page = statement_html(one, taxes=taxes)
+        assert "其中税额 Of which tax (VAT 6 %)</td><td class=n>0.113285<" in page  # of 2.001371
+
+
+@given(amount=st.integers(-(10**15), 10**15), hundredths=st.integers(0, 100))
+def test_amount_without_tax_and_its_tax_are_the_amount(amount: int, hundredths: int) -> None:
+    tax = tax_in(amount, f"{hundredths / 100}")
+    assert abs((amount - tax) * hundredths - tax * 100) <= 100 + hundredths
