@@ -40,7 +40,7 @@ def test_prices_budgets_bills_and_the_ledger(world: World, weir: Weir, tmp_path:
     assert "  vision\t" in made
     quoted = weir("quote", str(job), "--lines", token=world.tenant)
     assert "wuhu-hpc/cpu\t¥3.00" in quoted
-    assert "hefei-ai/cpu  core_hour (standard)  1 x ¥360.00  ¥6.00" in quoted
+    assert "hefei-ai/cpu  core_hour (standard)  1/h x 1m00s x ¥360.00  ¥6.00" in quoted
     assert "submitting it sets ¥6.000001 aside" in quoted
     world.client().submit({"command": ["true"], "time_limit": "1m"})
     assert "¥6.000001" in weir("budget", "list", token=world.tenant)

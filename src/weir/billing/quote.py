@@ -79,6 +79,7 @@ def quote(
         jobs=asked.jobs,
         hold=max((one.worst for one in pools), default=0) * asked.jobs,
         pools=tuple(pools),
+        class_share=_decimal(book.share_of(tenant_class)),
     )
 
 
@@ -159,10 +160,12 @@ def _lines(
             continue
         quantity = quantities.get(line.unit) or _quantity(line.numerator, line.denominator, line.price, share)
         amount = parts.get(f"{line.unit}/{line.band}", 0)
-        found.append(QuoteLineView(line.unit, line.band, line.price, _decimal(quantity), amount))
+        lasts_ms = times[line.band]
+        found.append(QuoteLineView(line.unit, line.band, line.price, _decimal(quantity), amount, lasts_ms))
     for name, price in (("transfer_gb", card.transfer_price), ("minimum", card.minimum_micro_yuan)):
         if name in parts:
-            found.append(QuoteLineView(name, "", price, "", parts[name]))
+            moved = _decimal(Fraction(parts[name]) / (price * share)) if name == "transfer_gb" else ""
+            found.append(QuoteLineView(name, "", price, moved, parts[name]))
     return tuple(found)
 
 

@@ -135,7 +135,7 @@ def _show(found: QuoteView, lines: bool) -> None:
     show_table(["POOL", "AT LIMIT", "FORECAST", "VOUCHERS", "NET", ""], rows, empty="no pool could run it")
     if lines:
         for one in found.pools:
-            _show_lines(one)
+            _show_lines(one, found.class_share)
     _show_start(found)
     print(f"submitting it sets {format_yuan(found.hold)} aside")
 
@@ -148,13 +148,16 @@ def _show_start(found: QuoteView) -> None:
         print(f"behind all that waits now it would start {when}" if found.start.start_ms else when)
 
 
-def _show_lines(one: PoolQuoteView) -> None:
-    from weir.units import format_yuan
+def _show_lines(one: PoolQuoteView, share: str) -> None:
+    from weir.units import format_duration, format_yuan
 
     for line in one.lines:
-        of = f"{line.quantity} x " if line.quantity else ""
+        of = f"{line.quantity}/h x {format_duration(line.lasts_ms)}" if line.lasts_ms else line.quantity
         band = f" ({line.band})" if line.band else ""
-        print(f"  {one.pool}  {line.unit}{band}  {of}{format_yuan(line.price)}  {format_yuan(line.amount)}")
+        price = f"{of} x {format_yuan(line.price)}" + (f" x {share}" if share != "1" else "")
+        if line.unit == "minimum":
+            price = f"up to {format_yuan(line.price)}"
+        print(f"  {one.pool}  {line.unit}{band}  {price}  {format_yuan(line.amount)}")
     for voucher in one.vouchers:
         print(f"  {one.pool}  voucher {voucher.account}  {voucher.share}  -{format_yuan(voucher.amount)}")
 

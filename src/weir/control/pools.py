@@ -196,6 +196,8 @@ def why_never(pools: Pools, job_class: JobClass) -> Never | None:
         return None
     failed = [reason.failed for reason in reasons if reason.failed]
     said = largest_that_fits(pools.rows, job_class)
+    if said == "it fits":
+        said = "its size would fit"
     if not failed:
         return Never("command", "to be run", said)
     # The pool that comes furthest through the constraints is the nearest to what is asked for.

@@ -38,13 +38,18 @@ class PriceDifferenceView:
 
 @dataclass(frozen=True, slots=True)
 class QuoteLineView:
-    """One unit in one band: its list price, how much of it an hour uses (decimal), and what it costs in all."""
+    """One unit in one band: its list price, how much of it is used (decimal), and what it costs in all.
+
+    `lasts_ms` is how much of the time limit falls into the band, and `quantity` then what an hour uses; 0 where time
+    makes no difference.
+    """
 
     unit: str
     band: str
     price: int
     quantity: str
     amount: int
+    lasts_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class QuoteView:
     pools: tuple[PoolQuoteView, ...]
     start: StartForecastView | None = None
     """When it would start if it came behind all that waits now."""
+    class_share: str = "1"
+    """Of list prices, that this class of tenants pays (decimal)."""
 
 
 @dataclass(frozen=True, slots=True)

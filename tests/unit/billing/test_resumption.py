@@ -91,7 +91,7 @@ def test_a_checkpoint_of_a_time_when_no_attempt_ran_is_an_exception(hours: int) 
     sound(made)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(checkpoint_ms=st.integers(1, HOUR_MS + 60_000), ran_ms=st.integers(1, LIMIT_MS))
 def test_the_charge_is_of_the_time_up_to_the_checkpoint_and_of_the_last_attempt(
     checkpoint_ms: int, ran_ms: int

@@ -11,7 +11,7 @@ from weir.billing.stored_text import amounts_text, detail_text, hashed_text, int
 TEXT = st.text(max_size=20)
 NUMBER = st.integers(-(2**70), 2**70)
 DETAIL = st.dictionaries(
-    TEXT, TEXT | NUMBER | st.booleans() | st.none() | st.lists(TEXT | NUMBER, max_size=2)
+    TEXT, TEXT | NUMBER | st.booleans() | st.none() | st.lists(TEXT | NUMBER, max_size=2), max_size=4
 )
 TRANSFERS = st.lists(st.tuples(TEXT, TEXT, NUMBER), max_size=3)
 
@@ -47,8 +47,10 @@ def test_intervals_and_amounts_come_back_as_they_were(
 
 @given(
     st.lists(
-        st.lists(st.builds(Leg, TEXT, TEXT, st.none() | st.fractions(0, 1), NUMBER, NUMBER, NUMBER)),
-        max_size=3,
+        st.lists(
+            st.builds(Leg, TEXT, TEXT, st.none() | st.fractions(0, 1), NUMBER, NUMBER, NUMBER), max_size=2
+        ),
+        max_size=2,
     )
 )
 def test_legs_come_back_as_they_were(holds: list[list[Leg]]) -> None:
