@@ -1,6 +1,7 @@
 """Gangs: tasks that start together, find each other, and end together."""
 
 import json
+from pathlib import Path
 
 from tests.system.conftest import RealProvince
 
@@ -89,3 +90,48 @@ def test_a_gang_waits_until_all_of_it_fits(tenant: RealProvince) -> None:
     assert "room for 1 of 4 tasks" in explained["north/ascend"].note
     tenant.client.cancel(wall)
     assert "succeeded" == tenant.ended(gang).state
+
+
+GO_ON = """\
+if test -e "$SAVED"; then
+  test $WEIR_TASK_INDEX != 0 || echo "weir: resumed from $(stat -c %.3Y "$SAVED")"
+else
+  until test -e "$GATE"; do sleep 0.1; done
+  test $WEIR_TASK_INDEX != 0 || touch "$SAVED"
+  until test -e "$SAVED"; do sleep 0.1; done
+  kill -9 $PPID
+fi
+echo "task $WEIR_TASK_INDEX of $WEIR_TASK_COUNT, rank $RANK of $WORLD_SIZE, saves each $WEIR_CHECKPOINT_EVERY_MS ms"
+"""
+
+
+def test_an_elastic_gang_takes_what_has_room_and_goes_on_with_more_after_a_loss(
+    tenant: RealProvince, tmp_path: Path
+) -> None:
+    gate, saved = tmp_path / "gate", tmp_path / "saved"
+    wall = tenant.submit("sleep", "60", devices={"count": 2, "stack": "cann"})
+    tenant.reaches(wall, "running")
+    wanted = {
+        "tasks": "1..4",
+        "devices": {"count": 1, "stack": "cann"},
+        "restartable": True,
+        "checkpoint": {"every": "30m", "save": "2m", "restore": "1m"},
+        "environment": {"GATE": str(gate), "SAVED": str(saved)},
+    }
+    job = tenant.submit("sh", "-c", GO_ON, **wanted)
+    tenant.reaches(job, "running")
+    why = tenant.weir("explain", job).good()
+    assert "starts with 2 of 1..4 tasks: no more have room there now" in why
+    assert "2 of 1..4" in tenant.weir("job", job).good()
+    tenant.client.cancel(wall)
+    tenant.ended(wall)
+    gate.touch()
+    ended = tenant.ended(job)
+    assert "succeeded" == ended.state, tenant.log(job, "stderr")
+    assert [2, 4] == [attempt.tasks for attempt in ended.attempts]
+    assert "starts with 4 of 1..4 tasks" in tenant.weir("explain", job).good()
+    first, *said = tenant.log(job).decode().splitlines()
+    assert f"weir: resumed from {saved.stat().st_mtime:.3f}" == first
+    assert ["task 0 of 4, rank 0 of 4, saves each 1800000 ms"] == said
+    assert b"task 3 of 4, rank 3 of 4, saves each 1800000 ms\n" == tenant.log(job, task=3)
+    tenant.weir("logs", job, "--task", "4").refused()

@@ -149,7 +149,9 @@ def _epoch_of(found: Found, attempt: str, field: str) -> int | None:
 
 
 def _check_task(connection: Connection, found: Found, task: int) -> None:
-    tasks = show_job(connection, found, 0).specification.get("tasks", {}).get("most", 1)
+    job = show_job(connection, found, 0)
+    may_have = job.specification.get("tasks", {}).get("most", 1)
+    tasks = max((attempt.tasks for attempt in job.attempts), default=may_have)
     if task >= tasks:
         raise refused("task", task, f"give a number from 0 to {tasks - 1}")
 

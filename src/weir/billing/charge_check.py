@@ -98,18 +98,18 @@ def _job_faults(
             faults.append(f"job {one.job} is {state.name} and {held} is held")
     elif state.placed:
         place = connection.execute(
-            select(schema.attempt.c.centre, schema.attempt.c.pool).where(
+            select(schema.attempt.c.centre, schema.attempt.c.pool, schema.attempt.c.nodes).where(
                 schema.attempt.c.job == one.job, schema.attempt.c.epoch == epoch
             )
         ).one()
         so_far = sum(sum(meter.parts.values()) for meter in meters if meter.epoch == epoch)
-        faults += _size_fault(
-            one, held + so_far, _worst(connection, one, f"{place.centre}/{place.pool}").gross
-        )
+        tasks = sum(on_node for _, on_node in json.loads(place.nodes))
+        worst = _worst(connection, one, f"{place.centre}/{place.pool}", tasks)
+        faults += _size_fault(one, held + so_far, worst.gross)
     else:
         faults += _size_fault(one, held, _worst(connection, one, "").gross)
     for meter in meters:
-        card = Cards(connection).of(one.of, meter.centre, meter.pool)
+        card = Cards(connection).of(one.of, meter.centre, meter.pool, meter.tasks)
         if isinstance(card, RateCard) and card.parts(meter.intervals) != meter.parts:
             faults.append(
                 f"attempt {one.job}-{meter.epoch} was charged {json.dumps(meter.parts)} for its intervals"
@@ -117,9 +117,9 @@ def _job_faults(
     return faults
 
 
-def _worst(connection: Connection, one: PricedJob, pool: str) -> Worst:
+def _worst(connection: Connection, one: PricedJob, pool: str, tasks: int = 0) -> Worst:
     version = version_of(connection, one.of.price_version)
-    return worst_of(connection, version, one.of, [pool] if pool else one.of.pools, one.limit_ms)
+    return worst_of(connection, version, one.of, [pool] if pool else one.of.pools, one.limit_ms, tasks)
 
 
 def _size_fault(one: PricedJob, held: int, worst: int) -> list[str]:

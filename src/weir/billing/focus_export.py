@@ -78,6 +78,7 @@ def focus_rows(
             s.charge,
             s.job.c.submission,
             s.submission.c.name.label("job_name"),
+            s.meter.c.tasks,
             _transfer.debit,
             _transfer.credit,
             _transfer.amount_micro_yuan.label("paid"),
@@ -85,6 +86,7 @@ def focus_rows(
         .select_from(
             s.charge.outerjoin(s.job, s.job.c.number == _charge.job)
             .outerjoin(s.submission, s.submission.c.number == s.job.c.submission)
+            .outerjoin(s.meter, (s.meter.c.job == _charge.job) & (s.meter.c.epoch == _charge.epoch))
             .outerjoin(s.ledger_transfer, paid)
         )
         .where(on_statements(connection, month))
@@ -153,7 +155,7 @@ def _of_entry(
     row = rows[0]
     hold = holds.get(row.submission)
     common = _common(about, row, hold)
-    card = None if hold is None else Cards(connection).of(hold, row.centre, row.pool)
+    card = None if hold is None else Cards(connection).of(hold, row.centre, row.pool, row.tasks or 0)
     share = (
         Fraction(1)
         if hold is None

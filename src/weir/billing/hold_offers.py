@@ -58,10 +58,19 @@ class Worst:
 
 
 def worst_of(
-    connection: Connection, version: BookVersion, hold: SubmissionHold, pools: Iterable[str], limit_ms: int
+    connection: Connection,
+    version: BookVersion,
+    hold: SubmissionHold,
+    pools: Iterable[str],
+    limit_ms: int,
+    tasks: int = 0,
 ) -> Worst:
-    """What a job of the submission can cost at most at these pools; a pool that is gone is left out."""
+    """What a job of the submission can cost at most at these pools; a pool that is gone is left out.
+
+    tasks: of an elastic job, how many it has there; 0 for the most that it may have.
+    """
     known = priced_pools(connection)
+    needs = hold.needs.of(tasks)
     found = Worst({}, {})
     for key in pools:
         if key not in known:
@@ -69,7 +78,7 @@ def worst_of(
         if key in hold.barred:
             found.barred[key] = hold.barred[key]
             continue
-        card = card_for(version, known[key], hold.tenant_class, hold.needs)
+        card = card_for(version, known[key], hold.tenant_class, needs)
         if isinstance(card, Unpriced):
             found.barred[key] = (", ".join(card.units), NO_PRICE)
             continue
@@ -115,11 +124,14 @@ class Cards:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pools = priced_pools(connection)
-        self._found: dict[tuple[int, str, str], RateCard | Unpriced] = {}
+        self._found: dict[tuple[int, str, str, int], RateCard | Unpriced] = {}
 
-    def of(self, hold: SubmissionHold, centre: str, pool: str) -> RateCard | Unpriced:
-        """By what a job of the submission is charged at a pool. A pool that is gone has no prices."""
-        key = (hold.submission, centre, pool)
+    def of(self, hold: SubmissionHold, centre: str, pool: str, tasks: int = 0) -> RateCard | Unpriced:
+        """By what a job of the submission is charged at a pool, an elastic one with so many tasks (0: the most).
+
+        A pool that is gone has no prices.
+        """
+        key = (hold.submission, centre, pool, tasks)
         card = self._found.get(key)
         if card is None:
             priced = self._pools.get(f"{centre}/{pool}")
@@ -127,7 +139,7 @@ class Cards:
                 card = Unpriced(f"{centre}/{pool}", ("pool",))
             else:
                 version = version_of(self._connection, hold.price_version)
-                card = card_for(version, priced, hold.tenant_class, hold.needs)
+                card = card_for(version, priced, hold.tenant_class, hold.needs.of(tasks))
             self._found[key] = card
         return card
 

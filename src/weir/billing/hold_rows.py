@@ -156,7 +156,9 @@ def add_hold(tx: Transaction, hold: SubmissionHold) -> None:
         "period": hold.period,
         "price_version": hold.price_version,
         "tenant_class": hold.tenant_class,
-        "needs": json.dumps([needs.devices_milli, needs.cores_milli, needs.memory_bytes, needs.data]),
+        "needs": json.dumps(
+            [needs.devices_milli, needs.cores_milli, needs.memory_bytes, needs.data, needs.tasks]
+        ),
         "pools": json.dumps(hold.pools),
         "barred": _stored_barred(hold.barred),
         "legs": stored_legs(hold.legs),
@@ -228,7 +230,7 @@ def job_entry(
 
 
 def _submission_hold(row: AnyRow) -> SubmissionHold:
-    devices, cores, memory, data = json.loads(row.needs)
+    devices, cores, memory, data, *tasks = json.loads(row.needs)  # before elastic jobs there were four
     return SubmissionHold(
         row.submission,
         row.organisation,
@@ -237,7 +239,7 @@ def _submission_hold(row: AnyRow) -> SubmissionHold:
         row.period,
         row.price_version,
         row.tenant_class,
-        Needs(devices, cores, memory, tuple((at, size) for at, size in data)),
+        Needs(devices, cores, memory, tuple((at, size) for at, size in data), *tasks),
         tuple(json.loads(row.pools)),
         {key: (needed, found) for key, (needed, found) in json.loads(row.barred).items()},
         legs_from(row.legs),

@@ -9,6 +9,7 @@ as a job.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from weir.billing.budget import budget_for, purse_of, state_of
 from weir.billing.budget_periods import period_name
@@ -41,6 +42,7 @@ from weir.units import format_yuan
 
 LARGEST_HOLD = 2**60
 """Micro-yuan, of one submission."""
+ALL_TASKS: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,20 @@ def place(
 
 
 def start(
-    tx: Transaction, starts: Mapping[int, str], now_ms: int, offers: Offers = no_offers
+    tx: Transaction,
+    starts: Mapping[int, str],
+    now_ms: int,
+    offers: Offers = no_offers,
+    tasks: Mapping[int, int] = ALL_TASKS,
 ) -> dict[int, str]:
     """Size the holds of jobs that are placed now, each at its pool; the jobs that may not start there, and why.
 
-    Those wait for money from then on; where it is not money that lacks, their submission's pool is barred.
+    tasks: how many each has there, which matters of elastic ones alone; without it the most that they may have. Those
+    that may not start wait for money from then on; where it is not money that lacks, their submission's pool is barred.
     """
     failed = {}
     for job, one in priced_jobs(tx.connection, starts).items():
-        why = _start_one(tx, one, starts[job], now_ms, offers)
+        why = _start_one(tx, one, starts[job], tasks.get(job, 0), now_ms, offers)
         if why:
             failed[job] = f"money: needs {why[0]}, found {why[1]}"
     return failed
@@ -198,11 +205,17 @@ def relimit(
 
 
 def wanted_legs(
-    tx: Transaction, one: PricedJob, now_ms: int, offers: Offers = no_offers, pool: str = ""
+    tx: Transaction,
+    one: PricedJob,
+    now_ms: int,
+    offers: Offers = no_offers,
+    pool: str = "",
+    tasks: int = 0,
 ) -> tuple[tuple[Leg, ...], Worst]:
-    """The legs that a job should have at this pool, or while it may use any of its submission's."""
+    """The legs that a job should have at this pool with so many tasks (0: the most that it may have), or while it may
+    use any of its submission's."""
     version = version_of(tx.connection, one.of.price_version)
-    worst = worst_of(tx.connection, version, one.of, [pool] if pool else one.of.pools, one.limit_ms)
+    worst = worst_of(tx.connection, version, one.of, [pool] if pool else one.of.pools, one.limit_ms, tasks)
     own = one.own.legs if one.own else one.of.legs
     return template(tx.connection, one.of, worst, one.limit_ms, now_ms, offers, own), worst
 
@@ -249,10 +262,10 @@ def _place_one(
 
 
 def _start_one(
-    tx: Transaction, one: PricedJob, pool: str, now_ms: int, offers: Offers
+    tx: Transaction, one: PricedJob, pool: str, tasks: int, now_ms: int, offers: Offers
 ) -> tuple[str, str] | None:
     """Size one job's hold at its pool; what is needed and found where that cannot be."""
-    wanted, worst = wanted_legs(tx, one, now_ms, offers, pool)
+    wanted, worst = wanted_legs(tx, one, now_ms, offers, pool, tasks)
     why = worst.barred.get(pool)
     if why is None and pool not in worst.by_pool:
         why = ("a price", "the pool is gone")

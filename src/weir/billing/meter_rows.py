@@ -23,6 +23,7 @@ _ADD_COLUMNS = (
     "intervals",
     "parts",
     "open",
+    "tasks",
 )
 _OF_JOBS = select(
     _meter.job,
@@ -36,6 +37,7 @@ _OF_JOBS = select(
     _meter.open,
     _meter.intervals,
     _meter.parts,
+    _meter.tasks,
 ).where(among(_meter.job, "jobs"))
 _WRITE = (
     update(schema.meter)
@@ -66,6 +68,8 @@ class Meter(NamedTuple):
     postings: int = 0
     """How many charges it has posted."""
     open: bool = True
+    tasks: int = 0
+    """Of an elastic job, how many tasks the attempt has; 0 for a job of one size."""
 
 
 def meters_of(connection: Connection, jobs: Iterable[int]) -> dict[tuple[int, int], Meter]:
@@ -75,10 +79,21 @@ def meters_of(connection: Connection, jobs: Iterable[int]) -> dict[tuple[int, in
     parts = read_texts([row[10] for row in rows])
     found = {}
     for row, its, charged in zip(rows, intervals, parts, strict=True):
-        job, epoch, centre, pool, contract, started_ms, until_ms, postings, is_open, _, _ = row
+        job, epoch, centre, pool, contract, started_ms, until_ms, postings, is_open, _, _, tasks = row
         told = tuple(map(tuple, its))
         found[job, epoch] = Meter(
-            job, epoch, centre, pool, contract, started_ms, until_ms, told, charged, postings, bool(is_open)
+            job,
+            epoch,
+            centre,
+            pool,
+            contract,
+            started_ms,
+            until_ms,
+            told,
+            charged,
+            postings,
+            bool(is_open),
+            tasks,
         )
     return found
 
@@ -101,6 +116,7 @@ def add_meters(tx: Transaction, meters: Iterable[Meter]) -> None:
                 "[]",
                 "{}",
                 True,
+                one.tasks,
             )
             for one in meters
         ],
@@ -115,7 +131,7 @@ def write_meters(tx: Transaction, meters: Sequence[Meter], charges: int = 0) -> 
         ("now_intervals", "now_parts", "so_many", "is_open", "of_job", "of_epoch"),
         [
             (intervals_text(intervals), amounts_text(parts), postings + charges, is_open, job, epoch)
-            for job, epoch, _, _, _, _, _, intervals, parts, postings, is_open in meters
+            for job, epoch, _, _, _, _, _, intervals, parts, postings, is_open, _ in meters
         ],
     )
 

@@ -96,6 +96,8 @@ class Seen(NamedTuple):
     """It made room for another: nothing is charged, unless its pool's prices say otherwise."""
     kept: tuple[tuple[int, int], ...] = ()
     """Of a lost attempt, the intervals of work from which a later one really resumed; they stay charged."""
+    tasks: int = 0
+    """How many tasks it has; of interest where its job is elastic, and told with the first news of it."""
     proven: bool = False
     """A late proof of success of an attempt that was given up: its charge is restored."""
 
@@ -157,11 +159,11 @@ def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
     touched = _touched(tx, found)
     payables = {centre: account("payable", centre) for centre in {one.centre for one in seen}}
     for priced, one in metered:
-        card = cards.of(priced.of, one.centre, one.pool)
+        before = meters[one.job, one.epoch]
+        card = cards.of(priced.of, one.centre, one.pool, before.tasks)
         if isinstance(card, Unpriced):
             trouble.append(_unpriced(priced, one, card))
             continue
-        before = meters[one.job, one.epoch]
         after, exceeded = _after(before, one, card, now_ms)
         if exceeded:
             trouble.append(_exceeded(priced, one, exceeded, now_ms))
@@ -185,7 +187,7 @@ def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
 
 def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
     """The meter after what was seen, and how many milliseconds the centre's clock goes too far (less than 0: back)."""
-    job, epoch, centre, pool, contract, started_ms, until_ms, intervals, parts, postings, _ = before
+    job, epoch, centre, pool, contract, started_ms, until_ms, intervals, parts, postings, _, tasks = before
     exceeded, lasted_ms = 0, seen.lasted_ms
     if lasted_ms is None:
         its = extended(intervals, started_ms, min(now_ms, until_ms))
@@ -199,7 +201,9 @@ def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Mete
     if its != intervals:
         parts = card.parts(its)
     still = lasted_ms is None and not seen.proven
-    after = Meter(job, epoch, centre, pool, contract, started_ms, until_ms, its, parts, postings, still)
+    after = Meter(
+        job, epoch, centre, pool, contract, started_ms, until_ms, its, parts, postings, still, tasks
+    )
     return after, exceeded
 
 
@@ -254,6 +258,7 @@ def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tup
             seen.started_ms + priced.limit_ms,
             (),
             {},
+            tasks=seen.tasks if priced.of.needs.tasks else 0,
         )
     add_meters(tx, made.values())
     return made

@@ -36,6 +36,8 @@ class Asked:
     limit_ms: int
     pools: tuple[str, ...]
     """Those that could ever run it."""
+    fewest: int = 0
+    """Of an elastic job, its fewest tasks."""
 
 
 def quote(
@@ -65,9 +67,10 @@ def quote(
         if isinstance(card, Unpriced):
             pools.append(PoolQuoteView(key, refused=str(card)))
         else:
-            pools.append(
-                _of_pool(connection, asked, card, book.share_of(tenant_class), forecast_ms, now_ms, offers)
-            )
+            fewest = card_for(version, known[key], tenant_class, asked.needs.of(asked.fewest))
+            assert isinstance(fewest, RateCard)  # it uses the same units
+            share = book.share_of(tenant_class)
+            pools.append(_of_pool(connection, asked, (card, fewest), share, forecast_ms, now_ms, offers))
     pools.sort(key=lambda one: (bool(one.refused), one.net, one.pool))
     return QuoteView(
         version=version.version,
@@ -109,12 +112,13 @@ def forecast(connection: Connection, organisation: str, name: str, limit_ms: int
 def _of_pool(
     connection: Connection,
     asked: Asked,
-    card: RateCard,
+    cards: tuple[RateCard, RateCard],
     share: Fraction,
     forecast_ms: int | None,
     now_ms: int,
     offers: Offers,
 ) -> PoolQuoteView:
+    card, fewest = cards
     limit = [(now_ms, now_ms + asked.limit_ms)]
     at_limit = card.total(limit)
     worst = card.worst(asked.limit_ms)
@@ -136,7 +140,8 @@ def _of_pool(
         pool=card.pool,
         worst=worst,
         at_limit=at_limit,
-        at_forecast=None if forecast_ms is None else card.total([(now_ms, now_ms + forecast_ms)]),
+        at_limit_fewest=fewest.total(limit) if asked.fewest else None,
+        at_forecast=None if forecast_ms is None else fewest.total([(now_ms, now_ms + forecast_ms)]),
         lines=_lines(card, asked.needs, share, limit),
         vouchers=vouchers,
         net=at_limit - sum(one.amount for one in vouchers),

@@ -6,7 +6,7 @@ even, over all the time so far. A charge is the difference of two such amounts.
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -21,13 +21,27 @@ GB, TB = 10**9, 10**12
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a job uses while it runs, over all its tasks, and the data that it reads."""
+    """What a job uses while it runs, over all its tasks, and the data that it reads.
+
+    Of an elastic job this is what it uses with the most tasks that it may have.
+    """
 
     devices_milli: int
     cores_milli: int
     memory_bytes: int
     data: tuple[tuple[str, int], ...] = ()
     """(centre where it lies, bytes)"""
+    tasks: int = 0
+    """Of an elastic job, that most; 0 for a job that has one size alone."""
+
+    def of(self, tasks: int) -> "Needs":
+        """The same of an attempt with so many tasks, each using as much; 0 stands for all of them."""
+        if not tasks or not self.tasks or tasks == self.tasks:
+            return self
+        devices, cores, memory = (
+            total // self.tasks * tasks for total in (self.devices_milli, self.cores_milli, self.memory_bytes)
+        )
+        return replace(self, devices_milli=devices, cores_milli=cores, memory_bytes=memory, tasks=tasks)
 
 
 @dataclass(frozen=True, slots=True)

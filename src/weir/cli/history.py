@@ -17,6 +17,7 @@ from weir.model.view import JobView
 from weir.units import parse_duration_ms
 
 if TYPE_CHECKING:  # these load NumPy and Polars, which only a command that runs should wait for
+    from weir.model.job import JobSpecification
     from weir.scheduling.inputs import JobClass
     from weir.twin.history import PastJob
 
@@ -71,7 +72,7 @@ def _past_jobs(
     api: Client, since_ms: int, advance: Callable[[int, int], None]
 ) -> Iterator[tuple[JobView, "PastJob"]]:
     """Every job with its shape; a submission's specification is asked for once."""
-    from weir.control.shapes import PRIORITY_LEVELS, class_of
+    from weir.control.shapes import PRIORITY_LEVELS
     from weir.model.codec import from_plain
     from weir.model.job import JobSpecification, Priority
     from weir.twin.history import PastJob, nominal_ms
@@ -89,21 +90,24 @@ def _past_jobs(
         body = dict(first.specification)
         shape = repr(sorted(body.items(), key=lambda item: item[0]))
         if shape not in known:
-            known[shape] = class_of(from_plain(JobSpecification, body))
+            known[shape] = _with_checkpoint(from_plain(JobSpecification, body))
         jobs: Sequence[JobView] = list(api.elements(submission.id)) if submission.is_array else [first]
         for one in jobs:
             where = f"{one.centre}/{one.pool}" if one.pool else ""
             speed, stack = pools.get(where, (1_000, ""))
+            job_class = known[shape]
+            if one.attempts:  # an elastic job has in each the number that it started with
+                job_class = replace(job_class, tasks=one.attempts[-1].tasks)
             yield (
                 one,
                 PastJob(
                     submitted_ms=one.submitted_ms,
-                    run_ms=nominal_ms(one.running_ms, speed, stack, known[shape]),
+                    run_ms=nominal_ms(one.running_ms, speed, stack, job_class),
                     limit_ms=one.time_limit_ms,
                     user=f"{one.organisation}/{one.owner}",
                     group=f"{one.organisation}/{one.project}",
                     priority=PRIORITY_LEVELS[Priority(one.priority)],
-                    job_class=known[shape],
+                    job_class=job_class,
                     state=one.state,
                     started_ms=one.started_ms,
                     ended_ms=one.ended_ms,
@@ -111,6 +115,22 @@ def _past_jobs(
                 ),
             )
         advance(number + 1, len(submissions))
+
+
+def _with_checkpoint(specification: "JobSpecification") -> "JobClass":
+    """The class of a job, with how it saves its work, which the twin counts with."""
+    from weir.control.shapes import class_of
+
+    saves = specification.checkpoint
+    job_class = class_of(specification)
+    if saves is None:
+        return job_class
+    return replace(
+        job_class,
+        checkpoint_every_ms=saves.every,
+        checkpoint_save_ms=saves.save or 0,
+        checkpoint_restore_ms=saves.restore or 0,
+    )
 
 
 def _present(

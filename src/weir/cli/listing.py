@@ -12,6 +12,7 @@ from weir.cli.endings import counts, ending, state_words
 from weir.cli.session import client, show_facts, show_json, show_table
 from weir.cli.starting import expected_words, start_words
 from weir.client import Client
+from weir.model.task_range import TaskRange
 from weir.model.view import JobView, SubmissionView
 from weir.units import format_bytes, format_duration, format_time, format_yuan
 
@@ -198,6 +199,7 @@ def _show_job(one: JobView) -> None:
         ("ended", f"{_instant(one.ended_ms)} UTC" if one.ended_ms else ""),
         ("waited", format_duration(one.waiting_ms)),
         ("ran", format_duration(one.running_ms) if one.started_ms else ""),
+        ("tasks", _tasks(one)),
         ("time limit", format_duration(one.time_limit_ms)),
         ("starts", start_words(one.start, time.time_ns() // 1_000_000) if one.start else ""),
         ("device-seconds", f"{one.device_seconds:.1f}" if one.device_seconds else ""),
@@ -207,9 +209,25 @@ def _show_job(one: JobView) -> None:
     if len(one.attempts) > 1:
         for attempt in one.attempts:
             how = f", {attempt.message or attempt.cause}" if attempt.cause else ""
-            print(f"  attempt {attempt.epoch:<7}{attempt.observed} at {attempt.centre}/{attempt.pool}{how}")
+            tasks = f" with {attempt.tasks} tasks" if _range(one).elastic else ""
+            print(
+                f"  attempt {attempt.epoch:<7}{attempt.observed} at {attempt.centre}/{attempt.pool}{tasks}{how}"
+            )
     why = "it was placed there" if one.ended_ms else "it is placed there" if one.pool else "it waits"
     print(f"  weir explain {one.id} says why {why}")
+
+
+def _range(one: JobView) -> TaskRange:
+    tasks = one.specification.get("tasks", {})
+    return TaskRange(tasks.get("least", 1), tasks.get("most", 1))
+
+
+def _tasks(one: JobView) -> str:
+    """Of a gang how many tasks it has, and of an elastic one how many of those that it may have."""
+    tasks = _range(one)
+    if not tasks.elastic:
+        return "" if tasks.most == 1 else str(tasks)
+    return f"{one.attempts[-1].tasks} of {tasks}" if one.attempts else str(tasks)
 
 
 def _price(device_hour: int | None, core_hour: int | None) -> str:

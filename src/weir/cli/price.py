@@ -115,6 +115,10 @@ def _show(found: QuoteView, lines: bool) -> None:
         f"price book version {found.version}, {found.tenant_class} prices, {found.tax}; "
         f"limit {format_duration(found.limit_ms)}{jobs}"
     )
+    if found.tasks:
+        print(
+            f"{found.tasks} tasks: at the limit from what the fewest cost to what the most do, and NET for the most"
+        )
     if found.forecast_ms is not None:
         print(
             f"forecast {format_duration(found.forecast_ms)}: by the last {found.forecast_from} jobs like it that ended"
@@ -124,7 +128,7 @@ def _show(found: QuoteView, lines: bool) -> None:
     rows = [
         [
             one.pool,
-            "-" if one.refused else format_yuan(one.at_limit),
+            "-" if one.refused else _at_limit(one),
             "-" if one.at_forecast is None else format_yuan(one.at_forecast),
             format_yuan(sum(voucher.amount for voucher in one.vouchers)),
             "-" if one.refused else format_yuan(one.net),
@@ -138,6 +142,13 @@ def _show(found: QuoteView, lines: bool) -> None:
             _show_lines(one, found.class_share)
     _show_start(found)
     print(f"submitting it sets {format_yuan(found.hold)} aside")
+
+
+def _at_limit(one: PoolQuoteView) -> str:
+    from weir.units import format_yuan
+
+    most = format_yuan(one.at_limit)
+    return most if one.at_limit_fewest is None else f"{format_yuan(one.at_limit_fewest)}..{most}"
 
 
 def _show_start(found: QuoteView) -> None:

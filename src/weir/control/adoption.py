@@ -3,7 +3,6 @@
 A store put back from a backup has forgotten what was placed since. The agents' full reports bring it back.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,10 +11,13 @@ from sqlalchemy import bindparam, insert, select, update
 from weir.control import money, moves
 from weir.control.desired import raise_revisions, want
 from weir.control.listed import among, number_list
+from weir.control.money import Place
 from weir.control.names import AttemptKey
+from weir.control.placement import stored_nodes
 from weir.control.shapes import specification_of
 from weir.model.agent import NodeShare, Observation
 from weir.model.state import Desired, JobState, Observed
+from weir.model.task_range import TaskRange
 from weir.scheduling.bounds import MOST_NODES
 from weir.store import Transaction, schema
 
@@ -94,26 +96,25 @@ def adopt(tx: Transaction, centre: str, brought: Sequence[Brought], now_ms: int)
     tx.connection.execute(
         _SET_EPOCH, [{"of_job": job, "new_epoch": one.key.epoch} for job, one in wanted.items()]
     )
-    money.taken_back(tx, {job: f"{centre}/{one.observation.pool}" for job, one in wanted.items()}, now_ms)
+    places = {
+        job: Place(f"{centre}/{one.observation.pool}", sum(share.tasks for share in one.observation.nodes))
+        for job, one in wanted.items()
+    }
+    money.taken_back(tx, places, now_ms)
     moves.settle(tx, list(wanted), now_ms)
     return {one.key for one in wanted.values()}
 
 
-def stored_nodes(nodes: Collection[NodeShare]) -> str:
-    """The nodes of an attempt as they are stored: `[[node, tasks], …]`."""
-    return json.dumps([[share.node, share.tasks] for share in nodes], separators=(",", ":"))
-
-
-def _tasks(tx: Transaction, jobs: Collection[int]) -> dict[int, int]:
-    """How many tasks each of the jobs has."""
+def _tasks(tx: Transaction, jobs: Collection[int]) -> dict[int, TaskRange]:
+    """How many tasks each of the jobs may have."""
     rows = tx.connection.execute(_SPECIFICATIONS, {"jobs": number_list(jobs)})
-    return {row.number: specification_of(row.body).tasks.most for row in rows}
+    return {row.number: specification_of(row.body).tasks for row in rows}
 
 
-def _holds(nodes: Collection[NodeShare], tasks: int) -> bool:
+def _holds(nodes: Collection[NodeShare], tasks: TaskRange) -> bool:
     """Whether these nodes can be where so many tasks run."""
     possible = all(0 <= share.node < MOST_NODES and share.tasks > 0 for share in nodes)
-    return possible and sum(share.tasks for share in nodes) == tasks
+    return possible and tasks.least <= sum(share.tasks for share in nodes) <= tasks.most
 
 
 def _still_open(tx: Transaction, brought: Mapping[int, Brought]) -> dict[int, Brought]:
@@ -136,4 +137,4 @@ def _give_up_older(tx: Transaction, jobs: Collection[int], now_ms: int) -> None:
         moves.settle(tx, [row.job for row in live], now_ms)
 
 
-__all__ = ["Brought", "adopt", "stored_nodes"]
+__all__ = ["Brought", "adopt"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from weir import scheduling
-from weir.control import ahead, applier, journal, leader, liveness, promises, shares, withdrawals
+from weir.control import ahead, applier, journal, leader, liveness, promises, shares, widening, withdrawals
 from weir.control.ahead import Ahead
 from weir.control.applier import Applied, Cycle
 from weir.control.expectations import VERSION, Forecast, Kind
@@ -16,6 +16,7 @@ from weir.control.leader import LEASE_MS, LeadershipLostError, Lease
 from weir.control.listed import AnyRow
 from weir.control.liveness import Patience
 from weir.control.snapshot import News, Snapshot
+from weir.control.widening import Widened
 from weir.control.withdrawals import Withdrawal
 from weir.model.problem import Problem, ProblemError
 from weir.registry import drop_empty
@@ -226,8 +227,10 @@ class Control:
         whole = self._state is None
         plan = self._plan(news, now_ms)
         entry = self._enter(plan, news, now_ms, whole=whole)
-        sent = ahead.find(plan, self._state, self._snapshot.pools, now_ms)
-        applied = self._apply(plan, sent, news, entry, lease, now_ms)
+        wide = self._widen(plan)
+        made = wide.onto(plan)
+        sent = ahead.find(made, self._state, self._snapshot.pools, now_ms)
+        applied = self._apply(made, sent, wide, news, entry, lease, now_ms)
         self._clean(now_ms)
         return StepOutcome(
             leading=True,
@@ -325,6 +328,15 @@ class Control:
         self._supply_ms = self._state.hours.next_change_ms(now_ms) if self._state.queued else NEVER_MS
         return plan
 
+    def _widen(self, plan: Plan | None) -> Widened:
+        """With how many tasks elastic jobs start."""
+        elastic = self._snapshot.elastic
+        if plan is None or not plan.starts or not elastic:
+            return Widened()
+        jobs = [start.job for start in plan.starts]
+        ranges = self._store.read(lambda connection: widening.ranges_of(connection, jobs, elastic))
+        return widening.find(plan, self._state, ranges, self._snapshot.pools)
+
     def _enter(self, plan: Plan | None, news: News, now_ms: int, *, whole: bool) -> Entry | None:
         if plan is None or news.changes is None or self._state is None:
             return None
@@ -334,6 +346,7 @@ class Control:
         self,
         plan: Plan | None,
         sent: Ahead,
+        wide: Widened,
         news: News,
         entry: Entry | None,
         lease: Lease,
@@ -370,8 +383,11 @@ class Control:
         self._snapshot.stored = after
         self._usage_ms = now_ms if keeps else self._usage_ms
         for key in applied.started:
-            self._snapshot.started(key.job, key.epoch)
-        self._snapshot.not_started(applied.refused)
+            if key.job not in wide.starts:
+                self._snapshot.started(key.job, key.epoch)
+        # The core believes these to have started with the fewest tasks, where it chose.
+        self._snapshot.not_as_planned(key.job for key in applied.started if key.job in wide.starts)
+        self._snapshot.not_as_planned(applied.refused)
         # What could not be sent ahead, for want of money say, may no longer wait as the core believes.
         self._snapshot.look_again(set(made.refused).difference(applied.refused))
         return applied

@@ -5,7 +5,7 @@ Each function works within the transaction that makes the change, and does nothi
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
@@ -32,6 +32,13 @@ from weir.store import Transaction
 
 METER_EVERY_MS = 300_000
 """What runs is charged up to now at the first report of a centre after every full five minutes."""
+
+
+class Place(NamedTuple):
+    """Where an attempt is, and with how many tasks."""
+
+    pool: str
+    tasks: int
 
 
 class Moved(Protocol):
@@ -78,15 +85,16 @@ def hold(tx: Transaction, entries: Sequence[tuple[Entry, bool]], now_ms: int) ->
 
 def start(tx: Transaction, starts: Iterable[Start], now_ms: int) -> set[int]:
     """Size the holds of what is placed now, each at its pool; the jobs that there is no money for at theirs."""
-    return set(holds.start(tx, {one.job: one.pool for one in starts}, now_ms, offers(tx)))
+    places = {one.job: Place(one.pool, sum(tasks for _, tasks in one.nodes)) for one in starts}
+    return set(_start(tx, places, now_ms))
 
 
-def taken_back(tx: Transaction, places: Mapping[int, str], now_ms: int) -> None:
-    """Jobs are placed because agents hold them already: each at this pool, whether or not there is money for it.
+def taken_back(tx: Transaction, places: Mapping[int, Place], now_ms: int) -> None:
+    """Jobs are placed because agents hold them already: each at this place, whether or not there is money for it.
 
     What lacks is taken when it is charged, and is an exception where there is none then.
     """
-    holds.start(tx, places, now_ms, offers(tx))
+    _start(tx, places, now_ms)
 
 
 def settled(tx: Transaction, moves: Sequence[Moved], now_ms: int) -> None:
@@ -115,7 +123,7 @@ def seen(
     job: int,
     epoch: int,
     centre: str,
-    pool: str,
+    place: Place,
     started_ms: int | None,
     end: End | None,
     live: bool,
@@ -129,13 +137,22 @@ def seen(
     if started_ms is None or not (live or (last and end is not None and end.cause is None)):
         return None
     if end is None:
-        return Seen(job, epoch, centre, pool, started_ms)
+        return Seen(job, epoch, centre, place.pool, started_ms, tasks=place.tasks)
     began_ms = end.started_ms
     lasted_ms = 0 if began_ms is None else end.ended_ms - began_ms
     preempted = end.cause is Cause.PREEMPTED
     lost = end.cause in REPEATABLE and not preempted
     return Seen(
-        job, epoch, centre, pool, started_ms, lasted_ms, lost=lost, preempted=preempted, proven=not live
+        job,
+        epoch,
+        centre,
+        place.pool,
+        started_ms,
+        lasted_ms,
+        lost=lost,
+        preempted=preempted,
+        tasks=place.tasks,
+        proven=not live,
     )
 
 
@@ -195,7 +212,7 @@ def in_words(failed: Constraint | None) -> Constraint | None:
 
 
 def needs_of(specification: JobSpecification) -> Needs:
-    """What a job uses while it runs, over all of its tasks."""
+    """What a job uses while it runs, over all of its tasks, or the most that it may have."""
     tasks, devices = specification.tasks.most, specification.devices
     milli = 0 if devices is None else devices.share or devices.count * 1_000
     return Needs(
@@ -203,6 +220,7 @@ def needs_of(specification: JobSpecification) -> Needs:
         cores_milli=tasks * specification.cores,
         memory_bytes=tasks * specification.memory,
         data=tuple((need.at, need.size) for need in specification.data),
+        tasks=tasks if specification.tasks.elastic else 0,
     )
 
 
@@ -213,6 +231,12 @@ def possible_pools(pools: Pools, job_class: JobClass) -> tuple[str, ...]:
     return tuple(reason.pool for reason in reasons if reason.verdict is Verdict.FITS)
 
 
+def _start(tx: Transaction, places: Mapping[int, Place], now_ms: int) -> dict[int, str]:
+    pools = {job: place.pool for job, place in places.items()}
+    tasks = {job: place.tasks for job, place in places.items()}
+    return holds.start(tx, pools, now_ms, offers(tx), tasks)
+
+
 def _placed(connection: Connection, move: Moved) -> Sequence[int]:
     """Those of a move's jobs that were placed once."""
     return [job for job, one in job_holds(connection, move.jobs).items() if one.submission == move.submission]
@@ -220,6 +244,7 @@ def _placed(connection: Connection, move: Moved) -> Sequence[int]:
 
 __all__ = [
     "METER_EVERY_MS",
+    "Place",
     "hold",
     "in_words",
     "needs_of",

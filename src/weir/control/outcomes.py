@@ -1,8 +1,7 @@
 """What became of jobs and attempts, in views and in words."""
 
-import json
-
 from weir.control.listed import AnyRow
+from weir.control.placement import node_shares, tasks_on
 from weir.model.identity import attempt_id
 from weir.model.job import JobSpecification
 from weir.model.state import Cause, Desired, JobState, Observed
@@ -73,7 +72,7 @@ def attempt_view(
     seconds = 0.0
     if row.started_ms is not None:
         seconds = max(0, (now_ms if row.ended_ms is None else row.ended_ms) - row.started_ms) / 1_000
-    tasks, devices = specification.tasks.most, specification.devices
+    tasks, devices = tasks_on(row.nodes), specification.devices
     devices_milli = 0 if devices is None else devices.share or devices.count * 1_000
     return AttemptView(
         id=attempt_id(job, row.epoch),
@@ -81,7 +80,8 @@ def attempt_view(
         centre=row.centre,
         pool=row.pool,
         device_model=device_model,
-        nodes=len(json.loads(row.nodes)),
+        nodes=len(node_shares(row.nodes)),
+        tasks=tasks,
         desired=Desired(row.desired).name.lower(),
         observed=Observed(row.observed).name.lower(),
         placed_ms=row.placed_ms,

@@ -11,8 +11,9 @@ from weir.control.follow import followed_at
 from weir.control.inputs import Wish, resolve
 from weir.control.listed import AnyRow, among_texts, text_list
 from weir.control.names import job_name
+from weir.control.placement import node_shares, tasks_on
 from weir.control.shapes import specification_of
-from weir.model.agent import DesiredAttempt, NodeShare, Pull, PullAnswer, Work, entry_revision
+from weir.model.agent import DesiredAttempt, Pull, PullAnswer, Work, entry_revision
 from weir.model.codec import from_plain
 from weir.model.identity import attempt_id
 from weir.model.job import JobSpecification
@@ -22,6 +23,7 @@ from weir.model.state import Desired, Observed
 from weir.registry import centre_entry
 from weir.store import schema
 
+_EVERY = "WEIR_CHECKPOINT_EVERY_MS"
 _attempt = schema.attempt.c
 _job = schema.job.c
 _submission = schema.submission.c
@@ -123,11 +125,12 @@ def has_news(asked: Pull, answer: PullAnswer) -> bool:
 
 def command_for(specification: JobSpecification, stack: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """What to run on a pool of this software stack: command and environment."""
+    told = {} if specification.checkpoint is None else {_EVERY: str(specification.checkpoint.every)}
     for variant in specification.variants:
         if variant.stack == stack:
-            environment = {**specification.environment, **variant.environment}
+            environment = {**specification.environment, **variant.environment, **told}
             return variant.command or specification.command, environment
-    return specification.command, dict(specification.environment)
+    return specification.command, {**specification.environment, **told}
 
 
 def image_for(specification: JobSpecification, stack: str) -> str:
@@ -157,9 +160,12 @@ def _wanted(
             attempts.append(DesiredAttempt(attempt, Desired(row.desired), row.desired_revision))
             continue
         specification = specification_of(row.specification)
+        tasks = tasks_on(row.nodes)
         work = f"{row.id}@{row.pool}/{row.time_limit_ms}"
+        if specification.tasks.elastic:
+            work = f"{work}x{tasks}"
         if work not in works:
-            works[work] = _work(row, specification, pools[row.pool], limits)
+            works[work] = _work(row, specification, tasks, pools[row.pool], limits)
         attempts.append(
             DesiredAttempt(
                 attempt=attempt,
@@ -175,7 +181,9 @@ def _wanted(
     return works, tuple(attempts)
 
 
-def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, limits: TakeOver) -> Work:
+def _work(
+    row: AnyRow, specification: JobSpecification, tasks: int, here: PoolAndDevice, limits: TakeOver
+) -> Work:
     command, environment = command_for(specification, here.device.stack)
     devices = specification.devices
     return Work(
@@ -183,7 +191,7 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
         pool=row.pool,
         command=command,
         environment=environment,
-        tasks=specification.tasks.most,
+        tasks=tasks,
         cores_milli=specification.cores,
         memory_bytes=specification.memory,
         devices_milli=0 if devices is None else devices.share or devices.count * 1_000,
@@ -191,7 +199,7 @@ def _work(row: AnyRow, specification: JobSpecification, here: PoolAndDevice, lim
         visible_devices_variable=here.device.visible_devices_variable,
         time_limit_ms=row.time_limit_ms,
         stop_signal=specification.stop_signal,
-        stop_grace_ms=specification.stop_grace,
+        stop_grace_ms=specification.grace_ms,
         restartable=specification.restartable,
         outputs=specification.outputs,
         output_limit_bytes=limits.output_bytes,
@@ -220,10 +228,4 @@ def _device(body: str) -> DeviceModel:
     return from_plain(DeviceModel, json.loads(body))
 
 
-@functools.lru_cache(maxsize=65_536)
-def node_shares(stored: str) -> tuple[NodeShare, ...]:
-    """The nodes of an attempt from their stored form, `[[node, tasks], …]`."""
-    return tuple(NodeShare(node, tasks) for node, tasks in json.loads(stored))
-
-
-__all__ = ["TakeOver", "command_for", "has_news", "node_shares", "pull"]
+__all__ = ["TakeOver", "command_for", "has_news", "pull"]

@@ -57,9 +57,12 @@ def quote_job(
         money.needs_of(specification),
         limit_ms,
         money.possible_pools(pools, job_class),
+        specification.tasks.least if specification.tasks.elastic else 0,
     )
     kind = Kind(project.organisation, actor.name, project.id, job_class.size, limit_ms)
     found = quote(connection, asked, now_ms, quoted_offers, foresee(kind, now_ms) if foresee else None)
+    if specification.tasks.elastic:
+        found = replace(found, tasks=str(specification.tasks))
     if foretold is None:
         return found
     expected_ms = limit_ms if found.forecast_ms is None else min(limit_ms, found.forecast_ms)

@@ -12,6 +12,7 @@ from weir.control import adoption, follow, money, moves
 from weir.control.adoption import Brought
 from weir.control.listed import AnyRow, among, number_list
 from weir.control.names import AttemptKey, attempt_keys
+from weir.control.placement import tasks_on
 from weir.control.sharing import declared, observation_of
 from weir.control.waits import ExpectedWait, coarse_foreign, expected_wait
 from weir.model.agent import End, LogChunk, Observation, PoolObservation, Report, ReportAnswer
@@ -46,6 +47,7 @@ _ATTEMPTS = (
         _attempt.epoch,
         _attempt.centre,
         _attempt.pool,
+        _attempt.nodes,
         _attempt.desired,
         _attempt.observed,
         _attempt.placed_ms,
@@ -229,7 +231,7 @@ class _Taking:
                 job=key.job,
                 epoch=key.epoch,
                 centre=row.centre,
-                pool=row.pool,
+                place=money.Place(row.pool, tasks_on(row.nodes)),
                 started_ms=(ends.get(key) or values)["started"],
                 end=observation.end if key in ends else None,
                 live=live,

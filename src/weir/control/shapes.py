@@ -2,14 +2,17 @@
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from weir.model.codec import from_plain, to_plain
 from weir.model.job import JobSpecification, Priority, preference_weights
+from weir.model.task_range import ONE_TASK, TaskRange
 from weir.scheduling.inputs import NO_DEADLINE, JobClass
 from weir.units import parse_time_ms
 
+_TASKS = re.compile(r'"tasks":\{(?:"least":(\d+),)?"most":(\d+)\}')
 _DEADLINE = '"deadline":"'
 _SHAPING = (
     "tasks",
@@ -42,7 +45,10 @@ def stored_form(specification: JobSpecification, project: str, time_limit_ms: in
 
 
 def class_of(specification: JobSpecification) -> JobClass:
-    """The job's class: all of it that decides where it can go and what a pool scores."""
+    """The job's class: all of it that decides where it can go and what a pool scores.
+
+    An elastic job waits as one of its fewest tasks; `widening` gives it more where it starts.
+    """
     devices = specification.devices
     weights = preference_weights(specification.prefer)
     constraints = specification.constraints
@@ -56,7 +62,7 @@ def class_of(specification: JobSpecification) -> JobClass:
             "domestic": devices.domestic,
         }
     return JobClass(
-        tasks=specification.tasks.most,
+        tasks=specification.tasks.least,
         devices_milli=0 if devices is None else devices.share or devices.count * 1_000,
         cores_milli=specification.cores,
         memory_bytes=specification.memory,
@@ -77,7 +83,7 @@ def class_of(specification: JobSpecification) -> JobClass:
 
 def _capabilities(specification: JobSpecification) -> tuple[str, ...]:
     """What the job asks of an engine beyond running one process."""
-    gang = specification.tasks.most > 1
+    gang = specification.tasks.least > 1
     shares = specification.devices is not None and specification.devices.share is not None
     schemes = sorted({entry.url.partition(":")[0] for entry in specification.inputs if entry.url})
     targets = sorted({delivery.url.partition(":")[0] for delivery in specification.deliver})
@@ -104,6 +110,12 @@ def class_of_stored(body: str) -> JobClass:
     return _class_of_shape(json.dumps(shaping, sort_keys=True))
 
 
+def tasks_of_stored(body: str) -> TaskRange:
+    """How many tasks a job of a stored specification may have."""
+    match = _TASKS.search(body)  # quotes within texts are escaped, so that nothing else reads like this
+    return TaskRange(int(match[1] or 1), int(match[2])) if match else ONE_TASK
+
+
 def deadline_of_stored(body: str) -> int:
     """When a job of a stored specification must have ended, in ms; NO_DEADLINE where it need not."""
     if _DEADLINE not in body:
@@ -125,4 +137,5 @@ __all__ = [
     "deadline_of_stored",
     "specification_of",
     "stored_form",
+    "tasks_of_stored",
 ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
@@ -11,23 +11,24 @@ from weir.billing.calendar_days import day_of
 from weir.control import city_first, promises
 from weir.control.expectations import NOMINAL, Asked, Began, Ended, Expectations, Forecast, Kind, learnable
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
+from weir.control.named import done, named
 from weir.control.names import AttemptKey
 from weir.control.others import Others
 from weir.control.owned import as_owned
+from weir.control.placement import tasks_on
 from weir.control.pools import Pools, load_pools
 from weir.control.promises import Kept
 from weir.control.queues import Run, Told, all_queued, all_queued_within, as_columns, queued_among
-from weir.control.shapes import class_of_stored, deadline_of_stored
+from weir.control.shapes import class_of_stored, deadline_of_stored, tasks_of_stored
 from weir.control.shares import tenant_number, told_shares, with_usage
-from weir.model.change import Change, ChangeKind
+from weir.model.change import Change
 from weir.model.state import Desired, JobState, Observed
+from weir.model.task_range import TaskRange
 from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob, TenantRow
 from weir.store import LogCutError, log, schema
 
 MOST_CHANGES = 50_000
 """A reader further behind than this reads the live rows anew."""
-MANY = 256
-"""So many neighbours are looked at together."""
 MOST_CLASSES = 200_000
 """So many specifications are remembered at most by what shapes them."""
 REMEMBERED = 10_000
@@ -35,9 +36,6 @@ REMEMBERED = 10_000
 GHOSTS = 1 << 60
 """From here on: what a given-up attempt may still hold at its centre, told to the core as a job of its own."""
 
-_ENDED = frozenset(state.name.lower() for state in JobState if state.ended)
-_DONE = frozenset({JobState.SUCCEEDED.name.lower(), JobState.FAILED.name.lower()})
-_QUEUED = JobState.QUEUED.name.lower()
 _job = schema.job.c
 _submission = schema.submission.c
 _attempt = schema.attempt.c
@@ -94,6 +92,7 @@ _OUTCOMES = (
         _submission.specification,
         _attempt.centre,
         _attempt.pool,
+        _attempt.nodes,
         *_WHOSE,
     )
     .join(schema.submission, _submission.number == _job.submission)
@@ -138,6 +137,8 @@ class Snapshot:
         self._others = Others()
         self._classes: dict[str, JobClass] = {}
         self._deadlines: dict[str, int] = {}
+        self.elastic: dict[str, TaskRange] = {}
+        """By digest of a specification, how many tasks its jobs may have, where they have a choice."""
         self._expectations = Expectations()
         self._asked = Asked()
         self._told: dict[tuple[str | int | None, ...], JobClass] = {}
@@ -170,8 +171,9 @@ class Snapshot:
         self.versions.pop(job, None)
         self.placed[job] = epoch
 
-    def not_started(self, jobs: Iterable[int]) -> None:
-        """Starts that the core planned were refused: the next reading tells it what became of those jobs."""
+    def not_as_planned(self, jobs: Iterable[int]) -> None:
+        """Starts that the core planned were refused, or made otherwise: the next reading tells it what became of those
+        jobs."""
         for job in jobs:
             self.versions.pop(job, None)
             self.placed[job] = -1
@@ -215,7 +217,7 @@ class Snapshot:
         return News(changes, stopping, self.position)
 
     def _follow(self, connection: Connection, changes: Sequence[Change], now_ms: int) -> News:
-        dirty, gone, many, province, centres = _named(changes)
+        dirty, gone, many, province, centres = named(changes)
         if province and city_first.rather_waits_ms(connection) != self._away_ms:
             return self._load(connection, now_ms)
         runs: list[Run] = []
@@ -243,7 +245,7 @@ class Snapshot:
         unqueued = [job for job in gone if self.versions.pop(job, None) is not None]
         running: list[RunningJob] = []
         stopping: tuple[tuple[AttemptKey, str], ...] = ()
-        ended = self._outcomes(connection, {*freed, *_done(changes)})
+        ended = self._outcomes(connection, {*freed, *done(changes)})
         requeued: list[int] = []
         held: Mapping[int, AnyRow] = {}
         if dirty:
@@ -380,6 +382,9 @@ class Snapshot:
             wall_ms = min(row.time_limit_ms, max(1, row.ended_ms - row.started_ms))
             speed = self.pools.speed(f"{row.centre}/{row.pool}", self._classes[row.specification])
             ran_ms = max(1, wall_ms * speed // NOMINAL)
+            if row.specification in self.elastic:  # as it would have run with the tasks that it waits with
+                least = self.elastic[row.specification].least
+                ran_ms = min(row.time_limit_ms, ran_ms * tasks_on(row.nodes) // least)
         return Ended(row.number, self._kind(row), ran_ms)
 
     def _began(self, connection: Connection, rows: Iterable[AnyRow]) -> list[Began]:
@@ -408,9 +413,12 @@ class Snapshot:
 
     def _running(self, row: AnyRow, job: int, tenant: int = 0) -> RunningJob:
         """What a centre that was lost may still hold is no tenant's: nobody is charged for it."""
+        job_class = self._classes[row.specification]
+        if row.specification in self.elastic:
+            job_class = replace(job_class, tasks=tasks_on(row.nodes))
         return RunningJob(
             job=job,
-            job_class=self._classes[row.specification],
+            job_class=job_class,
             pool=f"{row.centre}/{row.pool}",
             nodes=tuple((node, tasks) for node, tasks in json.loads(row.nodes)),
             placed_ms=row.placed_ms,
@@ -422,59 +430,16 @@ class Snapshot:
         if len(self._classes) > MOST_CLASSES:
             self._classes.clear()
             self._deadlines.clear()
+            self.elastic.clear()
             self._told.clear()
         new = [digest for digest in digests if digest not in self._classes]
         if new:
             for digest, body in connection.execute(_BODIES, {"digests": text_list(new)}):
                 self._classes[digest] = class_of_stored(body)
                 self._deadlines[digest] = deadline_of_stored(body)
-
-
-def _named(changes: Sequence[Change]) -> tuple[set[int], set[int], list[tuple[int, int]], bool, bool]:
-    """The jobs that may have changed, those that have ended for good, long runs that may be queued alike (first,
-    count), and whether the province or a centre changed."""
-    dirty: set[int] = set()
-    gone: set[int] = set()
-    many: list[tuple[int, int]] = []
-    province = centres = False
-    for change in changes:
-        if change.kind is ChangeKind.SUBMITTED:
-            _name(change.body["first_job"], change.body["size"], dirty, many)
-        elif change.kind is ChangeKind.MOVED:
-            for first, count, state in change.body["moves"]:
-                if state in _ENDED:
-                    gone.update(range(first, first + count))
-                elif state == _QUEUED:
-                    _name(first, count, dirty, many)
-                else:
-                    dirty.update(range(first, first + count))
-        elif change.kind is ChangeKind.EDITED:
-            for first, count in change.body["jobs"]:
-                dirty.update(range(first, first + count))
-        elif change.kind is ChangeKind.PROVINCE:
-            province = True
-        elif change.kind is ChangeKind.CENTRE:
-            centres = True
-    return dirty - gone, gone, many, province, centres
-
-
-def _done(changes: Sequence[Change]) -> set[int]:
-    """The jobs that succeeded or failed."""
-    return {
-        job
-        for change in changes
-        if change.kind is ChangeKind.MOVED
-        for first, count, state in change.body["moves"]
-        if state in _DONE
-        for job in range(first, first + count)
-    }
-
-
-def _name(first: int, count: int, dirty: set[int], many: list[tuple[int, int]]) -> None:
-    if count >= MANY:
-        many.append((first, count))
-    else:
-        dirty.update(range(first, first + count))
+                tasks = tasks_of_stored(body)
+                if tasks.elastic:
+                    self.elastic[digest] = tasks
 
 
 def _to_stop(rows: Iterable[AnyRow]) -> tuple[tuple[AttemptKey, str], ...]:

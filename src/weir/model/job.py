@@ -153,12 +153,16 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How often the job saves its progress, and what saving and restoring take."""
+    """How often the job saves its progress by itself, and what saving and restoring take."""
 
     __pydantic_config__ = _STRICT
     every: DurationMs
+    """It saves at least so often: an interruption loses no more work than that. Its tasks are told it as
+    WEIR_CHECKPOINT_EVERY_MS."""
     save: DurationMs | None = None
+    """How long saving takes: when it is stopped it has at least so long between `stop_signal` and the end."""
     restore: DurationMs | None = None
+    """How long going on from what was saved takes, within the time limit of the attempt that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,9 @@ class JobSpecification:
     deliver: tuple[Delivery, ...] = ()
     """What is written to a URL when it ends; the platform keeps its digest and where it lies."""
     tasks: TaskRange = ONE_TASK
-    """How many tasks start together: a number, or `min..max` where the job can stretch (not supported yet)."""
+    """How many tasks start together: a number, or `min..max` of an elastic job, which starts with as many as have room
+    where it goes. Each attempt may have another number, and its tasks are told it as WEIR_TASK_COUNT; money is set
+    aside for `max`."""
     devices: DeviceNeed | None = None
     """Per task; without it the job uses no accelerator."""
     cores: MilliCores = 1_000
@@ -225,7 +231,7 @@ class JobSpecification:
     max_attempts: int | None = None
     """Default 3 for a restartable job, else 1."""
     checkpoint: Checkpoint | None = None
-    """How it saves its progress. Not supported yet."""
+    """How it saves its progress; only with `restartable`, for what was saved serves the next attempt."""
     stop_signal: str = "TERM"
     """What its processes get first when it is stopped: TERM, INT, HUP, QUIT, USR1 or USR2."""
     stop_grace: DurationMs = 10_000
@@ -240,6 +246,12 @@ class JobSpecification:
     @property
     def attempts_allowed(self) -> int:
         return self.max_attempts or (3 if self.restartable else 1)
+
+    @property
+    def grace_ms(self) -> int:
+        """How long its processes have from `stop_signal` on: `stop_grace`, or longer where saving takes longer."""
+        saving = self.checkpoint.save if self.checkpoint else None
+        return max(self.stop_grace, saving or 0)
 
     @property
     def size(self) -> int:

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from weir.model.job import Delivery, Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
-from weir.units import parse_time_ms
+from weir.units import format_duration, parse_time_ms
 
 LARGEST_ARRAY = 1_000_000
 LARGEST_GANG = 100_000
@@ -62,12 +62,10 @@ def _check_unsupported(specification: JobSpecification) -> None:
         raise not_supported_yet("kind", specification.kind)
     if specification.kind != "batch":
         raise refused("kind", specification.kind, "give batch")
-    for field in ("checkpoint", "secrets", "notify"):
+    for field in ("secrets", "notify"):
         value = getattr(specification, field)
         if value not in ("", None, ()):
             raise not_supported_yet(field, value)
-    if specification.tasks.least != specification.tasks.most:
-        raise not_supported_yet("tasks", f"{specification.tasks.least}..{specification.tasks.most}")
 
 
 def _check_command(specification: JobSpecification) -> None:
@@ -245,6 +243,21 @@ def _check_restarts(specification: JobSpecification) -> None:
         raise refused("max_attempts", attempts, "give a number from 1 to 100")
     if attempts is not None and attempts > 1 and not specification.restartable:
         raise refused("max_attempts", attempts, "more than one attempt needs restartable: true")
+    _check_checkpoint(specification)
+
+
+def _check_checkpoint(specification: JobSpecification) -> None:
+    """What is saved is of use to a later attempt alone."""
+    saves = specification.checkpoint
+    if saves is None:
+        return
+    for name in ("every", "save", "restore"):
+        value = getattr(saves, name)
+        if value is not None and value < (1_000 if name == "every" else 0):
+            raise refused(f"checkpoint.{name}", value, "give a time, such as 30m; every is 1s at least")
+    if not specification.restartable:
+        said = "only a later attempt can go on from what was saved; add restartable: true"
+        raise refused("checkpoint", format_duration(saves.every), said)
 
 
 __all__ = [

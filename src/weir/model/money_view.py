@@ -66,7 +66,8 @@ class PoolQuoteView:
     """What one job costs at one pool. With `refused`, why it cannot go there, and nothing else.
 
     `worst` is what is held: the most for the time limit, whenever it starts. `lines`, `at_limit` and `at_forecast`
-    are for a start now. `net` is `at_limit` less what vouchers pay.
+    are for a start now. `net` is `at_limit` less what vouchers pay. All are for the most tasks that an elastic job may
+    have, but for `at_forecast`: for the fewest, by which its run time is foretold.
     """
 
     pool: str
@@ -78,6 +79,8 @@ class PoolQuoteView:
     vouchers: tuple[QuoteVoucherView, ...] = ()
     net: int = 0
     preempted_charged: bool = False
+    at_limit_fewest: int | None = None
+    """Of an elastic job, `at_limit` with its fewest tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class QuoteView:
     """When it would start if it came behind all that waits now."""
     class_share: str = "1"
     """Of list prices, that this class of tenants pays (decimal)."""
+    tasks: str = ""
+    """Of an elastic job, from how many tasks to how many, such as 2..8."""
 
 
 @dataclass(frozen=True, slots=True)

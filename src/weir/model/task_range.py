@@ -14,6 +14,14 @@ class TaskRange:
     least: int = 1
     most: int = 1
 
+    @property
+    def elastic(self) -> bool:
+        """Whether it has a choice."""
+        return self.least != self.most
+
+    def __str__(self) -> str:
+        return f"{self.least}..{self.most}" if self.elastic else str(self.least)
+
     @classmethod
     def parse(cls, value: object) -> "TaskRange":
         """From `4`, `"4"` or `"2..4"`. Raises ValueError saying what is accepted."""

@@ -61,6 +61,8 @@ class AttemptView:
     core_seconds: float = 0.0
     dropped_log_bytes: int = 0
     """What its tasks printed beyond the limit, which was not kept."""
+    tasks: int = 1
+    """How many it has; of an elastic job each attempt its own number."""
 
 
 @dataclass(frozen=True, slots=True)

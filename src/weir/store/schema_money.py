@@ -95,9 +95,10 @@ meter = Table(
     Column("parts", Text, nullable=False),
     Column("postings", Integer, nullable=False, server_default="0"),
     Column("open", Boolean, nullable=False),
+    Column("tasks", Integer, nullable=False, server_default="0"),
     Index(None, "centre", "open"),
     comment="billing.meters: what an attempt has been metered for (disjoint intervals) and charged (by unit and band); "
-    "nothing after until_ms counts: the limit",
+    "nothing after until_ms counts: the limit. tasks: how many an elastic job has in it; 0 for one of one size",
 )
 
 charge = Table(

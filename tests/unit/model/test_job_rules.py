@@ -38,10 +38,8 @@ def test_a_plain_job_is_accepted() -> None:
     [
         ({"kind": "session"}, "kind"),
         ({"kind": "service"}, "kind"),
-        ({"checkpoint": Checkpoint(1)}, "checkpoint"),
         ({"secrets": ("s",)}, "secrets"),
         ({"notify": ("a@b",)}, "notify"),
-        ({"tasks": TaskRange(1, 2)}, "tasks"),
     ],
 )
 def test_what_nothing_honours_yet_is_refused_and_never_ignored(fields: dict[str, Any], field: str) -> None:
@@ -69,6 +67,10 @@ def test_what_nothing_honours_yet_is_refused_and_never_ignored(fields: dict[str,
         ({"devices": DeviceNeed(count=2, share=500)}, "devices.share"),
         ({"stop_signal": "KILL"}, "stop_signal"),
         ({"max_attempts": 2}, "max_attempts"),
+        ({"checkpoint": Checkpoint(60_000)}, "checkpoint"),
+        ({"checkpoint": Checkpoint(999), "restartable": True}, "checkpoint.every"),
+        ({"checkpoint": Checkpoint(60_000, save=-1), "restartable": True}, "checkpoint.save"),
+        ({"tasks": TaskRange(1, 100_001)}, "tasks"),
         ({"max_attempts": 0}, "max_attempts"),
         ({"kind": "quantum"}, "kind"),
         ({"image": "--privileged"}, "image"),
@@ -134,3 +136,12 @@ def test_names_survive_being_written(random: int, index: int, epoch: int) -> Non
 def test_what_is_no_job_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a job id"):
         JobName.parse(text)
+
+
+def test_an_elastic_job_that_saves_its_work_is_accepted_and_has_time_to_save() -> None:
+    saves = Checkpoint(every=1_800_000, save=120_000, restore=60_000)
+    job = _job(tasks=TaskRange(2, 8), checkpoint=saves, restartable=True, time_limit=7_200_000)
+    check_specification(job)
+    assert 120_000 == job.grace_ms
+    assert 300_000 == _job(checkpoint=saves, restartable=True, stop_grace=300_000).grace_ms
+    assert 10_000 == _job().grace_ms
