@@ -5,8 +5,8 @@ expires first, then by id; that choice is fixed. Schemes that go together are re
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -104,9 +104,37 @@ def grant(
     Nobody needs to ask for it: the first work under a contract does. A sum that is claimed is reserved in the
     scheme's pool and the holder's cap. Doing it again makes no further claim.
     """
-    connection = tx.connection
-    made: list[Claim] = []
-    fixed = set(_groups(connection, organisation, contract))
+    fixed = set(_groups(tx.connection, organisation, contract))
+    due = _due(tx.connection, organisation, centre, contract, now_ms, fixed)
+    return tuple(_claim(tx, one, decision, edition, actor, now_ms) for one, decision, edition in due)
+
+
+def claims_to_come(
+    connection: Connection, organisation: str, pairs: Iterable[tuple[str, str]], now_ms: int
+) -> tuple[Claim, ...]:
+    """What `grant` would claim now for these centres and contracts, one after the other; nothing is written.
+
+    They have the number 0.
+    """
+    found: list[Claim] = []
+    fixed: set[tuple[str, str]] = set()
+    for centre, contract in pairs:
+        fixed |= set(_groups(connection, organisation, contract))
+        due = _due(connection, organisation, centre, contract, now_ms, fixed)
+        found += [_claim_of(0, one, decision, now_ms) for one, decision, _ in due]
+    return tuple(found)
+
+
+def _due(
+    connection: Connection,
+    organisation: str,
+    centre: str,
+    contract: str,
+    now_ms: int,
+    fixed: set[tuple[str, str]],
+) -> list[tuple[Judged, Entitlement, Edition]]:
+    """What the contract is entitled to and has not claimed for. `fixed` are groups that claims exclude, and grows."""
+    found = []
     judged = [
         one for one in judge_contract(connection, organisation, centre, contract, now_ms) if one.claim is None
     ]
@@ -118,8 +146,8 @@ def grant(
         if groups & fixed:
             continue
         fixed |= groups
-        made.append(_claim(tx, one, one.decision, edition, actor, now_ms))
-    return tuple(made)
+        found.append((one, one.decision, edition))
+    return found
 
 
 def decision_view(decision: Decision) -> dict[str, Any]:
@@ -147,7 +175,9 @@ def redemption_account(claim: Claim, year: int) -> str:
 
     Claims without a sum are one for a holder and scheme, so that a job may run under any of its contracts.
     """
-    which = f"claim-{claim.number}" if claim.amount_micro_yuan is not None else claim.organisation
+    which = (
+        f"claim-{claim.number or 'to-come'}" if claim.amount_micro_yuan is not None else claim.organisation
+    )
     tier = f"/{claim.tier}" if claim.tier and claim.amount_micro_yuan is None else ""
     return account("hold", f"voucher/{claim.scheme}/{which}{tier}/{year}")
 
@@ -157,14 +187,19 @@ def open_redemption(tx: Transaction, claim: Claim, edition: Edition, year: int) 
 
     Which counters an account has never depends on the edition, whose changes are then a matter of limits alone.
     """
-    if claim.amount_micro_yuan is None:
-        first = _counter(tx, pool_key(claim.scheme, year), edition.pool_per_year)
-    else:
-        first = _counter(tx, claim_key(claim.number), claim.amount_micro_yuan)
-    second = _counter(tx, cap_key(claim.scheme, claim.organisation, year), redeemed_cap(edition))
+    keys = [_counter(tx, key, limit) for key, limit in redemption_limits(claim, edition, year).items()]
     code = redemption_account(claim, year)
-    open_account(tx, code, [first, second])
+    open_account(tx, code, keys)
     return code
+
+
+def redemption_limits(claim: Claim, edition: Edition, year: int) -> dict[str, int | None]:
+    """The counters that a claim's redemptions of a year count against, with the limits at which they are opened."""
+    if claim.amount_micro_yuan is None:
+        first = {pool_key(claim.scheme, year): edition.pool_per_year}
+    else:
+        first = {claim_key(claim.number): claim.amount_micro_yuan}
+    return {**first, cap_key(claim.scheme, claim.organisation, year): redeemed_cap(edition)}
 
 
 def redeemed_cap(edition: Edition) -> int | None:
@@ -184,25 +219,35 @@ def claimed_cap(edition: Edition) -> int | None:
 def _claim(
     tx: Transaction, one: Judged, decision: Entitlement, edition: Edition, actor: Actor, now_ms: int
 ) -> Claim:
-    usage = not any(limit.id == "rate" for limit in decision.limits)
-    through = decision.valid_through
+    made = _claim_of(0, one, decision, now_ms)
     row = {
-        "scheme": one.scheme.id,
-        "version": one.scheme.version,
-        "organisation": one.organisation,
-        "centre": one.centre,
-        "contract": one.contract,
-        "claimed_day": day_of(now_ms).isoformat(),
-        "amount_micro_yuan": None if usage else decision.amount_micro_yuan,
-        "tier": decision.tier,
-        "valid_through": None if through is None else through.isoformat(),
+        "scheme": made.scheme,
+        "version": made.version,
+        "organisation": made.organisation,
+        "centre": made.centre,
+        "contract": made.contract,
+        "claimed_day": made.claimed.isoformat(),
+        "amount_micro_yuan": made.amount_micro_yuan,
+        "tier": made.tier,
+        "valid_through": None if made.valid_through is None else made.valid_through.isoformat(),
         "decided_ms": now_ms,
         "decision": json.dumps(decision_view(decision), ensure_ascii=False, sort_keys=True),
     }
     number = tx.connection.execute(
         insert(s.voucher_claim).values(row).returning(s.voucher_claim.c.number)
     ).scalar_one()
-    claim = Claim(
+    claim = replace(made, number=number)
+    if claim.amount_micro_yuan is not None:
+        reserve(tx, claim, edition, claim.amount_micro_yuan, f"claim/{number}", now_ms)
+    open_redemption(tx, claim, edition, day_of(now_ms).year)
+    detail = {"contract": one.contract, "claim": number, "said": said(decision)}
+    record(tx, actor, "voucher.claim", one.scheme.id, detail, now_ms, organisation=one.organisation)
+    return claim
+
+
+def _claim_of(number: int, one: Judged, decision: Entitlement, now_ms: int) -> Claim:
+    usage = not any(limit.id == "rate" for limit in decision.limits)
+    return Claim(
         number,
         one.scheme.id,
         one.scheme.version,
@@ -212,15 +257,9 @@ def _claim(
         day_of(now_ms),
         None if usage else decision.amount_micro_yuan,
         decision.tier,
-        through,
+        decision.valid_through,
         now_ms,
     )
-    if not usage:
-        reserve(tx, claim, edition, decision.amount_micro_yuan, f"claim/{number}", now_ms)
-    open_redemption(tx, claim, edition, day_of(now_ms).year)
-    detail = {"contract": one.contract, "claim": number, "said": said(decision)}
-    record(tx, actor, "voucher.claim", one.scheme.id, detail, now_ms, organisation=one.organisation)
-    return claim
 
 
 def reserve(tx: Transaction, claim: Claim, edition: Edition, amount: int, cause: str, now_ms: int) -> None:
@@ -270,12 +309,14 @@ __all__ = [
     "UNLIMITED",
     "Judged",
     "claimed_cap",
+    "claims_to_come",
     "decision_view",
     "grant",
     "judge_contract",
     "open_redemption",
     "redeemed_cap",
     "redemption_account",
+    "redemption_limits",
     "reserve",
     "why",
 ]

@@ -11,14 +11,21 @@ from weir.access.actor import Actor
 from weir.billing.accounts import account
 from weir.billing.calendar_days import day_of
 from weir.billing.contracts import contract_among, contracts_between
-from weir.billing.grants import grant, open_redemption, redemption_account
+from weir.billing.grants import (
+    UNLIMITED,
+    claims_to_come,
+    grant,
+    open_redemption,
+    redemption_account,
+    redemption_limits,
+)
 from weir.billing.hold_legs import VoucherOffer
 from weir.billing.hold_offers import OfferRequest, Offers
 from weir.billing.ledger_counters import counters
 from weir.billing.scheme_case import Line, Situation
 from weir.billing.scheme_evaluation import rate_of
 from weir.billing.scheme_store import scheme_in_force, scheme_version
-from weir.billing.voucher_cases import Claim, cap_key, claim_key, claims_of, pool_key, situation_of
+from weir.billing.voucher_cases import Claim, claims_of, situation_of
 from weir.model.province import DeviceModel, Pool
 from weir.model.scheme import Edition, Mode
 from weir.registry.rows import from_body
@@ -51,8 +58,13 @@ def granting_offers(tx: Transaction, actor: Actor) -> Offers:
 
 
 def quoted_offers(connection: Connection, request: OfferRequest) -> Sequence[VoucherOffer]:
-    """Offers of claims that were made; nothing is written, so that a quote can be asked for by anybody."""
-    return _offers(connection, request, _candidates(connection, request))
+    """What `granting_offers` would offer; nothing is claimed, so that a quote can be asked for by anybody."""
+    if connection.execute(_ANY).first() is None:
+        return ()
+    to_come = claims_to_come(
+        connection, request.organisation, _contracts(connection, request), request.now_ms
+    )
+    return _offers(connection, request, _candidates(connection, request, to_come))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +76,16 @@ class _Candidate:
     share_ppm: int
 
 
-def _candidates(connection: Connection, request: OfferRequest) -> list[_Candidate]:
+def _candidates(
+    connection: Connection, request: OfferRequest, to_come: Iterable[Claim] = ()
+) -> list[_Candidate]:
     """By scheme, earliest expiry first: claims that are deducted at use and cover limit, year and every pool."""
     begins, last = day_of(request.now_ms), day_of(request.now_ms + HORIZON_MS + request.limit_ms)
     if begins.year != last.year or not request.pools:
         return []
     pairs = dict(_contracts(connection, request))
     at: dict[str, dict[str, Claim]] = {}
-    for claim in claims_of(connection, organisation=request.organisation):
+    for claim in (*claims_of(connection, organisation=request.organisation), *to_come):
         if pairs.get(claim.centre) == claim.contract and (claim.valid_through or last) >= last:
             at.setdefault(claim.scheme, {})[claim.centre] = claim
     found = []
@@ -156,12 +170,14 @@ def _offers(connection: Connection, request: OfferRequest, found: Sequence[_Cand
     for one in found:
         claim = one.claim
         code = redemption_account(claim, year)
-        keys = [cap_key(claim.scheme, claim.organisation, year)]
-        keys.append(
-            pool_key(claim.scheme, year) if claim.amount_micro_yuan is None else claim_key(claim.number)
+        limits = redemption_limits(claim, one.edition, year)
+        known = counters(connection, list(limits))
+        # A counter that nothing was counted by yet is opened with its limit.
+        free = (
+            known[key].available if key in known else UNLIMITED if limit is None else limit
+            for key, limit in limits.items()
         )
-        known = counters(connection, keys)
-        left = min((counter.available for counter in known.values()), default=0) // max(1, request.jobs)
+        left = min(free) // max(1, request.jobs)
         left += own.get(code, 0)
         if left > 0:
             offers.append(

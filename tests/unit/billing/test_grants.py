@@ -1,6 +1,7 @@
 """Grants without an application: what a contract is entitled to is claimed once, within pool and cap, and explained."""
 
 from collections.abc import Iterator
+from datetime import date
 from fractions import Fraction
 
 import pytest
@@ -10,6 +11,7 @@ from weir.billing import Entry, Transfer, counters, post, verify
 from weir.billing.budget import Budget, budget_key
 from weir.billing.budget_orders import set_budget
 from weir.billing.budget_periods import Period
+from weir.billing.calendar_days import begin_of
 from weir.billing.entitlement import Entitlement, Undecided
 from weir.billing.grants import grant, why
 from weir.billing.hold_legs import VoucherOffer
@@ -150,11 +152,28 @@ def test_a_job_is_offered_its_claim_and_the_offer_shrinks_as_it_is_used(made: Gr
     assert [later] == quoted
 
 
-def test_a_quote_claims_nothing(made: Granted) -> None:
-    made.scheme()
+@pytest.mark.parametrize("base", ["contract", "usage"])
+def test_a_quote_offers_what_submitting_would_claim_and_claims_nothing(made: Granted, base: str) -> None:
+    made.scheme("alpha", base=base, extra="exclusive: [{group: city-money}]")
+    made.scheme("beta", base=base, rate="40%", extra="exclusive: [{group: city-money}]")
     made.contract("k1", 1_000)
-    assert [] == made.store.read(lambda c: quoted_offers(c, request("cluster/ours")))
+    asked = request("cluster/ours", jobs=3)
+    quoted = made.store.read(lambda c: quoted_offers(c, asked))
     assert [] == amounts(made)
+    claimed = offers(made, asked)
+    assert [(one.funding, one.share, one.most) for one in claimed] == [
+        (one.funding, one.share, one.most) for one in quoted
+    ]
+    assert ["commitment:beta"] == [one.funding for one in quoted]
+    assert claimed == made.store.read(lambda c: quoted_offers(c, asked))
+
+
+def test_a_quote_of_a_new_year_offers_that_years_pool_and_cap(made: Granted) -> None:
+    made.scheme(base="usage")
+    [before] = offers(made, request("cluster/ours"))
+    later = begin_of(date(2026, 2, 1))
+    [after] = made.store.read(lambda c: quoted_offers(c, request("cluster/ours", now_ms=later)))
+    assert (before.most, before.account.replace("2025", "2026")) == (after.most, after.account)
 
 
 def test_where_the_rate_is_of_each_fee_pool_and_cap_count_what_is_used(made: Granted) -> None:
