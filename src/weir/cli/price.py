@@ -160,6 +160,8 @@ def _show_start(found: QuoteView) -> None:
 
 
 def _show_lines(one: PoolQuoteView, share: str) -> None:
+    from fractions import Fraction
+
     from weir.units import format_duration, format_yuan
 
     for line in one.lines:
@@ -170,7 +172,8 @@ def _show_lines(one: PoolQuoteView, share: str) -> None:
             price = f"up to {format_yuan(line.price)}"
         print(f"  {one.pool}  {line.unit}{band}  {price}  {format_yuan(line.amount)}")
     for voucher in one.vouchers:
-        print(f"  {one.pool}  voucher {voucher.account}  {voucher.share}  -{format_yuan(voucher.amount)}")
+        part = f"{float(Fraction(voucher.share) * 100):.6g} %"
+        print(f"  {one.pool}  {voucher.account}  {part}  -{format_yuan(voucher.amount)}")
 
 
 __all__ = ["apply_price_book", "register"]
