@@ -13,9 +13,9 @@ import pytest
 from tests.contract.cut_wire import CutWire
 from tests.contract.engine_scale import engine_scale, free_port
 from tests.engines_up.slurm import SlurmCluster, missing
-from weir.engines.conformance import FULL, ConformanceReport, Provocations, run_conformance
+from weir.engines.conformance import CASES, FULL, ConformanceReport, Provocations, run_conformance
 from weir.engines.driver import CAPABILITIES
-from weir.engines.slurm import rest
+from weir.engines.slurm import rest, watch
 from weir.engines.slurm.driver import SlurmDriver
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
@@ -44,7 +44,33 @@ BY_THE_AGENT = {
     "driver killed while it runs",
     "a gang meets",
 }
+ON_THE_NODE = {
+    "two streams",
+    "output in unicode",
+    "output of megabytes",
+    "output while it runs",
+    "arguments",
+    "working files",
+    "files of a failure",
+    "start failure",
+    "time limit ignored",
+    "memory of a child",
+    "not out of memory",
+    "cancel by its own signal",
+    "cancel what ignores it",
+    "nothing outlives its command",
+    "a killed supervisor",
+    "a gang's first failure",
+    "a gang's last task",
+}
+"""What the program on the node does, whichever way its job came there: played once, and both ways in full size."""
 _WORD = "#!/bin/sh\nsleep 600\n"
+
+
+@pytest.fixture(autouse=True)
+def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that its controller has lost is waited for a shorter time."""
+    monkeypatch.setattr(watch, "_MISSING_S", 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +209,10 @@ def test_commands(tmp_path: Path, cluster: SlurmCluster) -> None:
     )
     options = {**cluster.command_options, **QUICKLY, "commands": str(folder)}
     scale = replace(SCALE, array=SCALE.array // 3, many=SCALE.many // 3)
-    check(run_conformance(SlurmDriver, tmp_path / "agent", scale=scale, options=options, provocations=can))
+    only = {case.name for case in CASES} - (set() if engine_scale() is FULL else ON_THE_NODE)
+    assert {case.name for case in CASES} >= ON_THE_NODE
+    agent = tmp_path / "agent"
+    check(run_conformance(SlurmDriver, agent, scale=scale, only=only, options=options, provocations=can))
 
 
 def test_files_by_way_of_the_agent(tmp_path: Path, cluster: SlurmCluster) -> None:
