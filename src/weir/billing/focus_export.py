@@ -42,6 +42,7 @@ _UNITS = {
     "storage_tb_month": ("TB-Months", "Storage", "Other (Storage)"),
     "transfer_gb": ("GB", "Networking", "Other (Networking)"),
     "minimum": ("Minimum Charges", "Compute", "Other (Compute)"),
+    "refund": ("Refunds", "Compute", "Other (Compute)"),
 }
 _OTHER = ("Units", "Other", "Other (Other)")
 _SERVICES = {

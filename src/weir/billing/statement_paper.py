@@ -25,6 +25,7 @@ _UNITS = {
     "transfer_gb": "数据传输 Transfer (GB)",
     "minimum": "最低消费 Minimum charge",
     "correction": "更正 Correction",
+    "refund": "退费 Refund",
 }
 _KINDS = {
     PartyKind.TENANT: ("租户对账单", "Tenant's statement"),

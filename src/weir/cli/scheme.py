@@ -168,8 +168,8 @@ def grant(
 
 
 def _show_decision(one: DecisionView) -> None:
-    claimed = f", claimed as no. {one.claim}" if one.claim else ""
-    print(f"{one.contract} at {one.centre}: {one.said}{claimed}")
+    claimed = f"claimed as voucher no. {one.claim}; another claim would be " if one.claim else ""
+    print(f"{one.contract} at {one.centre}: {claimed}{one.said}")
     for clause in one.clauses:
         _show_clause(clause)
     for limit in one.limits:
