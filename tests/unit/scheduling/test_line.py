@@ -16,10 +16,11 @@ from weir.scheduling.compilation import kernel
 kernel("clock")  # it says where compiled code is kept before the line's own module is imported
 
 from weir.scheduling.kernels import line as kernels  # noqa: E402
+from weir.scheduling.kernels.linked import EntryCompiler  # noqa: E402
 
 INSERT, REMOVE, RESORT = 0, 1, 2
 Int64s = NDArray[np.int64]
-_OPTIONS: Any = {"_nrt": False}  # as the functions that it calls
+_OPTIONS: Any = {"_nrt": False, "pipeline_class": EntryCompiler}  # as those that call these functions
 
 
 @numba.njit(cache=False, error_model="numpy", **_OPTIONS)

@@ -20,10 +20,11 @@ from weir.scheduling.simulated import rates_of
 kernel("clock")  # it says where compiled code is kept before the orders' own module is imported
 
 from weir.scheduling.kernels import priority  # noqa: E402
+from weir.scheduling.kernels.linked import EntryCompiler  # noqa: E402
 
 HOUR_MS = 3_600_000
 WHOLE = 1_024
-_OPTIONS: Any = {"_nrt": False}  # as the functions that it calls
+_OPTIONS: Any = {"_nrt": False, "pipeline_class": EntryCompiler}  # as those that call these functions
 Job = tuple[int, int, int, int]
 """Submitted, expected run, wait: seconds; and nodes."""
 

@@ -10,30 +10,32 @@ from hypothesis import strategies as st
 from tests.unit.scheduling.provinces import pool
 from weir.scheduling.inputs import Curve, Window
 from weir.scheduling.kernels import supply as kernels
+from weir.scheduling.kernels.linked import EntryCompiler
 from weir.scheduling.supply import Supply, longest_between, supply_of, value_over
 
 MINUTE = 60_000
 DAY = 1_440 * MINUTE
 NEVER = 2**62
+_OPTIONS: Any = {"pipeline_class": EntryCompiler}  # as those that call these functions
 
 
-@numba.njit
-def average(supply: Any, start: int, length: int) -> Any:
+@numba.njit(**_OPTIONS)
+def average(supply, start, length):  # type: ignore[no-untyped-def]
     return kernels.average(supply, 0, start, length)
 
 
-@numba.njit
-def opens_for(supply: Any, start: int, length: int) -> Any:
+@numba.njit(**_OPTIONS)
+def opens_for(supply, start, length):  # type: ignore[no-untyped-def]
     return kernels.opens_for(supply, 0, start, length)
 
 
-@numba.njit
-def in_service_until(supply: Any, now: int) -> Any:
+@numba.njit(**_OPTIONS)
+def in_service_until(supply, now):  # type: ignore[no-untyped-def]
     return kernels.in_service_until(supply, 0, now)
 
 
-@numba.njit
-def next_change(supply: Any, now: int) -> Any:
+@numba.njit(**_OPTIONS)
+def next_change(supply, now):  # type: ignore[no-untyped-def]
     return kernels.next_change(supply, now)
 
 

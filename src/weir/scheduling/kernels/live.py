@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.by_tenant import pass_over
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
@@ -47,6 +48,8 @@ from weir.scheduling.tables import FAILS
 @entry
 def dequeue(rule, slots, order, lines, index, world, jobs):  # type: ignore[no-untyped-def]
     """Take jobs out wherever they wait; those that do not wait are passed over."""
+    order = addressed(order)
+    world = addressed(world)
     for i in range(len(jobs)):
         slot = find(index, slots, jobs[i])
         if slot >= 0:
@@ -59,6 +62,7 @@ def dequeue(rule, slots, order, lines, index, world, jobs):  # type: ignore[no-u
 @entry
 def look_at(world, job_class, jobs):  # type: ignore[no-untyped-def]
     """So many jobs of these classes have come, each class once."""
+    world = addressed(world)
     for i in range(len(job_class)):
         know_nothing(world, job_class[i])
         world.waiting[expect_class(world, job_class[i])].jobs += jobs[i]
@@ -67,6 +71,7 @@ def look_at(world, job_class, jobs):  # type: ignore[no-untyped-def]
 @entry
 def let_go(slots, world, which):  # type: ignore[no-untyped-def]
     """Several placements no longer hold capacity."""
+    world = addressed(world)
     for run in which:
         if world.runs[run].pool >= 0:
             end_run(slots, world, run)
@@ -79,6 +84,7 @@ def let_go(slots, world, which):  # type: ignore[no-untyped-def]
 @entry
 def stand(rule, slots, world, place, slot, start, first, cause, node, tasks):  # type: ignore[no-untyped-def]
     """A promise was told, in place of whatever the pool and the job had; it is still to be settled."""
+    world = addressed(world)
     holder = world.promise[place].slot
     if holder >= 0:
         slots[holder].promised = NOBODY
@@ -110,6 +116,8 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
 
     A promise whose start is as it was keeps its nodes. before: as large as `later`, to see what is another there.
     """
+    world = addressed(world)
+    before = addressed(before)
     for place in range(len(world.pools)):
         slot = np.int64(world.promise[place].slot)
         if slot < 0:
@@ -231,12 +239,14 @@ def differs(pool, one, other):  # type: ignore[no-untyped-def]
 @entry
 def changes_next(supply, now):  # type: ignore[no-untyped-def]
     """The first instant after `now` at which a window begins or ends or a price changes; 2**62: never."""
+    supply = addressed(supply)
     return next_change(supply, now)
 
 
 @entry
 def begin(world):  # type: ignore[no-untyped-def]
     """Make ready for a pass."""
+    world = addressed(world)
     world.counters[GROUPS] = 0
     world.work.group_index[:] = -1
     world.signal[WANTED] = 0
@@ -246,12 +256,15 @@ def begin(world):  # type: ignore[no-untyped-def]
 @entry
 def proceed(rule, slots, order, lines, world, started, now):  # type: ignore[no-untyped-def]
     """Make the pass, or go on with it; returns how many jobs start. See `go_over`."""
+    order = addressed(order)
+    world = addressed(world)
     return pass_over(rule, slots, order, lines, world, started, now)
 
 
 @entry
 def regroup(work, groups):  # type: ignore[no-untyped-def]
     """Fill an empty index over the groups of starts anew."""
+    work = addressed(work)
     mask = len(work.group_index) - 1
     for group in range(groups):
         row = work.group[group]
@@ -265,6 +278,7 @@ def regroup(work, groups):  # type: ignore[no-untyped-def]
 def outlook(world, job_class, now, not_before):  # type: ignore[no-untyped-def]
     """For every pool that a class could go to and that has no room for it now: before when, by the limits of what runs
     there, not enough ends. What is promised is not looked at, and `later` is spoilt."""
+    world = addressed(world)
     for place in range(len(world.pools)):
         can_go = world.classes.barred[job_class, place] & FAILS == 0
         if can_go and room_left(world, False, place, job_class) < world.classes.row[job_class].tasks:
@@ -274,5 +288,6 @@ def outlook(world, job_class, now, not_before):  # type: ignore[no-untyped-def]
 @entry
 def later_score(slots, world, slot, now):  # type: ignore[no-untyped-def]
     """What a job scores where it is promised a start, from then on."""
+    world = addressed(world)
     place = np.int64(slots[slot].promised)
     return score_from(world, slots, slot, place, world.promise[place].start, as_of(world, now))

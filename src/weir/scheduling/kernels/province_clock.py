@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.by_tenant import pass_over
 from weir.scheduling.kernels.clock import ASKED_EVERY_MS, ENDS, FAR, NEXT, join, leave
 from weir.scheduling.kernels.coming import discard, pop, push, slot_of, time_of
@@ -253,6 +254,10 @@ def run(  # type: ignore[no-untyped-def]
     OVER when all is done up to then, MORE_TIME when the budget is spent, MORE_ROOM when rows for placements ran out:
     enlarge them, and call again. single: one pass after each event.
     """
+    order = addressed(order)
+    world = addressed(world)
+    history = addressed(history)
+    trace = addressed(trace)
     jobs = len(slots)
     events = 0
     while events < budget:
@@ -455,6 +460,7 @@ def look_again(slots, world):  # type: ignore[no-untyped-def]
 @bare
 def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
     """A pool was closed or opened: nothing is known any more of who might start where, and its promise is void."""
+    world = addressed(world)
     holder = world.promise[place].slot
     if holder >= 0:
         slots[holder].promised = -1
@@ -470,6 +476,10 @@ def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
 @bare
 def lose(rule, slots, order, lines, world, history, trace, lost, place):  # type: ignore[no-untyped-def]
     """What runs in a pool is lost: its jobs wait again. Returns how many; their ends stay listed."""
+    order = addressed(order)
+    world = addressed(world)
+    history = addressed(history)
+    trace = addressed(trace)
     count = 0
     run = world.pools[place].running
     while run >= 0:

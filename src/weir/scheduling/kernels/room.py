@@ -6,6 +6,7 @@ With `both`, only what is free in both counts: that is for jobs which may outlas
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.compiled import bare as entry
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
@@ -165,6 +166,9 @@ def choose_later(pools, classes, free, later, work, place, job_class):  # type: 
 @entry
 def room_for(pools, classes, free, later, both, place, job_class):  # type: ignore[no-untyped-def]
     """How many tasks of the class have room in the pool, at most as many as it has."""
+    classes = addressed(classes)
+    free = addressed(free)
+    later = addressed(later)
     pool = pools[place]
     need = classes.row[job_class]
     total = 0

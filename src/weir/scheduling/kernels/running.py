@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.compiled import bare_inner, entry
 from weir.scheduling.kernels.room import (
     FREE_RECORD,
@@ -65,6 +66,8 @@ def admit(pools, classes, free, runs, records, counters, job, job_class, place, 
     node, tasks: columns, one row a node. device: one entry for each device of each task in a pool that shares
     devices, or empty, and then the best fitting are taken. place: -1 for a pool that is not declared.
     """
+    classes = addressed(classes)
+    free = addressed(free)
     run = new_run(pools, runs, counters, job, job_class, place, end)
     need = classes.row[job_class]
     sharing = need.devices > 0 and ((place >= 0 and pools[place].shares != 0) or len(device) > 0)
@@ -124,6 +127,8 @@ def release(pools, classes, free, runs, records, counters, run):  # type: ignore
 @entry
 def lay_out(pools, classes, free, runs, records):  # type: ignore[no-untyped-def]
     """Count every running placement against free nodes that are all idle, and list each with its pool."""
+    classes = addressed(classes)
+    free = addressed(free)
     for run in range(len(runs)):
         place = runs[run].pool
         if runs[run].job < 0:

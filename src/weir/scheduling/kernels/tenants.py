@@ -9,6 +9,7 @@ fading moves nobody. What runs counts to its limit, and what of that it did not 
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.compiled import entry
@@ -252,24 +253,28 @@ def recount(world):  # type: ignore[no-untyped-def]
 @entry
 def tell(world, now):  # type: ignore[no-untyped-def]
     """`tell_time`, from Python."""
+    world = addressed(world)
     tell_time(world, now)
 
 
 @entry
 def noted(slots, world):  # type: ignore[no-untyped-def]
     """`note_kept`, from Python."""
+    world = addressed(world)
     note_kept(slots, world)
 
 
 @entry
 def taken_in(world, run, tenant, placed):  # type: ignore[no-untyped-def]
     """`hold`, from Python."""
+    world = addressed(world)
     hold(world, run, tenant, placed)
 
 
 @entry
 def rated_anew(world):  # type: ignore[no-untyped-def]
     """Pools, weights or prices are others: count all anew."""
+    world = addressed(world)
     for tenant in range(len(world.tenants.past)):
         world.tenants.running[tenant] = 0
         world.tenants.holds[tenant] = 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.compiled import entry, inner
 from weir.scheduling.kernels.line import BLOCK, insert_block, insert_from
 from weir.scheduling.kernels.priority import KIND, PATIENCE, SUBMITTED, key_of
@@ -132,6 +133,7 @@ def leave_all(slots, counters, which):  # type: ignore[no-untyped-def]
 @entry
 def put(order, lines, slots, which):  # type: ignore[no-untyped-def]
     """Put jobs into their lines, given from the last in order to the first, so that each is walked only once."""
+    order = addressed(order)
     line = -1
     block = np.int32(-1)
     for slot in which:
@@ -145,6 +147,7 @@ def put(order, lines, slots, which):  # type: ignore[no-untyped-def]
 @entry
 def fill(order, lines, slots, which):  # type: ignore[no-untyped-def]
     """Fill lines without entries with jobs, given line by line and in order."""
+    order = addressed(order)
     block = -1
     line = -1
     for slot in which:
@@ -164,6 +167,7 @@ def fill(order, lines, slots, which):  # type: ignore[no-untyped-def]
 @entry
 def in_order(order, lines, found):  # type: ignore[no-untyped-def]
     """Write the rows of all that wait, line by line in order."""
+    order = addressed(order)
     count = 0
     for line in range(len(lines)):
         block = np.int64(lines[line].head)
@@ -177,6 +181,7 @@ def in_order(order, lines, found):  # type: ignore[no-untyped-def]
 @entry
 def position(world, slots, slot):  # type: ignore[no-untyped-def]
     """(place of a waiting job in the order from 1, how many of its class are ahead of it)."""
+    world = addressed(world)
     before = 0
     fellows = 0
     for other in range(len(slots)):
