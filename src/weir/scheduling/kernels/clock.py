@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.coming import pop, push, slot_of, time_of
 from weir.scheduling.kernels.compiled import bare
 from weir.scheduling.kernels.compiled import bare_folded as folded
@@ -147,6 +148,19 @@ def run(  # type: ignore[no-untyped-def]
 
     single: one pass after each event, rather than one after all that happen at the same time.
     """
+    return go_on(
+        rule, rates, second_rates, slots, addressed(order), lines, addressed(second), second_lines,
+        addressed(count), addressed(profile), scratch, addressed(history), addressed(trace), clock, started, single,
+        budget,
+    )  # fmt: skip
+
+
+@inner
+def go_on(  # type: ignore[no-untyped-def]
+    rule, rates, second_rates, slots, order, lines, second, second_lines, count, profile, scratch, history, trace,
+    clock, started, single, budget,
+):  # fmt: skip
+    """`run`, for compiled code."""
     jobs = len(slots)
     events = 0
     while events < budget:

@@ -6,7 +6,8 @@ All is integers; logarithms and their steps are those of kernels/prediction.py.
 
 import numpy as np
 
-from weir.scheduling.kernels.clock import ENDS, NEXT, begin, run, wait
+from weir.scheduling.kernels.address import addressed
+from weir.scheduling.kernels.clock import ENDS, NEXT, begin, go_on, wait
 from weir.scheduling.kernels.compiled import entry, folded, inner
 from weir.scheduling.kernels.counted import COMMITTED, EXTRA, FREE, PROMISED, RUNNING, SHADOW, take
 from weir.scheduling.kernels.prediction import exponential, likeness, logarithm, moved
@@ -135,6 +136,7 @@ def draw(past, seed, first, user, need, limit_ms, elapsed_ms, luck, run_ms):  # 
 
     luck: the job's own number in draws. What has run for some time runs for longer than that, up to its limit.
     """
+    past = addressed(past)
     values = np.empty(CANDIDATES, np.int64)
     weights = np.empty(CANDIDATES, np.int64)
     for i in range(len(user)):
@@ -232,6 +234,13 @@ def live(  # type: ignore[no-untyped-def]
     slots: those that wait, those that run, and room for arrivals. answer[job asked for, future]: when it starts, or -1
     if nothing more happens and it does not.
     """
+    order = addressed(order)
+    second = addressed(second)
+    count = addressed(count)
+    profile = addressed(profile)
+    history = addressed(history)
+    trace = addressed(trace)
+    arrivals = addressed(arrivals)
     present = run_ms.shape[1]
     waiting = present - len(placed)
     for future in range(len(run_ms)):
@@ -268,7 +277,7 @@ def live(  # type: ignore[no-untyped-def]
                     break
                 filled = more
                 day += 1
-            over = run(
+            over = go_on(
                 rule, rates, second_rates, slots[:filled], order, lines, second, second_lines, count, profile,
                 scratch, history, trace, clock, started, False, _ENOUGH,
             )  # fmt: skip

@@ -7,6 +7,7 @@ in docs/discussion/prediction.md; the arrays are those of `weir.scheduling.predi
 
 import numpy as np
 
+from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.compiled import bare as entry
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
@@ -191,6 +192,7 @@ def corrected(predicted_ms, elapsed_ms, limit_ms):  # type: ignore[no-untyped-de
 @entry
 def replay(state, kind, at_ms, user, group, size, limit_ms, run_ms, predicted_ms):  # type: ignore[no-untyped-def]
     """Many events in their order, as columns; predicted_ms is written where the kind says so (see `prediction`)."""
+    state = addressed(state)
     for i in range(len(kind)):
         if kind[i] == 0:
             predicted_ms[i] = predict(state, user[i], group[i], size[i], limit_ms[i], at_ms[i])
