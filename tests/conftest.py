@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("weir")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the scheduling core before any test's time is counted: some minutes, once a machine. First of
+    """Compile the scheduling core before any test's time is counted: a minute or so, once a machine. First of
     all, and not in the processes that share the tests out, which would compile the same beside each other."""
     if not hasattr(session.config, "workerinput"):
         beside = [sys.executable, "-c", "from weir.scheduling import warm_up; warm_up(print, ['twin'])"]

@@ -84,7 +84,7 @@ PARTS = {"live": "the scheduling core", "twin": "the simulation"}
 
 
 def warm_up(progress: Callable[[str], None] = lambda line: None, parts: Iterable[str] = PARTS) -> bool:
-    """Make compiled code ready; True if it had to be compiled (a minute or two for each part, once a machine).
+    """Make compiled code ready; True if it had to be compiled (less than a minute for each part, once a machine).
 
     May be repeated, and called by several processes at once: one compiles a part and the rest wait for it. `progress`
     is told in words what goes on, among it that no cache folder could be written and what follows from that.
