@@ -29,6 +29,7 @@ from weir.billing.ledger import (
 )
 from weir.billing.ledger_counters import (
     Counter,
+    LimitTooLowError,
     OverLimitError,
     Shortage,
     all_counters,
@@ -43,6 +44,7 @@ __all__ = [
     "AccountRole",
     "Counter",
     "Entry",
+    "LimitTooLowError",
     "Movement",
     "OverLimitError",
     "Posted",

@@ -28,7 +28,7 @@ from weir.billing.budget_periods import Period, period_name
 from weir.billing.hold_offers import Offers, no_offers
 from weir.billing.holds import wake
 from weir.billing.ledger import Entry, Posted, Transfer, post
-from weir.billing.ledger_counters import counters, set_limit
+from weir.billing.ledger_counters import OverLimitError, Shortage, counters, set_limit
 from weir.model.codec import to_plain
 from weir.model.problem import conflict, not_found, refused
 from weir.store import Transaction, schema
@@ -140,6 +140,8 @@ def _moved(
         open_period(tx, budget, period)
         key = budget_key(budget.id, period)
         now = counters(tx.connection, [key])[key]
+        if kind != "top-up" and amount > now.available:
+            raise OverLimitError(Shortage(key, amount - now.available, now.available))
         set_limit(tx, key, now.limit + (amount if kind == "top-up" else -amount))
         detail = {"amount_micro_yuan": amount, "reference": reference, "entry": posted.number}
         record(tx, actor, f"budget.{kind}", budget.id, detail, now_ms, organisation=budget.organisation)

@@ -81,6 +81,15 @@ class OverLimitError(ProblemError):
         super().__init__(Problem("money", 422, title, (FieldProblem(shortage.key, asked, said),)))
 
 
+class LimitTooLowError(ProblemError):
+    """More than a new limit is held or spent already; nothing has been changed."""
+
+    def __init__(self, key: str, limit: int, used: int) -> None:
+        asked, said = format_yuan(limit), f"{format_yuan(used)} are spent or held already; give at least that"
+        title = f"the limit of {key}: {asked} is not accepted; {said}"
+        super().__init__(Problem("money", 422, title, (FieldProblem("limit", asked, said),)))
+
+
 def open_counter(tx: Transaction, key: str, limit: int) -> None:
     """Begin a counter with nothing held or spent; one that is there already stays as it is.
 
@@ -95,13 +104,13 @@ def open_counter(tx: Transaction, key: str, limit: int) -> None:
 
 
 def set_limit(tx: Transaction, key: str, limit: int) -> None:
-    """Give a counter another limit. Raises OverLimitError where more than that is held or spent already."""
+    """Give a counter another limit. Raises LimitTooLowError where more than that is held or spent already."""
     if tx.connection.execute(_SET_LIMIT, {"of_key": key, "limit": limit}).rowcount != 1:
         found = counters(tx.connection, [key])
         if key not in found:
             raise ValueError(f"there is no counter {key}")
         used = found[key].held + found[key].spent
-        raise OverLimitError(Shortage(key, used - limit, limit))
+        raise LimitTooLowError(key, limit, used)
 
 
 def counters(connection: Connection, keys: Collection[str]) -> dict[str, Counter]:
@@ -166,6 +175,7 @@ __all__ = [
     "RANKS",
     "Change",
     "Counter",
+    "LimitTooLowError",
     "OverLimitError",
     "Shortage",
     "all_counters",

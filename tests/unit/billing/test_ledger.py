@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from weir.billing import (
     Entry,
+    LimitTooLowError,
     OverLimitError,
     Transfer,
     account,
@@ -149,7 +150,7 @@ def test_no_limit_is_exceeded_and_the_refusal_says_by_how_much(store: Store) -> 
 def test_a_limit_is_not_lowered_below_what_is_taken(store: Store) -> None:
     begin(store)
     posted(store, entry("hold", (CREDIT, HOLD, 50 * YUAN)))
-    with pytest.raises(OverLimitError, match=r"money|available"):
+    with pytest.raises(LimitTooLowError, match=r"¥49.00 is not accepted; ¥50.00 are spent or held already"):
         store.write(lambda tx: set_limit(tx, BUDGET, 49 * YUAN))
     store.write(lambda tx: set_limit(tx, BUDGET, 50 * YUAN))
     assert store.read(lambda c: counters(c, [BUDGET]))[BUDGET].available == 0
