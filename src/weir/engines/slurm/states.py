@@ -172,6 +172,9 @@ def _cause(row: JobRow, record: RecordedRun | None, *, stopped: bool, claimed: b
     if row.state == "CANCELLED" and record is None and row.host and not claimed:
         # Slurm's own word where a node refuses to start a job, such as one whose number it has seen before.
         return Cause.NODE_FAILED, f"node {row.host} did not start it"
+    if row.state == "NODE_FAIL" and record is None and not claimed:
+        # Slurm says so too where a busy node has not begun with it within its BatchStartTimeout.
+        return Cause.NODE_FAILED, "its node failed before it started, or did not start it in time"
     if row.state in _CAUSES:
         return _CAUSES[row.state]
     if record is not None and record.ended and record.cause == "signal":

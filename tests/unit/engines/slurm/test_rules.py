@@ -321,6 +321,7 @@ def test_a_node_that_refuses_to_start_a_job_has_failed_though_slurm_says_cancell
 @pytest.mark.parametrize(
     ("row", "cause", "said"),
     [
+        (replace(ROW, state="NODE_FAIL"), Cause.NODE_FAILED, "did not start it in time"),
         (replace(ROW, state="FAILED", exit_code=NO_PYTHON), Cause.NODE_FAILED, "no such Python"),
         (replace(ROW, state="FAILED", exit_code=DUPLICATE), Cause.NODE_FAILED, "not restartable"),
         (replace(ROW, state="FAILED", reason="JobLaunchFailure"), Cause.NODE_FAILED, "JobLaunchFailure"),
