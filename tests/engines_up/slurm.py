@@ -57,7 +57,8 @@ class SlurmCluster:
     """Further lines of slurm.conf; `{name}` stands for the cluster's."""
     name: str = field(default_factory=lambda: f"t{secrets.token_hex(3)}")
     node_timeout_s: int = 60
-    """A node that has said nothing for so long is down, and its jobs have failed. The test's machine may be busy."""
+    """A node that has said nothing for so long is down, and its jobs have failed; so has a job that its node has not
+    begun within twice that time. The test's machine may be busy, and a test that kills nodes wants it short."""
     port: int = 0
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
@@ -284,7 +285,14 @@ class SlurmCluster:
                 "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\n"
             )
         self.conf.write_text(
-            _CONF.format(name=self.name, port=self.port, folder=folder, node_timeout_s=self.node_timeout_s)
+            _CONF.format(
+                name=self.name,
+                port=self.port,
+                folder=folder,
+                node_timeout_s=self.node_timeout_s,
+                message_timeout_s=max(10, self.node_timeout_s),
+                batch_start_timeout_s=2 * self.node_timeout_s,
+            )
             + "\n".join([*tracking, *lines, *(line.format(name=self.name) for line in self.settings)])
             + "\n"
         )
@@ -311,8 +319,8 @@ MpiDefault=none
 ReturnToService=2
 SlurmctldTimeout=30
 SlurmdTimeout={node_timeout_s}
-MessageTimeout=60
-BatchStartTimeout=300
+MessageTimeout={message_timeout_s}
+BatchStartTimeout={batch_start_timeout_s}
 KillWait=2
 MinJobAge=3600
 MaxJobCount=50000
