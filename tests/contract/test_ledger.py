@@ -87,3 +87,58 @@ def test_32_writers_never_exceed_a_budget_or_a_pool_and_never_wait_for_each_othe
     assert refused
     assert set(refused) <= reached
     assert store.read(verify).faults == ()
+
+
+MANY = [f"{rank}/{number:02}/2026" for number in range(6) for rank in ("share", "budget", "cap", "pool")]
+
+
+def begin_many(tx: Transaction) -> None:
+    for key in MANY:
+        open_counter(tx, key, LIMIT)
+        open_account(tx, f"hold:{key}", [key])
+
+
+def take_many(store: Store, cause: str, amounts: dict[str, int]) -> None:
+    moved = tuple(Transfer("credit:lab", f"hold:{key}", amount) for key, amount in amounts.items())
+    write_one(store, Entry("org", cause, "hold", 1, moved))
+
+
+def test_many_counters_move_together_or_the_first_in_order_that_is_short_is_named(store: Store) -> None:
+    store.write(begin_many)
+    take_many(store, "first", dict.fromkeys(MANY, LIMIT - 5))
+    assert dict.fromkeys(MANY, 5) == {
+        key: one.available for key, one in store.read(lambda c: counters(c, MANY)).items()
+    }
+    asked = dict.fromkeys(MANY, 5) | {"share/00/2026": 7, "cap/03/2026": 6, "budget/01/2026": 7}
+    with pytest.raises(OverLimitError) as refused:
+        take_many(store, "second", asked)
+    assert ("cap/03/2026", 1, 5) == (
+        refused.value.shortage.key,
+        refused.value.shortage.short,
+        refused.value.shortage.available,
+    )
+    assert dict.fromkeys(MANY, 5) == {
+        key: one.available for key, one in store.read(lambda c: counters(c, MANY)).items()
+    }
+    assert () == store.read(verify).faults
+
+
+def test_writers_that_move_many_counters_in_any_order_never_wait_for_each_other(store: Store) -> None:
+    store.write(begin_many)
+    failures: list[BaseException] = []
+
+    def take(writer: int) -> None:
+        names = MANY[writer * 5 % len(MANY) :] + MANY[: writer * 5 % len(MANY)]
+        try:
+            take_many(store, f"by {writer}", dict.fromkeys(names if writer % 2 else names[::-1], 1))
+        except BaseException as error:  # noqa: BLE001 - shown below, whatever it is
+            failures.append(error)
+
+    threads = [threading.Thread(target=take, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [] == failures
+    assert {LIMIT - 8} == {one.available for one in store.read(lambda c: counters(c, MANY)).values()}
+    assert () == store.read(verify).faults

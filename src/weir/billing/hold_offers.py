@@ -1,6 +1,6 @@
 """What a job may cost at most, pool by pool, and the vouchers that would pay a share of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -40,9 +40,20 @@ cover the limit, may be offered; what is offered is then reserved by the hold's 
 """
 
 
+Apart = Callable[[Connection, OfferRequest, Mapping[str, int]], Mapping[str, int]]
+"""What vouchers would pay of a job's worst cost, which is told by pool, at each pool by itself; in micro-yuan."""
+
+
 def no_offers(connection: Connection, request: OfferRequest) -> Sequence[VoucherOffer]:
     """No vouchers: the budget pays it all."""
     return ()
+
+
+def nothing_apart(
+    connection: Connection, request: OfferRequest, worst: Mapping[str, int]
+) -> Mapping[str, int]:
+    """No vouchers at any pool."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,15 @@ def template(
     `own`: the legs that it has so far.
     """
     budget = hold.legs[-1]
-    asked = OfferRequest(
+    asked = asked_for(hold, worst, limit_ms, now_ms, own)
+    return sized(worst.gross, offers(connection, asked), budget.account, budget.funding)
+
+
+def asked_for(
+    hold: SubmissionHold, worst: Worst, limit_ms: int, now_ms: int, own: Sequence[Leg] = ()
+) -> OfferRequest:
+    """What vouchers are asked for, for one job that may run at any of these pools."""
+    return OfferRequest(
         hold.organisation,
         hold.project,
         hold.purpose,
@@ -115,7 +134,6 @@ def template(
         now_ms,
         tuple((leg.account, leg.held) for leg in own if leg.held),
     )
-    return sized(worst.gross, offers(connection, asked), budget.account, budget.funding)
 
 
 class Cards:
@@ -124,6 +142,7 @@ class Cards:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._pools = priced_pools(connection)
+        self._versions: dict[int, BookVersion] = {}
         self._found: dict[tuple[int, str, str, int], RateCard | Unpriced] = {}
 
     def of(self, hold: SubmissionHold, centre: str, pool: str, tasks: int = 0) -> RateCard | Unpriced:
@@ -138,19 +157,28 @@ class Cards:
             if priced is None:
                 card = Unpriced(f"{centre}/{pool}", ("pool",))
             else:
-                version = version_of(self._connection, hold.price_version)
-                card = card_for(version, priced, hold.tenant_class, hold.needs.of(tasks))
+                version, needs = self._version(hold.price_version), hold.needs.of(tasks)
+                card = card_for(version, priced, hold.tenant_class, needs)
             self._found[key] = card
         return card
+
+    def _version(self, number: int) -> BookVersion:
+        version = self._versions.get(number)
+        if version is None:
+            version = self._versions[number] = version_of(self._connection, number)
+        return version
 
 
 __all__ = [
     "NO_PRICE",
+    "Apart",
     "Cards",
     "OfferRequest",
     "Offers",
     "Worst",
+    "asked_for",
     "no_offers",
+    "nothing_apart",
     "template",
     "worst_of",
 ]

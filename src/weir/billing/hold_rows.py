@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -83,6 +83,9 @@ class SubmissionHold:
     """How many jobs have no hold of their own and have not ended."""
     max_price: int | None
     purpose: str
+    paid_there: Mapping[str, int] = field(default_factory=dict)
+    """Thousandths of what it costs that vouchers pay at each pool by itself, as of the submission; empty where that is
+    what the legs say at every pool. By pool, and 0 where none is named."""
 
 
 class JobHold(NamedTuple):
@@ -165,6 +168,7 @@ def add_hold(tx: Transaction, hold: SubmissionHold) -> None:
         "untouched": hold.untouched,
         "max_price_micro_yuan": hold.max_price,
         "purpose": hold.purpose,
+        "paid_there": json.dumps(dict(hold.paid_there), sort_keys=True, separators=(",", ":")),
     }
     tx.connection.execute(insert(schema.hold), row)
 
@@ -246,6 +250,7 @@ def _submission_hold(row: AnyRow) -> SubmissionHold:
         row.untouched,
         row.max_price_micro_yuan,
         row.purpose,
+        json.loads(row.paid_there),
     )
 
 

@@ -9,12 +9,23 @@ as a job.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 
 from weir.billing.budget import budget_for, purse_of, state_of
 from weir.billing.budget_periods import period_name
 from weir.billing.hold_legs import Leg, released, resized, times
-from weir.billing.hold_offers import NO_PRICE, Offers, Worst, no_offers, template, worst_of
+from weir.billing.hold_offers import (
+    NO_PRICE,
+    Apart,
+    Offers,
+    Worst,
+    asked_for,
+    no_offers,
+    nothing_apart,
+    template,
+    worst_of,
+)
 from weir.billing.hold_rows import (
     JobHold,
     PricedJob,
@@ -66,7 +77,11 @@ class HoldRequest:
 
 
 def place(
-    tx: Transaction, requests: Sequence[HoldRequest], now_ms: int, offers: Offers = no_offers
+    tx: Transaction,
+    requests: Sequence[HoldRequest],
+    now_ms: int,
+    offers: Offers = no_offers,
+    apart: Apart = nothing_apart,
 ) -> dict[int, tuple[str, ...]]:
     """Set money aside for the jobs of new submissions; notices for their owners, by submission.
 
@@ -80,7 +95,7 @@ def place(
             _check_unpriced(request)
         return {}
     return {
-        request.submission: _place_one(tx, request, version, now_ms, offers)
+        request.submission: _place_one(tx, request, version, now_ms, offers, apart)
         for request in requests
         if request.jobs
     }
@@ -221,7 +236,7 @@ def wanted_legs(
 
 
 def _place_one(
-    tx: Transaction, request: HoldRequest, version: BookVersion, now_ms: int, offers: Offers
+    tx: Transaction, request: HoldRequest, version: BookVersion, now_ms: int, offers: Offers, apart: Apart
 ) -> tuple[str, ...]:
     budget = budget_for(tx.connection, request.organisation, request.budget)
     period = period_name(budget.period, now_ms)
@@ -250,7 +265,14 @@ def _place_one(
         said = "it could cost more than any budget can hold; ask for less"
         raise refused(request.field + "time_limit", format_yuan(worst.gross), said, kind="money")
     legs = template(tx.connection, hold, worst, request.limit_ms, now_ms, offers)
-    hold = replace(hold, legs=legs, pools=tuple(sorted(worst.by_pool)), barred=worst.barred)
+    paid = apart(tx.connection, asked_for(hold, worst, request.limit_ms, now_ms), worst.by_pool)
+    hold = replace(
+        hold,
+        legs=legs,
+        pools=tuple(sorted(worst.by_pool)),
+        barred=worst.barred,
+        paid_there=_paid_there(worst, legs, paid),
+    )
     add_hold(tx, hold)
     transfers = times(resized((), legs)[1], request.jobs)
     if transfers:
@@ -259,6 +281,18 @@ def _place_one(
         _post_or_refuse(tx, [entry], request.field + "budget", budget.id)
     warning = state_of(tx.connection, budget, now_ms).warning
     return (warning,) if warning else ()
+
+
+def _paid_there(worst: Worst, legs: Sequence[Leg], paid: Mapping[str, int]) -> dict[str, int]:
+    """As of `SubmissionHold.paid_there`."""
+    alike = round(1_000 * sum((leg.share or Fraction(0) for leg in legs), Fraction(0)))
+    by_pool = {
+        pool: round(Fraction(1_000 * paid.get(pool, 0), most)) if most else 0
+        for pool, most in worst.by_pool.items()
+    }
+    if set(by_pool.values()) <= {alike}:
+        return {}
+    return {pool: milli for pool, milli in sorted(by_pool.items()) if milli}
 
 
 def _start_one(

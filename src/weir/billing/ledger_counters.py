@@ -1,13 +1,14 @@
 """Counters: how much of a limit is held and spent. Changed by conditional updates, always in one order."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, collate, func, insert, select, update
 
 from weir.model.problem import FieldProblem, Problem, ProblemError
 from weir.store import Transaction, schema
+from weir.store.bulk import FEW, run_many
 from weir.store.listed import among_texts, text_list
 from weir.units import format_yuan
 
@@ -29,6 +30,16 @@ _MOVE = (
         held_micro_yuan=_counter.held_micro_yuan + bindparam("held"),
         spent_micro_yuan=_counter.spent_micro_yuan + bindparam("spent"),
     )
+)
+_MOVED = ("of_key", "held", "spent", "more")
+_LOCK = (
+    select(_counter.key)
+    .where(among_texts(_counter.key, "keys"))
+    .order_by(
+        case({rank: place for place, rank in enumerate(RANKS)}, value=func.split_part(_counter.key, "/", 1)),
+        collate(_counter.key, "C"),
+    )
+    .with_for_update()
 )
 _SET_LIMIT = (
     update(schema.ledger_counter)
@@ -141,21 +152,35 @@ def change_counters(tx: Transaction, changes: Mapping[str, Change]) -> None:
     Raises ArithmeticError where one would go below zero, which no chain of holds, charges and releases can do.
     Either leaves the transaction unfit to be committed.
     """
-    for key in in_order(changes):
-        change = changes[key]
-        if change == Change(0, 0):
-            continue
-        values = {
-            "of_key": key,
-            "held": change.held,
-            "spent": change.spent,
-            "more": change.held + change.spent,
-        }
-        if tx.connection.execute(_MOVE, values).rowcount != 1:
-            short = shortage(tx.connection, {key: change})
+    moving = [key for key in in_order(changes) if changes[key] != Change(0, 0)]
+    rows = [(key, *changes[key], sum(changes[key])) for key in moving]
+    if len(rows) >= FEW:
+        _change_many(tx, changes, rows)
+        return
+    for row in rows:
+        if run_many(tx.connection, _MOVE, _MOVED, [row]) != 1:
+            short = shortage(tx.connection, {row[0]: changes[row[0]]})
             if short:
                 raise OverLimitError(short)
-            raise ArithmeticError(f"{key} cannot move by {change}: {counters(tx.connection, [key])}")
+            raise ArithmeticError(
+                f"{row[0]} cannot move by {changes[row[0]]}: {counters(tx.connection, row[:1])}"
+            )
+
+
+def _change_many(
+    tx: Transaction, changes: Mapping[str, Change], rows: Sequence[tuple[str, int, int, int]]
+) -> None:
+    """All in one statement, which says nothing of the order in which it comes to them: so each is locked before."""
+    if tx.connection.dialect.name == "postgresql":
+        tx.connection.execute(_LOCK, {"keys": text_list(changes)})
+    short = shortage(tx.connection, changes)
+    if short:
+        raise OverLimitError(short)
+    moved = run_many(tx.connection, _MOVE, _MOVED, rows)
+    if moved != len(rows):
+        raise ArithmeticError(
+            f"{len(rows) - moved} of {len(rows)} counters cannot move as they should: {rows}"
+        )
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

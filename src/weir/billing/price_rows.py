@@ -1,21 +1,20 @@
 """Prices as the scheduling core takes them: rates in the pools' rows, and what makes a pool refuse unpriced work.
 
 The core weighs what a job's owner would pay for devices and cores, as their prices change over the week, and for memory
-at its dearest band: of the list price, his class's share less the shares of the vouchers held for the job. Prices are
-those in force now, which may be others than those that a job which waits for long is charged by. Storage, transfer and
-minimum charges are not in its score. What a job really costs is decided by its rate card alone.
+at its dearest band: of the list price, his class's share less what vouchers pay, at each pool what they pay there.
+Prices are those in force now, which may be others than those that a job which waits for long is charged by. Storage,
+transfer and minimum charges are not in its score. What a job really costs is decided by its rate card alone.
 
 That a pool has a price for a unit is told as a capability, by version of the price book: a job asks for the units that
 it uses, in the version that it is priced by.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from sqlalchemy import Connection, func, select
 
-from weir.billing.hold_legs import Leg
 from weir.billing.price_bands import MONDAY_MS, WEEK_MS, Bands, bands_of
 from weir.billing.price_book import PoolPrices
 from weir.billing.price_versions import BookVersion, all_versions, priced_pools
@@ -23,7 +22,7 @@ from weir.billing.rate_card import PricedPool, needed_units, price_of
 from weir.scheduling.inputs import Curve, JobClass, PoolRow
 from weir.store import schema
 
-NET_STEP = 50
+NET_STEP = 10
 PREFIX = "price/"
 """What the capabilities that tell of prices begin with: `price/VERSION/UNIT`."""
 
@@ -59,14 +58,12 @@ def with_price_needs(job_class: JobClass, version: int, net_milli: int) -> JobCl
     return replace(job_class, capabilities=(*job_class.capabilities, *asked), net_milli=net_milli)
 
 
-def net_milli(version: BookVersion, tenant_class: str, legs: Iterable[Leg]) -> int:
-    """How much of the list price a job's owner pays: his class's share, less the shares of the vouchers that are held.
+def net_milli(version: BookVersion, tenant_class: str, paid: Fraction) -> int:
+    """How much of the list price a job's owner pays: his class's share, less what vouchers pay of that.
 
     In thousandths, to the nearest NET_STEP, so that classes of jobs stay few.
     """
-    share = version.book.share_of(tenant_class) * (
-        1 - sum((leg.share or Fraction(0) for leg in legs), Fraction(0))
-    )
+    share = version.book.share_of(tenant_class) * (1 - paid)
     return max(0, round(share * 1_000 / NET_STEP)) * NET_STEP
 
 

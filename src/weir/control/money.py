@@ -18,7 +18,7 @@ from weir.billing.meters import Seen
 from weir.billing.price_rows import PREFIX
 from weir.billing.price_versions import in_force
 from weir.billing.rate_card import Needs
-from weir.billing.voucher_offers import granting_offers
+from weir.billing.voucher_offers import granting_offers, paid_there
 from weir.control.pools import Pools, declared_pools
 from weir.control.references import Entry
 from weir.control.shapes import class_of
@@ -80,7 +80,7 @@ def hold(tx: Transaction, entries: Sequence[tuple[Entry, bool]], now_ms: int) ->
         )
         for entry, may_run in entries
     ]
-    return holds.place(tx, requests, now_ms, offers(tx))
+    return holds.place(tx, requests, now_ms, offers(tx), paid_there)
 
 
 def start(tx: Transaction, starts: Iterable[Start], now_ms: int) -> set[int]:

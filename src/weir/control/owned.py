@@ -1,6 +1,8 @@
 """A class of jobs with what is its owner's: what it pays, and which city's pools it prefers."""
 
+import json
 from dataclasses import replace
+from fractions import Fraction
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -20,6 +22,8 @@ class Held(Protocol):
     def tenant_class(self) -> str | None: ...
     @property
     def legs(self) -> str | None: ...
+    @property
+    def paid_there(self) -> str | None: ...
 
 
 def as_owned(connection: Connection, job_class: JobClass, held: Held, home: str, away_ms: int) -> JobClass:
@@ -30,7 +34,14 @@ def as_owned(connection: Connection, job_class: JobClass, held: Held, home: str,
     if held.price_version is None or held.tenant_class is None or held.legs is None:
         return job_class
     version = version_of(connection, held.price_version)
-    paid = net_milli(version, held.tenant_class, legs_from(held.legs))
+    apart = json.loads(held.paid_there or "{}")
+    if apart:
+        there = {
+            pool: net_milli(version, held.tenant_class, Fraction(paid, 1_000)) for pool, paid in apart.items()
+        }
+        job_class = replace(job_class, net_there=tuple(sorted(there.items())))
+    shares = () if apart else (leg.share for leg in legs_from(held.legs) if leg.share is not None)
+    paid = net_milli(version, held.tenant_class, sum(shares, Fraction(0)))
     return with_price_needs(job_class, held.price_version, paid)
 
 

@@ -33,7 +33,9 @@ class Run(NamedTuple):
     """Of the price book that they are priced by."""
     tenant_class: str | None
     legs: str | None
-    """What is held for each, as stored; both None for work that is not priced."""
+    """What is held for each, as stored."""
+    paid_there: str | None
+    """What vouchers pay at each pool, as stored. All four are None for work that is not priced."""
     organisation: str
     owner: str
     project: str
@@ -48,6 +50,7 @@ _ALIKE = (
     _hold.price_version,
     _hold.tenant_class,
     _hold.legs,
+    _hold.paid_there,
     _submission.organisation,
     _submission.owner,
     _submission.project,

@@ -341,7 +341,7 @@ class Snapshot:
         found = []
         for run in runs:
             home = homes.get(run.organisation, "")
-            key = (run.specification, run.price_version, run.tenant_class, run.legs, home)
+            key = (run.specification, run.price_version, run.tenant_class, run.legs, run.paid_there, home)
             job_class = self._told.get(key)
             if job_class is None:
                 shape = self._classes[run.specification]

@@ -60,6 +60,7 @@ _WAITING = (
         schema.hold.c.price_version,
         schema.hold.c.tenant_class,
         schema.hold.c.legs,
+        schema.hold.c.paid_there,
         schema.specification.c.body.label("specification"),
     )
     .join(schema.attempt, _live)

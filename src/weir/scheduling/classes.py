@@ -1,6 +1,6 @@
 """The classes of jobs that the core knows: their rows, where each may run, and what a pass has found out of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,8 @@ class Ground(NamedTuple):
     kinds: PoolKinds
     roads: Roads
     numbers: layout.Numbers
+    places: Mapping[str, int]
+    """Of each pool, by its key, its column."""
 
 
 class ClassTable:
@@ -62,6 +64,7 @@ class ClassTable:
         self._used_moves = 0
         self._roads: dict[str, int] = {}
         self._variants: dict[tuple[tuple[str, int], ...], int] = {}
+        self._nets: dict[tuple[tuple[tuple[str, int], ...], int], int] = {}
 
     def number_all(self, job_classes: Sequence[JobClass]) -> list[int]:
         """The rows of classes, made where they are new. Raises ValueError for one outside the core's bounds."""
@@ -97,6 +100,7 @@ class ClassTable:
             bits=none,
             latency=none,
             variant_speed=np.zeros((0, len(ground.numbers.stacks)), np.int64),
+            net_there=np.zeros((0, count), np.int64),
             barred=barred,
             eights=layout.eights_of(barred),
         )
@@ -105,7 +109,7 @@ class ClassTable:
         self.waiting, self.waiting_at = np.zeros(rows, lanes.WAITING), np.full(rows, NOTHING, np.int64)
         self.keep = np.zeros(rows, lanes.KEEP)
         self.failing.clear()
-        self._moves, self._roads, self._variants, self._used_moves = {}, {}, {}, 0
+        self._moves, self._roads, self._variants, self._nets, self._used_moves = {}, {}, {}, {}, 0
         taken = [row for row, job_class in enumerate(self.described) if job_class is not None]
         self._fill(taken, [each for each in self.described if each is not None])
 
@@ -168,6 +172,9 @@ class ClassTable:
             written["moves"] = [len(each.data) for each in some]
             written["home"] = [self._ground.numbers.cities.get(each.home, NOTHING) for each in some]
             written["variant"] = [self._variant_of(each.variant_speeds) for each in some]
+            for place, each in enumerate(some):
+                if each.net_there:
+                    written["net"][place] = -1 - self._net_row_of(each)
             self.table.row[which] = written
             self.keep[which] = [keep_of(each) for each in some]
 
@@ -208,6 +215,20 @@ class ClassTable:
             named = dict(speeds)
             found = column(layout.speed(named.get(stack, 1)) for stack in self._ground.numbers.stacks)
             self.table = self.table._replace(variant_speed=np.vstack([self.table.variant_speed, found]))
+        return row
+
+    def _net_row_of(self, job_class: JobClass) -> int:
+        """The row of what is paid in each pool."""
+        key = (job_class.net_there, job_class.net_milli)
+        row = self._nets.get(key)
+        if row is None:
+            row = self._nets[key] = len(self.table.net_there)
+            places = self._ground.places
+            paid = np.full((1, len(places)), layout.net(job_class.net_milli), np.int64)
+            for pool, net_milli in job_class.net_there:
+                if pool in places:
+                    paid[0, places[pool]] = layout.net(net_milli)
+            self.table = self.table._replace(net_there=np.vstack([self.table.net_there, paid]))
         return row
 
 

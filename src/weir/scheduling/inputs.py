@@ -149,6 +149,8 @@ class JobClass:
     """What the pool's engine must claim to be able to do."""
     net_milli: int = 1_000
     """How much of the list price its owner pays, in thousandths: his class of tenants, less what vouchers pay."""
+    net_there: tuple[tuple[str, int], ...] = ()
+    """(pool's key, how much he pays there instead), where vouchers pay at some pools alone or not alike."""
     home: str = ""
     """The city whose pools it prefers; empty where none is."""
     away_ms: int = 0

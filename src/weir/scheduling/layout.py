@@ -146,7 +146,7 @@ def class_rows(job_classes: Sequence[JobClass]) -> Table:
         weight_carbon=weights[2],
         variant=np.full(len(job_classes), NOTHING),
         all_memory=np.minimum(LARGEST_AMOUNT, tasks * (-(-memory // 1_000_000))),
-        net=column(_within(job_class.net_milli, 0, LARGEST_WEIGHT) for job_class in job_classes),
+        net=column(net(job_class.net_milli) for job_class in job_classes),
         home=np.full(len(job_classes), NOTHING),
         away=column(_within(job_class.away_ms, 0, LONGEST_LIMIT_MS) for job_class in job_classes),
     )
@@ -202,6 +202,11 @@ def empty_pass() -> Pass:
 def speed(milli: int) -> int:
     """A speed as far as the core can count it."""
     return _within(milli, 1, LARGEST_SPEED)
+
+
+def net(milli: int) -> int:
+    """Thousandths of the list price, as far as the core can count them."""
+    return _within(milli, 0, LARGEST_WEIGHT)
 
 
 def _price(value: int) -> int:

@@ -312,7 +312,8 @@ class State:
 
     def lay_out_classes(self) -> None:
         """Compute all that classes have from pools and links, and count who waits."""
-        self.known.lay_out(Ground(self.kinds, Roads(self.links, self.kinds.centres), self.numbers))
+        places = {row.key: place for place, row in enumerate(self.rows)}
+        self.known.lay_out(Ground(self.kinds, Roads(self.links, self.kinds.centres), self.numbers, places))
         self.signal[kernel("promises").WAITING] = 0
         waits = self.queue.slots["job"] >= 0
         jobs = np.bincount(self.queue.slots["need"][waits], minlength=len(self.known.window))

@@ -49,7 +49,8 @@ CLASS = _row(
 """A class of jobs: need of a task, and of all. data, moves: first row in `move`, and how many. variant: row of
 `variant_speed`, or -1 for any stack at the job's nominal speed. segments: a bit for each of the SEGMENTS parts that all
 pools are taken in, 1 where the class can go to any pool of it. all_memory: of all tasks, in MB. net: thousandths of the
-list price that it pays. home: number of the city that it prefers, or -1; away: so much longer it would wait there."""
+list price that it pays; where that differs between pools, -1 less the row of `net_there`. home: number of the city that
+it prefers, or -1; away: so much longer it would wait there."""
 SEGMENTS = 63
 
 MOVE = _row("road bytes")
@@ -101,6 +102,8 @@ class Classes(NamedTuple):
     """[where data lie, centre] bits per second, 0 without a link and -1 in the centre itself."""
     latency: Int64s
     variant_speed: Int64s
+    net_there: Int64s
+    """[row, pool] thousandths of the list price."""
     barred: Bytes
     """Of each pool, in a whole number of eights: 0 where there may be room; BLOCKED where a job of this class was
     found not to fit, and nothing has been freed since; else the number of the first constraint that fails there."""

@@ -36,26 +36,25 @@ FEW = 8
 
 def run_many(
     connection: Connection, statement: UpdateBase, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
+) -> int:
     """Execute an insert or update once for each of the rows, whose values are of these columns or bound names.
 
-    Values are plain ones that the driver knows; no type of SQLAlchemy converts them.
+    How many rows of the database were changed. Values are plain ones that the driver knows; no type of SQLAlchemy
+    converts them.
     """
     if not rows:
-        return
+        return 0
     if len(rows) < FEW:
-        connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
-        return
+        return sum(connection.execute(statement, dict(zip(names, row, strict=True))).rowcount for row in rows)
     if connection.dialect.name == "postgresql":
         listed = json.dumps([dict(zip(names, row, strict=True)) for row in rows], separators=(",", ":"))
-        connection.execute(_as_set(statement, connection.dialect, names), {"rows": listed})
-        return
+        return connection.execute(_as_set(statement, connection.dialect, names), {"rows": listed}).rowcount
     text, places, constants = _compiled(statement, connection.dialect, names)
     if constants:
         rows = [(*row, *constants) for row in rows]
     if places != tuple(range(len(names))):
         rows = list(map(itemgetter(*places), rows))
-    connection.exec_driver_sql(text, rows)
+    return connection.exec_driver_sql(text, rows).rowcount
 
 
 @functools.lru_cache(maxsize=256)
@@ -109,4 +108,4 @@ def _compiled(
     return str(compiled), places, tuple(compiled.params[name] for name in more)
 
 
-__all__ = ["run_many", "uncollected"]
+__all__ = ["FEW", "run_many", "uncollected"]

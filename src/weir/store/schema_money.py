@@ -64,8 +64,10 @@ hold = Table(
     Column("untouched", Integer, nullable=False),
     Column("max_price_micro_yuan", BigInteger),
     Column("purpose", Text, nullable=False, server_default=""),
+    Column("paid_there", Text, nullable=False, server_default="{}"),
     comment="billing.holds: what each job of a submission is priced by, and what is held for each that has no row in "
-    "job_hold yet (legs), of which there are as many as untouched says",
+    "job_hold yet (legs), of which there are as many as untouched says; paid_there: thousandths that vouchers pay at "
+    "each pool by itself, where they do not pay alike at all",
 )
 
 job_hold = Table(

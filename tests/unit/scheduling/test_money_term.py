@@ -16,6 +16,10 @@ def terms(pools: tuple[PoolRow, ...], job_class: JobClass) -> dict[str, Terms]:
     return {reason.pool: reason.terms for reason in explanation.pools if reason.terms}
 
 
+def costing(key: str, device_hour: int) -> PoolRow:
+    return pool(key, device_hour_micro_yuan=device_hour, core_hour_micro_yuan=0)
+
+
 def test_what_vouchers_pay_is_no_money_of_its_owner() -> None:
     pools = (pool("a/x", device_hour_micro_yuan=10_000_000, core_hour_micro_yuan=0),)
     assert 10_000_000 == terms(pools, task())["a/x"].money_micro_yuan
@@ -37,6 +41,38 @@ def test_a_voucher_can_make_the_dearer_and_faster_pool_the_better_one() -> None:
             State.empty(Policy()), Changes((slow, fast), (), queued=(waiting(task(net_milli=net), [1]),)), NOW
         )
         assert {1: chosen} == started(plan)
+
+
+def test_a_voucher_that_pays_at_one_pool_alone_counts_there_alone() -> None:
+    pools = (costing("a/x", 10_000_000), costing("b/x", 12_000_000))
+    for there, paid, chosen in (
+        ((), (10_000_000, 12_000_000), "a/x"),
+        ((("b/x", 700),), (10_000_000, 8_400_000), "b/x"),
+        ((("a/x", 500), ("b/x", 700)), (5_000_000, 8_400_000), "a/x"),
+        ((("gone/x", 0),), (10_000_000, 12_000_000), "a/x"),
+    ):
+        found = terms(pools, task(net_there=there))
+        assert paid == tuple(found[key].money_micro_yuan for key in ("a/x", "b/x"))
+        _, plan = step(
+            State.empty(Policy()), Changes(pools, (), queued=(waiting(task(net_there=there), [1]),)), NOW
+        )
+        assert {1: chosen} == started(plan)
+
+
+def test_where_vouchers_pay_is_kept_when_pools_and_classes_come_and_go() -> None:
+    before, first = costing("a/x", 10_000_000), costing("b/x", 12_000_000)
+    paid = task(net_milli=900, net_there=(("b/x", 700),))
+    state, _ = step(State.empty(Policy()), Changes((first,), (), queued=(waiting(paid, [1]),)), NOW)
+    state, _ = step(
+        state, Changes((before, first), queued=(waiting(paid, [2]), waiting(task(), [3]))), NOW + 1
+    )
+    for job, expected in ((2, (9_000_000, 8_400_000)), (3, (10_000_000, 12_000_000))):
+        explanation = explain(state, job)
+        assert explanation is not None
+        found = {one.pool: one.terms for one in explanation.pools}
+        assert expected == tuple(
+            terms_.money_micro_yuan for key in ("a/x", "b/x") if (terms_ := found[key]) is not None
+        )
 
 
 def test_its_own_city_is_preferred_by_as_much_as_it_would_wait_there() -> None:

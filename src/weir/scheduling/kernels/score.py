@@ -54,7 +54,9 @@ def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-un
     pool = pools[place]
     run = run_there(pools, classes, place, job_class, limit)
     move = move_there(pools, classes, place, job_class)
-    return priced(classes, rates, pool, job_class, run, move, pool.device_hour, pool.core_hour, pool.carbon)
+    return priced(
+        pools, classes, rates, place, job_class, run, move, pool.device_hour, pool.core_hour, pool.carbon
+    )
 
 
 @folded
@@ -84,18 +86,20 @@ def move_there(pools, classes, place, job_class):  # type: ignore[no-untyped-def
 
 
 @folded
-def priced(classes, rates, pool, job_class, run, move, device_hour, core_hour, carbon_hour):  # type: ignore[no-untyped-def]
+def priced(pools, classes, rates, place, job_class, run, move, device_hour, core_hour, carbon_hour):  # type: ignore[no-untyped-def]
     """`terms` of a run of that length: its prices for an hour of a device and of a core, mg of CO2 an hour of one.
 
     Money is what its owner pays; in another city than its own it scores as if it waited so much longer, and so it
     does for the wait that is expected in the pool's own queue.
     """
+    pool = pools[place]
     job = classes.row[job_class]
+    net = job.net if job.net >= 0 else classes.net_there[-1 - job.net, place]
     away = job.away if job.home >= 0 and job.home != pool.city else np.int64(0)
     rate = scaled(device_hour, job.all_devices, 1_000, LARGEST_RATE)
     rate += scaled(core_hour, job.all_cores, 1_000, LARGEST_RATE)
     rate += scaled(pool.memory_hour, job.all_memory, 1_000, LARGEST_RATE)
-    money = scaled(scaled(rate, run, HOUR_MS, LARGEST_TERM), job.net, 1_000, LARGEST_TERM)
+    money = scaled(scaled(rate, run, HOUR_MS, LARGEST_TERM), net, 1_000, LARGEST_TERM)
     carbon = scaled(scaled(carbon_hour, job.all_devices, 1_000, LARGEST_RATE), run, HOUR_MS, LARGEST_TERM)
     time_worth = scaled(rates[0], run + move + away + pool.wait, HOUR_MS, LARGEST_TERM)
     carbon_worth = scaled(carbon, rates[1], 1_000_000, LARGEST_TERM)

@@ -90,7 +90,9 @@ def terms_at(world, place, job_class, expected, start):  # type: ignore[no-untyp
             core_hour = average(world.supply, times.core, start + move, length)
         if times.carbon >= 0:
             carbon = average(world.supply, times.carbon, start + move, length)
-    return priced(world.classes, world.rates, pool, job_class, run, move, device_hour, core_hour, carbon)
+    return priced(
+        world.pools, world.classes, world.rates, place, job_class, run, move, device_hour, core_hour, carbon
+    )
 
 
 @folded
