@@ -104,6 +104,9 @@ def grant(
     Nobody needs to ask for it: the first work under a contract does. A sum that is claimed is reserved in the
     scheme's pool and the holder's cap. Doing it again makes no further claim.
     """
+    made = {claim.scheme for claim in claims_of(tx.connection, contract=contract)}
+    if made and made.issuperset(one.id for one in schemes_in_force(tx.connection)):
+        return ()  # as with all work under a contract but the first
     fixed = set(_groups(tx.connection, organisation, contract))
     due = _due(tx.connection, organisation, centre, contract, now_ms, fixed)
     return tuple(_claim(tx, one, decision, edition, actor, now_ms) for one, decision, edition in due)
