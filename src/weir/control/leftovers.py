@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weir.model.task_range import TaskRange
-from weir.scheduling.inputs import JobClass
+from weir.scheduling.inputs import NO_DEADLINE, JobClass
 from weir.scheduling.lanes import NO_CEILING
 from weir.scheduling.plan import PoolReason, Start, Terms, Verdict
 from weir.scheduling.state import State
@@ -82,6 +82,10 @@ class Leftovers:
             )
             for kept in state.reservations()
         ]
+        last = state.last
+        self._hurried = (
+            set() if last is None else set(last.started["job"][last.deadline < NO_DEADLINE].tolist())
+        )
 
     def widen(
         self,
@@ -108,8 +112,9 @@ class Leftovers:
             if reason.verdict not in (Verdict.CHOSEN, Verdict.OUTSCORED):
                 continue
             here = reason.pool == start.pool
-            # What it takes of its tenant's ceiling elsewhere is not known here.
-            if here or (reason.pool not in shut and most is None):
+            # What it takes of its tenant's ceiling elsewhere is not known here, nor whether it ends there in time.
+            elsewhere = reason.pool not in shut and most is None and start.job not in self._hurried
+            if here or elsewhere:
                 offer = self._offer(reason, start.nodes if here else (), job, most)
                 if offer is not None:
                     offers.append(offer)
