@@ -338,7 +338,8 @@ def test_no_node_is_given_more_than_it_has_and_no_promise_is_put_off(
         made = elastic(least, least + (0 if urgent else more), time_limit=quarters * HOUR_MS // 4)
         made = replace(made, cores=cores * 1_000, priority=Priority.URGENT if urgent else Priority.NORMAL)
         w.submit(made)
-        if running and data.draw(st.booleans()):
+        ends: bool = data.draw(st.booleans())
+        if running and ends:
             agent.report(agent.end(running.pop(data.draw(st.integers(0, len(running) - 1)))))
         agent.report()
         w.step()
