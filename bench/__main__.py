@@ -53,6 +53,7 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "cycle": control_cycle.measure,
     "live-cycle": live_cycle.measure,
     "live-cycle-distinct": live_cycle.measure_distinct,
+    "past-cycle": live_cycle.measure_past,
     "take-over": take_over.measure,
     "take-over-million": take_over.measure_million,
     "engines": engines.measure,
@@ -86,11 +87,12 @@ ON_REQUEST = (
     "exact",
     "forecast-province",
     "live-cycle-distinct",
+    "past-cycle",
     "take-over-million",
     "peers",
     "slurm",
 )
-"""Measured only when named: they take minutes or need root and other programs."""
+"""Measured only when named: they take minutes, are among others, or need root and other programs."""
 NEED_TRACES = ("published", "rounds")
 
 

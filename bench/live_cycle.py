@@ -14,9 +14,10 @@ from bench.figure import Figure, median
 from bench.live_queue import LiveQueue, live_queue, some_changes
 from weir.control.cycle import LIVE
 from weir.scheduling import Policy, State, explain, step, warm_up
+from weir.scheduling.base import base_of
 from weir.scheduling.explanation import explain_kept
 from weir.scheduling.inputs import Changes
-from weir.scheduling.kept import Promises, base_of, replayed
+from weir.scheduling.kept import Promises, replayed
 from weir.scheduling.packed import packed, unpacked
 from weir.scheduling.plan import Plan
 from weir.scheduling.policies import NAMED
@@ -41,7 +42,6 @@ def measure(seed: int) -> Sequence[Figure]:
     waits = next(job for job in queue.job.tolist() if state.waits(job))
     explained = _timed(lambda: explain(state, waits))
     full = median(whole)
-    first, again = _past(queue, state, waits)
     return [
         Figure("live: whole queue looked at", full, "s", f"one step, nothing known; {how}"),
         Figure("live: 100 changes", median(hundred), "s", f"median of {ROUNDS} steps; {how}"),
@@ -50,18 +50,30 @@ def measure(seed: int) -> Sequence[Figure]:
         Figure("live: a queued job", bytes_a_job, "bytes", f"all arrays of the state, shared out; {how}"),
         Figure("live: one job explained", explained, "s", f"the last cycle run again; {how}"),
         *_by_tenant(queue, how),
-        Figure(
-            "live: a past cycle explained",
-            first,
-            "s",
-            f"from a base and {CYCLES} cycles since, packed; {how}",
-        ),
-        Figure(
-            "live: another job of that cycle", again, "s", f"what the cycle began with is still known; {how}"
-        ),
+        *_past_cycle(queue, state, waits, how),
         _growth(seed),
         _distinct(seed, DISTINCT),
     ]
+
+
+def measure_past(seed: int) -> Sequence[Figure]:
+    """The past cycle alone."""
+    warm_up()
+    queue = live_queue(JOBS, seed=seed, classes=CLASSES)
+    state, _, _ = _taken_in(queue, LIVE)
+    waits = next(job for job in queue.job.tolist() if state.waits(job))
+    how = f"{JOBS:,} queued of {CLASSES:,} classes before {len(queue.pools):,} pools"
+    return _past_cycle(queue, state, waits, how)
+
+
+def _past_cycle(queue: LiveQueue, state: State, job: int, how: str) -> Sequence[Figure]:
+    first, again, processor = _past(queue, state, job)
+    how = f"from a base and {CYCLES} cycles since, packed; {how}"
+    known = f"what the cycle began with is still known; {how}"
+    return (
+        Figure("live: a past cycle explained", first, "s", f"{processor:.2f} s of one processor; {how}"),
+        Figure("live: another job of that cycle", again, "s", known),
+    )
 
 
 def _by_tenant(queue: LiveQueue, how: str) -> Sequence[Figure]:
@@ -148,20 +160,21 @@ def _growth(seed: int) -> Figure:
     return Figure("live: growth", seconds[-1] / seconds[0] / due, "x", f"times n log n; {shown}")
 
 
-def _past(queue: LiveQueue, state: State, job: int) -> tuple[float, float]:
-    """Seconds to explain a job in a cycle that was kept, and another in the same cycle."""
+def _past(queue: LiveQueue, state: State, job: int) -> tuple[float, float, float]:
+    """Seconds to explain a job in a cycle that was kept, and another in the same cycle; the first also in time of the
+    processor."""
     base, promises = packed(base_of(state)), Promises(state.reservations())
     kept = []
     for round_ in range(CYCLES):
         changes, now_ms = some_changes(queue, 1_000 + round_), queue.now_ms + 3_600_000 + 1_000 * round_
         state, plan = step(state, changes, now_ms)
         kept.append(packed(promises.of(state.policy, changes, plan, now_ms)))
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     cycles = [unpacked(each) for each in kept]
     before = replayed(unpacked(base), cycles)
     explain_kept(copied(before), cycles[-1], job)
-    first = time.perf_counter() - began
-    return first, _timed(lambda: explain_kept(copied(before), cycles[-1], job))
+    first, processor = time.perf_counter() - began, time.process_time() - worked
+    return first, _timed(lambda: explain_kept(copied(before), cycles[-1], job)), processor
 
 
 def _distinct(seed: int, jobs: int) -> Figure:

@@ -7,16 +7,17 @@ made of it, by a process of its own, is kept as one row, so that every process o
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
 
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.shapes import class_of_stored
 from weir.model.state import JobState
 from weir.model.view import StartForecastView
 from weir.scheduling import code_version
-from weir.scheduling.inputs import Int64s, JobClass, PoolRow
+from weir.scheduling.inputs import Int64s, JobClass
 from weir.scheduling.outlook import (
     LEVELS,
     Ended,
@@ -33,7 +34,6 @@ from weir.scheduling.outlook import (
 )
 from weir.scheduling.packed import PackedError, packed, unpacked
 from weir.scheduling.province_forecast import NEVER_MS, Jobs, Province
-from weir.scheduling.supply import next_window
 from weir.store import Store, Transaction, schema
 
 FUTURES = 64
@@ -119,7 +119,7 @@ class Foreteller:
         # What runs counts as of the lowest class in a future; where there is but one class, futures are made faster.
         lowest = min(int(standing.priority.min()), *(row.priority for row in past))
         here = Province(
-            pools=tuple(_as_now(pool, now_ms) for pool in standing.pools),
+            pools=standing.pools,
             links=standing.links,
             classes=(),
             now_ms=now_ms,
@@ -207,8 +207,8 @@ class Foreteller:
         last = connection.execute(select(func.max(_job.number))).scalar() or 0
         lately = _PAST.where(_submission.submitted_ms >= now_ms - PAST_MS)
         past = connection.execute(lately.where(_job.number > last - MOST_PAST).order_by(_job.number)).all()
-        ran = lately.where(_job.state.in_(_RAN), _job.started_ms.is_not(None), _job.ended_ms.is_not(None))
-        ended = list(connection.execute(ran.order_by(_job.number.desc()).limit(MOST_PAST)))
+        ended = [row for state in _RAN for row in connection.execute(_ended(state, lately))]
+        ended = sorted(ended, key=lambda row: row.number, reverse=True)[:MOST_PAST]
         rows = [*past, *ended]
         new = {row.specification for row in rows} - self._classes.keys()
         if new:
@@ -299,6 +299,14 @@ class Foreteller:
         )
 
 
+def _ended(state: int, lately: Select[Any]) -> Select[Any]:
+    """Those among the newest MOST_PAST jobs in a state that began and ended: no more is read of what ended long ago."""
+    newest_of = select(_job.number).where(_job.state == state).order_by(_job.number.desc()).limit(MOST_PAST)
+    some = newest_of.subquery()
+    ran = lately.where(_job.started_ms.is_not(None), _job.ended_ms.is_not(None))
+    return ran.join(some, some.c.number == _job.number)
+
+
 @dataclass(frozen=True, slots=True)
 class _Issue:
     """What was foretold of a job at one time."""
@@ -335,22 +343,6 @@ class _Classes:
     def sizes(self, numbers: Int64s) -> Int64s:
         each = np.array([job_class.size for job_class in self._numbers] or [1], np.int64)
         return each[numbers] if len(numbers) else numbers
-
-
-def _as_now(pool: PoolRow, now_ms: int) -> PoolRow:
-    """As it is now for good, since futures know no other: without windows to come, and at the prices by day."""
-    window = next_window(pool, now_ms)
-    closed = pool.closed_because
-    if window is not None and window.from_ms <= now_ms:
-        closed = closed or window.reason or "it is out of service"
-    return replace(
-        pool,
-        windows=(),
-        device_hour_over_time=None,
-        core_hour_over_time=None,
-        carbon_over_time=None,
-        closed_because=closed,
-    )
 
 
 def _run(row: AnyRow) -> int:

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, delete, func, insert, select
 from weir import __version__
 from weir.model.problem import Problem, ProblemError
 from weir.scheduling import State, code_version
+from weir.scheduling.base import Base, base_of
 from weir.scheduling.inputs import Changes
-from weir.scheduling.kept import KeptCycle, Promises, base_of
+from weir.scheduling.kept import KeptCycle, Promises
 from weir.scheduling.packed import packed, unpacked
 from weir.scheduling.plan import Plan
 from weir.scheduling.rerun import copied
@@ -150,7 +151,7 @@ def recorded(connection: Connection, through: int) -> tuple[bytes | None, Sequen
     return begin.base and bytes(begin.base), [bytes(body) for body in bodies.scalars()]
 
 
-def read(record: tuple[bytes | None, Sequence[bytes]]) -> tuple[Changes | None, tuple[KeptCycle, ...]]:
+def read(record: tuple[bytes | None, Sequence[bytes]]) -> tuple[Base | None, tuple[KeptCycle, ...]]:
     """The same in the core's own form; takes as long as it takes, outside of transactions."""
     base, bodies = record
     return None if base is None else unpacked(base), tuple(map(unpacked, bodies))

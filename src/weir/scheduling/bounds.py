@@ -79,30 +79,23 @@ def check_class(job_class: JobClass) -> None:
     _check("class", "memory_bytes", job_class.memory_bytes, LARGEST_MEMORY)
 
 
-def check_batch(batch: QueuedJobs) -> None:
-    """Raise ValueError for columns of unequal length or values outside the bounds."""
-    columns = [
-        batch.job,
-        batch.priority,
-        batch.submitted_ms,
-        batch.time_limit_ms,
-        batch.expected,
-        batch.tenants,
-    ]
-    if batch.deadline_ms is not None:
-        columns.append(batch.deadline_ms)
-    if any(column.dtype != np.int64 or column.shape != (len(batch.job),) for column in columns):
-        raise ValueError("queued jobs are columns of int64 of equal length")
-    if len(batch.job):
-        _check_column("job", batch.job, 0, LARGEST_NUMBER)
-        _check_column("priority", batch.priority, LOWEST_PRIORITY, HIGHEST_PRIORITY)
-        _check_column("submitted_ms", batch.submitted_ms, 0, LATEST_MS)
-        _check_column("time_limit_ms", batch.time_limit_ms, 1, LONGEST_LIMIT_MS)
-        _check_column("expected_ms", batch.expected, 1, LONGEST_LIMIT_MS)
-        if batch.deadline_ms is not None:
-            _check_column("deadline_ms", batch.deadline_ms, 0, NO_DEADLINE)
-        _check_column("tenant", batch.tenants, 0, MOST_TENANTS)
-        if bool((batch.expected > batch.time_limit_ms).any()):
+def check_batches(batches: Sequence[QueuedJobs]) -> None:
+    """Raise ValueError for columns of unequal length or values outside the bounds.
+
+    All batches together, since there may be as many as there are classes.
+    """
+    for name, least, most in _QUEUED:
+        columns = [getattr(batch, name) for batch in batches]
+        for column, batch in zip(columns, batches, strict=True):
+            if column is not None and (column.dtype != np.int64 or column.shape != batch.job.shape):
+                raise ValueError("queued jobs are columns of int64 of equal length")
+        there = [column for column in columns if column is not None and len(column)]
+        if there:
+            _check_column(name, np.concatenate(there), least, most)
+    own = [batch for batch in batches if batch.expected_ms is not None]
+    if own:
+        expected = np.concatenate([batch.expected for batch in own])
+        if bool((expected > np.concatenate([batch.time_limit_ms for batch in own])).any()):
             raise ValueError("expected_ms: a job is expected to run longer than its time limit")
 
 
@@ -173,6 +166,17 @@ def check_live(policy: Policy) -> None:
             raise ValueError(
                 f"{name}: policy {policy.name} is for simulations; the live loop cannot go by this"
             )
+
+
+_QUEUED = (
+    ("job", 0, LARGEST_NUMBER),
+    ("priority", LOWEST_PRIORITY, HIGHEST_PRIORITY),
+    ("submitted_ms", 0, LATEST_MS),
+    ("time_limit_ms", 1, LONGEST_LIMIT_MS),
+    ("expected_ms", 1, LONGEST_LIMIT_MS),
+    ("deadline_ms", 0, NO_DEADLINE),
+    ("tenant", 0, MOST_TENANTS),
+)
 
 
 def _curve(curve: Curve | None) -> Curve | None:

@@ -39,6 +39,15 @@ class Ground(NamedTuple):
     """Of each pool, by its key, its column."""
 
 
+class Failures(NamedTuple):
+    """What classes fail, many of them alike."""
+
+    kinds: Bytes
+    """[kind, pool] the number of the first constraint that fails, or 0."""
+    of: Int64s
+    """The kind of each class."""
+
+
 class ClassTable:
     """Rows of classes. A row is made when a class is first named, and may be free again when no job has it."""
 
@@ -56,6 +65,8 @@ class ClassTable:
     """As in lanes.World."""
     keep: Table
     """As in lanes.Lives."""
+    foretold: "Failures | None"
+    """What the classes fail, where that is known before they are laid out next."""
 
     def __init__(self) -> None:
         self.numbers, self.described, self.failing = {}, [], {}
@@ -65,6 +76,13 @@ class ClassTable:
         self._roads: dict[str, int] = {}
         self._variants: dict[tuple[tuple[str, int], ...], int] = {}
         self._nets: dict[tuple[tuple[tuple[str, int], ...], int], int] = {}
+        self.foretold = None
+
+    def begin_with(self, job_classes: Sequence[JobClass], foretold: "Failures") -> None:
+        """Know these as the first ones, all distinct; what they fail in the pools that are declared next is told."""
+        self.numbers = dict(zip(job_classes, range(len(job_classes)), strict=True))
+        self.described = list(job_classes)
+        self.foretold = foretold
 
     def number_all(self, job_classes: Sequence[JobClass]) -> list[int]:
         """The rows of classes, made where they are new. Raises ValueError for one outside the core's bounds."""
@@ -111,7 +129,8 @@ class ClassTable:
         self.failing.clear()
         self._moves, self._roads, self._variants, self._nets, self._used_moves = {}, {}, {}, {}, 0
         taken = [row for row, job_class in enumerate(self.described) if job_class is not None]
-        self._fill(taken, [each for each in self.described if each is not None])
+        self._fill(taken, [each for each in self.described if each is not None], self.foretold)
+        self.foretold = None
 
     def failed(self, row: int) -> Bytes:
         """Of each pool, the number of the first constraint that fails a class there, or 0."""
@@ -159,12 +178,18 @@ class ClassTable:
         self.waiting = enlarged(self.waiting, len(self.window))
         self.keep = enlarged(self.keep, len(self.window))
 
-    def _fill(self, rows: Sequence[int], job_classes: Sequence[JobClass]) -> None:
+    def _fill(
+        self, rows: Sequence[int], job_classes: Sequence[JobClass], foretold: "Failures | None" = None
+    ) -> None:
         """Write what these classes have from pools and links; nothing is known to be blocked."""
         for begin in range(0, len(rows), _AT_ONCE):
             which = np.array(rows[begin : begin + _AT_ONCE], np.int64)
             some = job_classes[begin : begin + _AT_ONCE]
-            failed = failed_by_each(self._ground.kinds, self._ground.roads, some)
+            failed = (
+                failed_by_each(self._ground.kinds, self._ground.roads, some)
+                if foretold is None
+                else foretold.kinds[foretold.of[begin : begin + _AT_ONCE]]
+            )
             self.table.barred[which, : failed.shape[1]] = failed
             written = layout.class_rows(some)
             written["segments"] = layout.segments_of(failed)
@@ -242,4 +267,4 @@ def keep_of(job_class: JobClass) -> tuple[int, ...]:
     return (job_class.preemptible, every, save, restore) if every else (job_class.preemptible, 0, 0, 0)
 
 
-__all__ = ["ALWAYS", "ClassTable", "Ground", "keep_of"]
+__all__ = ["ALWAYS", "ClassTable", "Failures", "Ground", "keep_of"]

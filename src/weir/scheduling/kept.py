@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from weir.scheduling.compilation import kernel
-from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob
+from weir.scheduling.base import Base, state_of
+from weir.scheduling.inputs import Changes, JobClass, RunningJob
 from weir.scheduling.plan import Plan, Reservation, Start
 from weir.scheduling.policy import Policy
+from weir.scheduling.span import Span
 from weir.scheduling.state import State
 from weir.scheduling.step import apply
 from weir.scheduling.tables import NOTHING
@@ -55,72 +54,31 @@ class Promises:
         return tuple(self._standing[pool] for pool in sorted(self._standing))
 
 
-def base_of(state: State) -> Changes:
-    """All that a state knows, as an empty one would be told it: what later cycles can be run again from."""
-    slots = state.queue.slots
-    rows = np.flatnonzero(slots["job"] >= 0)
-    rows = rows[np.argsort(slots["need"][rows], kind="stable")]
-    need = slots["need"][rows]
-    columns = (
-        slots["job"][rows],
-        kernel("waiting").priority_of(slots["key"][rows]),
-        slots["submitted"][rows],
-        slots["limit"][rows],
-        slots["expected"][rows],
-        state.queue.deadline[rows],
-        state.tenants.numbers_of(slots["line"][rows]),
-    )
-    first = np.flatnonzero(np.diff(need, prepend=-1)).tolist()
-    queued = tuple(
-        QueuedJobs(_class(state, number), *(column[begin:end] for column in columns))
-        for number, begin, end in zip(need[first].tolist(), first, [*first, len(rows)][1:], strict=True)
-    )
-    runs = list(state.run_details.items())
-    placed = state.placements(np.array([run for _, (run, _, _) in runs], np.int64)) if runs else []
-    running = tuple(
-        RunningJob(
-            job,
-            _class(state, int(state.runs["job_class"][run])),
-            pool,
-            nodes,
-            placed_ms,
-            int(state.runs["end"][run]) - placed_ms,
-            devices,
-            state.tenants.number_of(int(state.runs["tenant"][run])),
-        )
-        for (job, (run, pool, placed_ms)), (nodes, devices) in zip(runs, placed, strict=True)
-    )
-    return Changes(
-        pools=state.rows,
-        links=tuple(dict.fromkeys(state.links.values())),
-        queued=queued,
-        running=running,
-        promised=state.reservations(),
-        tenants=state.tenants.as_last_told(),
-    )
-
-
-def replayed(base: Changes | None, cycles: Sequence[KeptCycle]) -> State:
+def replayed(base: Base | None, cycles: Sequence[KeptCycle]) -> State:
     """The state in which the last of these cycles was about to make its pass.
 
-    `base`: what `base_of` said before the first of them; None where the first began from nothing. No pass is made:
+    `base`: what the state before the first of them knew; None where the first began from nothing. No pass is made:
     what each started is taken from what was kept. Raises ValueError where that contradicts itself.
     """
     last = cycles[-1]
-    state = State.empty(last.policy)
-    promises = Promises()
+    state = State.empty(last.policy) if base is None else state_of(base, last.policy)
+    promises = Promises(() if base is None else base.told.promised)
     if base is not None:
-        apply(state, base)
-        promises = Promises(base.promised)
         state.tenants.note_kept(state.queue.slots, lambda: state.world)
+    span = Span(state)
     for cycle in cycles[:-1]:
+        promises.take(cycle)
+        if span.may_take(cycle.changes):
+            span.take(cycle.changes, cycle.starts, cycle.now_ms)
+            continue
+        span.settle()
         state.tenants.tell_time(lambda: state.world, cycle.now_ms)
         apply(state, cycle.changes)
         state.admit([_running(state, start, cycle.now_ms) for start in cycle.starts])
-        promises.take(cycle)
         if state.policy.by_tenant:
             _promise(state, promises)
             state.tenants.note_kept(state.queue.slots, lambda: state.world)
+    span.settle()
     _promise(state, promises)
     state.tenants.tell_time(lambda: state.world, last.now_ms)
     apply(state, last.changes)
@@ -158,4 +116,4 @@ def _class(state: State, number: int) -> JobClass:
     return found
 
 
-__all__ = ["KeptCycle", "Promises", "base_of", "replayed"]
+__all__ = ["KeptCycle", "Promises", "replayed"]

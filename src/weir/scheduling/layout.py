@@ -173,10 +173,11 @@ def segment_width(pools: int) -> int:
 def segments_of(failed: Bytes) -> Int64s:
     """Of each class (row), its segments: which of them have a pool where no constraint fails."""
     rows, pools = failed.shape
-    width = segment_width(pools)
-    whole = np.zeros((rows, width * SEGMENTS), np.bool_)
-    whole[:, :pools] = failed == 0
-    any_there = whole.reshape(rows, SEGMENTS, width).any(axis=2)
+    eights = segment_width(pools) // 8
+    whole = np.zeros((rows, eights * SEGMENTS), np.uint8)
+    there = np.packbits(failed == 0, axis=1)
+    whole[:, : there.shape[1]] = there
+    any_there = whole.reshape(rows, SEGMENTS, eights).any(axis=2)
     found: Int64s = any_there @ (np.int64(1) << np.arange(SEGMENTS, dtype=np.int64))
     return found
 

@@ -11,13 +11,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
-from itertools import pairwise
+from itertools import pairwise, repeat, starmap
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling import inputs, kept, outlook, plan, policy, province_forecast
+from weir.scheduling import base, inputs, kept, outlook, plan, policy, province_forecast
 from weir.scheduling.inputs import Int64s, JobClass, QueuedJobs
 
 _LEVEL = 1
@@ -51,7 +51,7 @@ def unpacked(data: bytes) -> Any:
         length, _ = _HEAD.unpack_from(raw)
         value, classes = json.loads(raw[_HEAD.size : _HEAD.size + length])
         reader = _Reader(raw, _HEAD.size + length, ())
-        return reader._replace(classes=tuple(map(reader.value, classes))).value(value)
+        return reader._replace(classes=reader.all_classes(classes)).value(value)
     except (zlib.error, struct.error, ValueError, KeyError, TypeError, IndexError) as error:
         raise PackedError(f"these bytes are no cycle that was kept: {error}") from error
 
@@ -78,8 +78,20 @@ class _Writer(NamedTuple):
             return {_IS: "set", "of": sorted(value)}
         return self._object(value)
 
-    def classes(self) -> list[Any]:
-        return [self._object(job_class) for job_class in self.numbers]
+    def classes(self) -> dict[str, Any]:
+        """By field, those that are not alike in all classes: what each has of it, or the number of it where that is
+        none of the scalars; and under the field's name with `_IS`, the values by number."""
+        found: dict[str, Any] = {_IS: len(self.numbers)}
+        for name, default in _FIELDS[JobClass]:
+            held = [getattr(job_class, name) for job_class in self.numbers]
+            if all(type(each) is type(default) and each == default for each in held):
+                continue
+            if not all(type(each) in _SCALARS for each in held):
+                values: dict[Any, int] = {}
+                held = [values.setdefault(each, len(values)) for each in held]
+                found[name + _IS] = [self.plain(each) for each in values]
+            found[name] = held
+        return found
 
     def _object(self, value: Any) -> dict[str, Any]:
         if type(value) not in _FIELDS:
@@ -124,7 +136,7 @@ class _Reader(NamedTuple):
 
     def value(self, plain: Any) -> Any:
         if type(plain) is list:
-            return tuple([self.value(each) for each in plain])
+            return tuple([each if type(each) in _SCALARS else self.value(each) for each in plain])
         if type(plain) is not dict:
             return plain
         kind = plain[_IS]
@@ -138,7 +150,25 @@ class _Reader(NamedTuple):
             return self._batches(plain)
         if kind in _ENUMS:
             return _ENUMS[kind](plain["value"])
-        return _CLASSES[kind](**{name: self.value(held) for name, held in plain.items() if name != _IS})
+        return _CLASSES[kind](
+            **{
+                name: held if type(held) in _SCALARS else self.value(held)
+                for name, held in plain.items()
+                if name != _IS
+            }
+        )
+
+    def all_classes(self, plain: dict[str, Any]) -> tuple[JobClass, ...]:
+        """The classes by number."""
+        count = int(plain[_IS])
+        columns = []
+        for name, default in _FIELDS[JobClass]:
+            held = plain.get(name, repeat(default, count))
+            if name + _IS in plain:
+                values = [self.value(each) for each in plain[name + _IS]]
+                held = map(values.__getitem__, held)
+            columns.append(held)
+        return tuple(starmap(JobClass, zip(*columns, strict=True))) if count else ()
 
     def _column(self, plain: dict[str, Any]) -> Int64s:
         length = int(plain["length"])
@@ -178,7 +208,7 @@ def _default(field: Field[Any]) -> Any:
 
 
 _SCALARS = frozenset({int, str, bool, float, type(None)})
-_MODULES = (inputs, plan, policy, kept, province_forecast, outlook)
+_MODULES = (inputs, plan, policy, base, kept, province_forecast, outlook)
 _ENUMS: dict[str, Any] = _declared(_MODULES, lambda found: issubclass(found, Enum))
 _CLASSES: dict[str, Any] = _declared(_MODULES, is_dataclass)
 _FIELDS = {found: [(field.name, _default(field)) for field in fields(found)] for found in _CLASSES.values()}

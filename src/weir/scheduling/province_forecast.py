@@ -5,7 +5,9 @@ does for a pool whose nodes are counted: with a run time drawn for every job fro
 happening again as arrivals. Draws of run times, calibration and ranges are those of `forecast.py`.
 
 What runs is laid out at one instant before anything waits, bound to its pool, for as long as makes it end when it is
-drawn to; then every pool is closed until now, so that those that wait keep their submission and their order.
+drawn to; then every pool is closed until now, so that those that wait keep their submission and their order. Windows
+to come are honoured, and prices change as they are declared to; what runs into a window is taken to end where that
+begins.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -16,20 +18,24 @@ from weir.scheduling import forecast as counted
 from weir.scheduling.calibration import Calibration, calibrated, strata_of
 from weir.scheduling.compilation import kernel_of
 from weir.scheduling.forecast import DAY_MS, DAYS, RUNNING_LUCK, Arrivals, Forecast, Past, arrived
-from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
+from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow, Window
 from weir.scheduling.policy import Policy
 from weir.scheduling.province_simulation import ProvinceRun, check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
+from weir.scheduling.supply import MINUTE_MS, next_window, since
 
 FUTURES, FIRST = 32, 2_000
 """Fewer than of one pool: each future of a province costs more."""
 HORIZON_DAYS = 7
+WINDOW_DAYS = 30
+"""So far ahead windows are looked at."""
 """So many days from now on jobs arrive; what has come by then is run to its end."""
 NEVER_MS = 365 * DAY_MS
 """From now on: what starts in no future."""
 _BEFORE_MS = 2_000
 _LONGEST_STEP_MS = 256 * DAY_MS
 _CLOSED = "the future has not begun"
+_OUT = "it is out of service"
 _NOTHING = np.empty(0, np.int64)
 
 
@@ -82,7 +88,7 @@ def forecast(
     """The ranges of the first so many waiting jobs by submission, in that order; the rest are not told.
 
     The same input gives the same answer on any machine. Raises ValueError that names what is wrong: a policy that is
-    for one pool only, a pool with windows or bands, columns of unlike length, something that runs in no pool.
+    for one pool only, columns of unlike length, something that runs in no pool.
     """
     rows = np.lexsort((present.waiting.job, present.waiting.submitted_ms))[:first]
     now = present.now_ms
@@ -106,10 +112,15 @@ def starts(
     answer = np.empty((len(rows), futures), np.int64)
     if not len(rows):
         return answer
-    opened = tuple(replace(each, closed_because="") for each in present.pools)
     drawn, came = _runs(present, past, seed, futures, on_limits)
     origin = min(present.now_ms, int(present.waiting.submitted_ms.min())) - _BEFORE_MS
-    fixed = _Fixed.of(present)
+    origin -= origin % MINUTE_MS
+    windows = tuple(_windows(pool, present.now_ms) for pool in present.pools)
+    opened = tuple(
+        since(replace(pool, closed_because="", windows=_later(coming, present.now_ms)), origin)
+        for pool, coming in zip(present.pools, windows, strict=True)
+    )
+    fixed = _Fixed.of(present, windows)
     position = np.empty(len(present.waiting), np.int64)
     position[fixed.order] = np.arange(len(fixed.order))
     asked = len(present.running) + position[rows]
@@ -117,7 +128,7 @@ def starts(
         again = (_NOTHING, _NOTHING) if on_limits else _again(present, seed, future)
         work = _workload(present, fixed, drawn[future], came, again, origin)
         run = ProvinceRun(opened, present.links, work, present.policy, Expected.ESTIMATE, False)
-        answer[:, future] = _lived(run, present, origin, asked)
+        answer[:, future] = _lived(run, present, windows, origin, asked)
     return answer
 
 
@@ -131,12 +142,14 @@ class _Fixed:
     """[running] index into `classes`."""
     speed: Int64s
     """[running] in millionths of nominal."""
+    most: Int64s
+    """[running] for how long at nominal speed it runs before its pool is next out of service."""
 
     @classmethod
-    def of(cls, present: Province) -> "_Fixed":
+    def of(cls, present: Province, windows: tuple[tuple[Window, ...], ...]) -> "_Fixed":
         running, waiting = present.running, present.waiting
         numbers: dict[JobClass, int] = {each: number for number, each in enumerate(present.classes)}
-        bound, speed = [], []
+        bound, speed, most = [], [], []
         for job_class, place in zip(running.job_class.tolist(), running.pool.tolist(), strict=True):
             pool, wish = present.pools[place], present.classes[job_class]
             variants = dict(wish.variant_speeds)
@@ -144,11 +157,16 @@ class _Fixed:
             models = (pool.device_model,) if pool.device_model else ()
             there = replace(wish, centres=(pool.centre,), models=models, cities=(), kinds=(), data=())
             bound.append(numbers.setdefault(there, len(numbers)))
+            later = _later(windows[place], present.now_ms)
+            # Rounding shall not make it end after that.
+            room_ms = later[0].from_ms - present.now_ms - 2 if later else NEVER_MS
+            most.append(max(1, room_ms * speed[-1] // 1_000_000))
         return cls(
             np.lexsort((waiting.job, waiting.submitted_ms)),
             tuple(numbers),
             np.array(bound, np.int64),
             np.array(speed, np.int64),
+            np.array(most, np.int64),
         )
 
 
@@ -201,8 +219,8 @@ def _workload(
     rows, at = again
     count = len(running)
     # What has run for so long here ends when what is left of it, at nominal speed, is done.
-    left = np.maximum(1, run_ms[:count] - running.elapsed_ms)
-    latest = np.maximum(left, running.limit_ms - running.elapsed_ms)
+    left = np.minimum(fixed.most, np.maximum(1, run_ms[:count] - running.elapsed_ms))
+    latest = np.minimum(fixed.most, np.maximum(left, running.limit_ms - running.elapsed_ms))
     before = (present.now_ms - origin) * fixed.speed // 1_000_000
     order = fixed.order
     run = np.concatenate([before + left, run_ms[count:][order], came_ms[rows] if len(rows) else _NOTHING])
@@ -228,7 +246,32 @@ def _priority(jobs: Jobs) -> Int64s:
     return np.zeros(len(jobs), np.int64) if jobs.priority is None else jobs.priority
 
 
-def _lived(run: ProvinceRun, present: Province, origin: int, asked: Int64s) -> Int64s:
+def _windows(pool: PoolRow, now_ms: int) -> tuple[Window, ...]:
+    """When a pool is out of service from now on, WINDOW_DAYS ahead: one after another, each that one time."""
+    found: list[Window] = []
+    at, until = now_ms, now_ms + WINDOW_DAYS * DAY_MS
+    while True:
+        window = next_window(pool, at)
+        if window is None or window.from_ms >= until:
+            return tuple(found)
+        if found and window.from_ms <= found[-1].until_ms:
+            window = replace(found.pop(), until_ms=max(window.until_ms, at))
+        found.append(window)
+        at = window.until_ms
+
+
+def _later(windows: tuple[Window, ...], now_ms: int) -> tuple[Window, ...]:
+    """Those that have not begun."""
+    return tuple(window for window in windows if window.from_ms > now_ms)
+
+
+def _lived(
+    run: ProvinceRun,
+    present: Province,
+    windows: tuple[tuple[Window, ...], ...],
+    origin: int,
+    asked: Int64s,
+) -> Int64s:
     """When these jobs of a workload start."""
 
     def silent(done: int, of: int) -> None:
@@ -239,8 +282,16 @@ def _lived(run: ProvinceRun, present: Province, origin: int, asked: Int64s) -> I
         run.change(PoolChange(1, pool.key, _CLOSED))
     until = present.now_ms - origin
     run.go_on(until, silent)
-    for pool in present.pools:
-        run.change(PoolChange(until, pool.key, pool.closed_because))
+    back = []
+    for pool, coming in zip(present.pools, windows, strict=True):
+        out = bool(coming) and coming[0].from_ms <= present.now_ms
+        run.change(PoolChange(until, pool.key, pool.closed_because or (_OUT if out else "")))
+        if out and not pool.closed_because:
+            back.append((coming[0].until_ms - origin, pool.key))
+    for at, key in sorted(back):
+        run.go_on(at, silent)
+        run.change(PoolChange(at, key))
+        until = at
     step = DAY_MS // 4
     while True:
         until += step
@@ -262,9 +313,6 @@ def _check(present: Province, futures: int) -> None:
             held = getattr(jobs, column.name)
             if held is not None and len(held) != len(jobs):
                 raise ValueError(f"{name}.{column.name}: not as long as {name}.job")
-    for row in present.pools:
-        if row.windows or row.device_hour_over_time or row.core_hour_over_time or row.carbon_over_time:
-            raise ValueError(f"pools: {row.key} changes with time, which futures do not know")
     pool = present.running.pool
     if len(pool) and not (0 <= pool.min() and pool.max() < len(present.pools)):
         raise ValueError("running.pool: something runs in no pool")

@@ -47,6 +47,14 @@ def columns_of(
     )
 
 
+def owners_of(batches: Sequence[QueuedJobs]) -> tuple[Int64s, Int64s]:
+    """Tenants and priorities of the batches, as columns."""
+    return (
+        np.concatenate([batch.tenants for batch in batches]),
+        np.concatenate([batch.priority for batch in batches]),
+    )
+
+
 class WaitingLine:
     """Rows, index and line. `counters` are those of the state: the first free row is among them."""
 
@@ -86,8 +94,9 @@ class WaitingLine:
         kernel("waiting").in_order(self.order, self.line, found)
         return found
 
-    def add(self, new: QueuedColumns, rates: Int64s, counters: Int64s) -> None:
-        """Let jobs wait that do not. `rates`: the parameters of the order."""
+    def add(self, new: QueuedColumns, rates: Int64s, counters: Int64s, *, in_order: bool = False) -> None:
+        """Let jobs wait that do not. `rates`: the parameters of the order. in_order: none waits yet, all wait in one
+        line, and are told as they are in it."""
         jobs = len(new.job)
         wanted, rows = self.waiting + jobs, len(self.slots)
         lines = int(new.line.max(initial=0)) + 1
@@ -107,18 +116,17 @@ class WaitingLine:
         # Into the blocks of the line if they are few; else it is filled anew with all.
         self.puts_left -= jobs
         if 8 * jobs < self.waiting and self.puts_left >= 0:
-            kernel("waiting").put(self.order, self.line, self.slots, taken[self._sorted(taken)[::-1]])
+            kernel("waiting").put(self.order, self.line, self.slots, self._sorted(taken)[::-1].copy())
         else:
-            self._fill(np.concatenate([self.rows_in_order(), taken]))
+            self._fill(taken if in_order else self._sorted(np.concatenate([self.rows_in_order(), taken])))
 
     def rekey(self, rates: Int64s) -> None:
         """Put all in the order that they have under other parameters."""
         kernel("waiting").rekey(rates, self.slots, self.deadline)
-        self._fill(self.rows_in_order())
+        self._fill(self._sorted(self.rows_in_order()))
 
     def _fill(self, which: Int64s) -> None:
-        """A new line of these rows."""
-        which = which[self._sorted(which)]
+        """A new line of these rows, which are in order."""
         filled = kernel("waiting").FILLED
         used = len(which) // filled + 1
         used += len(self.line)
@@ -137,7 +145,8 @@ class WaitingLine:
         found = by_job[np.argsort(self.slots["key"][which[by_job]], kind="stable")]
         if len(self.line) > 1:
             found = found[np.argsort(self.slots["line"][which[found]], kind="stable")]
-        return found
+        sorted_rows: Int64s = which[found]
+        return sorted_rows
 
     def _make_lines(self, lines: int) -> None:
         """More lines; the order then has blocks for no more jobs until it is filled anew."""
@@ -158,4 +167,4 @@ class WaitingLine:
         self.deadline = np.concatenate([self.deadline, np.full(more, NO_DEADLINE)])
 
 
-__all__ = ["QueuedColumns", "WaitingLine", "columns_of"]
+__all__ = ["QueuedColumns", "WaitingLine", "columns_of", "owners_of"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from weir.scheduling import lanes, layout
 from weir.scheduling.bounds import (
-    check_batch,
+    check_batches,
     check_pools,
     check_promises,
     check_running,
@@ -20,7 +20,7 @@ from weir.scheduling.inputs import NO_DEADLINE, LinkRow, PoolRow, QueuedJobs, Ru
 from weir.scheduling.moving import Roads, links_by_centres
 from weir.scheduling.plan import Cause, PoolReason, Reservation
 from weir.scheduling.policy import Policy
-from weir.scheduling.queue import WaitingLine, columns_of
+from weir.scheduling.queue import WaitingLine, columns_of, owners_of
 from weir.scheduling.simulated import rates_of
 from weir.scheduling.tables import (
     LISTED,
@@ -337,8 +337,7 @@ class State:
         """Let jobs wait; one that waits already waits with its new values. Raises ValueError for one that runs."""
         if not batches:
             return
-        for batch in batches:
-            check_batch(batch)
+        check_batches(batches)
         # Numbers are given in an order of their own, so that the order of the list changes nothing.
         job = np.concatenate([batch.job for batch in batches])
         in_order = np.sort(job)
@@ -353,7 +352,8 @@ class State:
         if self.queued:
             self.dequeue(job)
         number = self.known.number_all([batch.job_class for batch in batches])
-        new = columns_of(batches, number, job, self.tenants.lines_of(batches, len(self.known.window)))
+        lines = self.tenants.lines_of(*owners_of(batches), len(self.known.window))
+        new = columns_of(batches, number, job, lines)
         self.hours.moment[HURRIED] |= any(batch.deadline_ms is not None for batch in batches)
         of_class = np.bincount(new.job_class, minlength=len(self.known.window))
         came = np.flatnonzero(of_class)

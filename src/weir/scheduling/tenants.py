@@ -7,7 +7,7 @@ import numpy as np
 from weir.scheduling import lanes
 from weir.scheduling.bounds import check_tenants
 from weir.scheduling.compilation import kernel
-from weir.scheduling.inputs import PoolRow, QueuedJobs, RunningJob, TenantRow
+from weir.scheduling.inputs import PoolRow, RunningJob, TenantRow
 from weir.scheduling.policy import LARGEST_PRICE
 from weir.scheduling.tables import Int64s, Table
 
@@ -114,14 +114,13 @@ class TenantTable:
         found: Int64s = np.array([self.rows[number] for number in distinct.tolist()], np.int64)[back]
         return found
 
-    def lines_of(self, batches: Sequence[QueuedJobs], classes: int) -> Int64s:
+    def lines_of(self, tenants: Int64s, priority: Int64s, classes: int) -> Int64s:
         """The lines in which jobs wait, made where they are new. classes: how many there are."""
         if not self.sharing:
-            return np.zeros(sum(len(batch.job) for batch in batches), np.int64)
+            return np.zeros(len(tenants), np.int64)
         if classes > len(self.table.seen):
             self.table = self.table._replace(seen=_longer(self.table.seen, classes))
-        rows = self.rows_of(np.concatenate([batch.tenants for batch in batches]))
-        priority = np.concatenate([batch.priority for batch in batches])
+        rows = self.rows_of(tenants)
         band = 511 - priority
         distinct, back = np.unique(rows * 1_024 + band, return_inverse=True)
         found = []

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.live_queue import live_queue, some_changes
 from tests.unit.scheduling.provinces import NOW
 from tests.unit.scheduling.test_properties import POLICIES, Told, next_changes
+from weir.control.cycle import LIVE
 from weir.scheduling import Policy, State, explain, step
+from weir.scheduling.base import base_of, state_of
 from weir.scheduling.explanation import explain_kept
 from weir.scheduling.inputs import Changes, JobClass, QueuedJobs
-from weir.scheduling.kept import KeptCycle, Promises, base_of, replayed
+from weir.scheduling.kept import KeptCycle, Promises, replayed
 from weir.scheduling.packed import PackedError, packed, unpacked
 from weir.scheduling.plan import Plan, Verdict
 from weir.scheduling.rerun import OtherPlanError
@@ -67,6 +70,23 @@ def test_any_cycle_of_any_history_is_run_again_from_anything_before_it(data: st.
         assert again is not None
         assert (0, plans[last].reasons[start.reason]) == (again.position, again.pools)
     assert explain_kept(*before(history, base, last), max(numbers, default=0) + 1) is None
+
+
+def test_where_jobs_wait_for_better_pools_what_a_cycle_did_does_not_depend_on_what_is_remembered() -> None:
+    queue = live_queue(600, seed=3, classes=40, edge_pools=20)
+    told = Changes(pools=queue.pools, links=queue.links, queued=queue.batches(), running=queue.running)
+    history = History(State.empty(LIVE))
+    history.step(told, queue.now_ms)
+    for round_ in range(12):
+        changes, now_ms = some_changes(queue, round_), queue.now_ms + 3_600_000 + 1_000 * round_
+        fresh = tuple(replace(each, job=each.job + 100_000 * (round_ + 1)) for each in changes.queued)
+        before_it = state_of(base_of(history.state), LIVE)
+        plan = history.step(replace(changes, queued=fresh), now_ms)
+        _, anew = step(before_it, replace(changes, queued=fresh), now_ms)
+        assert (plan.starts, plan.reservations) == (anew.starts, anew.reservations)
+        assert plan.starts
+        waits = next(job for job in queue.job.tolist() if history.state.waits(job))
+        assert explain(history.state, waits) == explain_kept(*before(history, 0, round_ + 1), waits)
 
 
 def batch(*jobs: int) -> QueuedJobs:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.scheduling.provinces import HOUR, NOW, pool, task
 from weir.scheduling import calibration, province_forecast
 from weir.scheduling.forecast import no_past, remember
-from weir.scheduling.inputs import Int64s, JobClass, Window
+from weir.scheduling.inputs import Curve, Int64s, JobClass, Window
 from weir.scheduling.policies import NAMED
 from weir.scheduling.province_forecast import NEVER_MS, Jobs, Province, forecast, starts
 
@@ -61,6 +61,41 @@ def test_a_closed_pool_starts_nothing_and_what_never_starts_is_told_so() -> None
     assert [[NEVER_MS / HOUR], [1.0]] == hours(found)
 
 
+def in_windows(*windows: Window) -> tuple[Any, ...]:
+    return (replace(POOLS[0], windows=windows), POOLS[1])
+
+
+def hours_away(begin: int, end: int, every: int = 0) -> Window:
+    return Window(NOW + begin * HOUR, NOW + end * HOUR, every * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("windows", "first"),
+    [
+        ((), 4.0),
+        ((hours_away(5, 9),), 9.0),
+        ((hours_away(-1, 6),), 6.0),
+        ((hours_away(-25, -23, 24), hours_away(2, 3)), 3.0),
+        ((hours_away(-5, 1, 24), hours_away(1, 7)), 7.0),
+        ((hours_away(-9, -8),), 4.0),
+    ],
+)
+def test_a_job_starts_where_it_ends_before_a_window_or_after_it(
+    windows: tuple[Window, ...], first: float
+) -> None:
+    state = present(RUNNING, jobs([(1, 2, 2)]), pools=in_windows(*windows))
+    [[found]] = hours(starts(state, no_past(1), 1, 1, np.arange(1), on_limits=True))
+    assert first == pytest.approx(found, abs=0.01)
+
+
+def test_a_job_goes_where_it_is_cheap_by_then() -> None:
+    cheap_later = Curve(((0, 900_000_000), (NOW + 3 * HOUR, 0)))
+    costs = replace(POOLS[0], device_hour_over_time=cheap_later)
+    state = present(jobs(), jobs([(1, 2, 2)]), pools=(costs, POOLS[1]), policy=NAMED["weir"])
+    found = starts(state, no_past(1), 1, 1, np.arange(1), on_limits=True)
+    assert [[0.0]] == hours(found), "nowhere else can it go"
+
+
 def test_jobs_that_end_at_half_of_their_limits_are_forecast_to() -> None:
     past = no_past(1)
     ended = np.full(40, 0, np.int64)
@@ -104,7 +139,6 @@ def test_the_same_question_gets_the_same_ranges_whatever_the_order_of_rows() -> 
     ("changes", "says"),
     [
         ({"policy": NAMED["conservative"]}, "for one pool"),
-        ({"pools": (replace(POOLS[0], windows=(Window(0, 1, 0),)), POOLS[1])}, "changes with time"),
         ({"running": replace(RUNNING, pool=np.array([0, 2]))}, "runs in no pool"),
         ({"waiting": replace(jobs([(0, 1, 1)]), user=np.zeros(0, np.int64))}, "waiting.user"),
     ],

@@ -250,8 +250,10 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
         if nodes > 0:
             held = np.int64(slots[slot].promised)
             if rule[LATER] != 0 and prefers_later(rule, slots, world, slot, best, least, now):
+                resign(world, slot, job_class)
                 if world.window[job_class] == ALWAYS:
                     world.window[job_class] = CONTENT
+                    choose_anew(slots, world, slot)
                 return False
             if rule[LATER] != 0 and (held >= 0 or slots[slot].promised >= 0):
                 # What was chosen is spoilt.
@@ -275,6 +277,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             window = max(window, np.int64(0), limit_within(rule, world, best, job_class, left))
     if beyond:
         # That says nothing of others of its class.
+        resign(world, slot, job_class)
         return False
     if rule[DEPTH] > 0:
         first = world.first[job_class]
@@ -287,6 +290,23 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             seek_promise(rule, slots, world, slot, now)
     world.window[job_class] = window
     return False
+
+
+@folded
+def resign(world, slot, job_class):  # type: ignore[no-untyped-def]
+    """A job does not ask for what is best for its class: the first of its fellows that cannot start does, if any."""
+    if world.first[job_class] == slot:
+        world.first[job_class] = NOBODY
+        world.window[job_class] = ALWAYS
+
+
+@folded
+def choose_anew(slots, world, slot):  # type: ignore[no-untyped-def]
+    """Something has changed for a job's class: its fellows who wait by choice chose before that."""
+    for place in range(len(world.pools)):
+        other = np.int64(world.promise[place].slot)
+        if other >= 0 and other != slot and slots[other].need == slots[slot].need:
+            world.promise[place].chosen = 0
 
 
 @inner

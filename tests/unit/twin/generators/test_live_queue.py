@@ -5,7 +5,7 @@ import pytest
 
 from bench.live_queue import LiveQueue, live_queue, some_changes
 from weir.scheduling import fits_ever
-from weir.scheduling.bounds import check_batch, check_class, check_running
+from weir.scheduling.bounds import check_batches, check_class, check_running
 from weir.scheduling.plan import Verdict
 
 
@@ -39,8 +39,7 @@ def test_elements_of_an_array_are_fellows(queue: LiveQueue) -> None:
 def test_the_core_takes_all_of_it(queue: LiveQueue) -> None:
     for job_class in queue.classes:
         check_class(job_class)
-    for batch in queue.batches():
-        check_batch(batch)
+    check_batches(queue.batches())
     for job in queue.running:
         check_running(job)
     assert 20_000 == sum(len(batch.job) for batch in queue.batches())
