@@ -152,11 +152,23 @@ def _at_limit(one: PoolQuoteView) -> str:
 
 
 def _show_start(found: QuoteView) -> None:
-    from weir.cli.starting import start_words
+    from weir.cli.starting import range_words, start_words
 
+    now_ms = time.time_ns() // 1_000_000
     if found.start is not None:
-        when = start_words(found.start, time.time_ns() // 1_000_000)
+        when = start_words(found.start, now_ms)
         print(f"behind all that waits now it would start {when}" if found.start.start_ms else when)
+        if not found.start.start_ms:
+            return
+        print(f"that follows from {found.start.basis}; pool by pool, if that is where it starts:")
+    rows = [
+        [one.pool, *range_words(one.start, now_ms)]
+        for one in sorted(
+            found.starts, key=lambda one: (not one.start.start_ms, one.start.start_ms[3:4], one.pool)
+        )
+    ]
+    if rows:
+        show_table(["POOL", "MIDDLE", "50 %", "80 %", "95 %"], rows, empty="")
 
 
 def _show_lines(one: PoolQuoteView, share: str) -> None:

@@ -21,6 +21,14 @@ def start_words(start: StartForecastView, now_ms: int) -> str:
     return f"about {_instant(each[3], now_ms)} ({ranges}; by {how}, {_ago(start, now_ms)})"
 
 
+def range_words(start: StartForecastView, now_ms: int) -> list[str]:
+    """The middle and the three ranges, for columns; or why there is no forecast."""
+    if not start.start_ms:
+        return [f"none: {start.none}", "", "", ""]
+    each = [_instant(at_ms, now_ms) for at_ms in start.start_ms]
+    return [each[3], *(f"{each[low]} to {each[-1 - low]}" for low in (2, 1, 0))]
+
+
 def expected_words(start: StartForecastView | None, now_ms: int) -> str:
     """The middle alone, for a column."""
     if start is None or not start.start_ms:
@@ -45,4 +53,4 @@ def _instant(at_ms: int, now_ms: int) -> str:
     return f"{text[11:16]} UTC" if at_ms < now_ms + _DAY_MS else f"{text[:10]} {text[11:16]} UTC"
 
 
-__all__ = ["expected_words", "start_words"]
+__all__ = ["expected_words", "range_words", "start_words"]

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.shapes import class_of_stored
+from weir.model.money_view import PoolStartView
 from weir.model.state import JobState
 from weir.model.view import StartForecastView
 from weir.scheduling import code_version
@@ -26,6 +27,7 @@ from weir.scheduling.outlook import (
     Outlook,
     Picture,
     Standing,
+    at_pools,
     at_position,
     by_position,
     sampled,
@@ -406,7 +408,8 @@ class Foretold:
             return view
         row = connection.execute(_SHAPE, {"job": job}).one()
         starts = at_position(kept.outlook, class_of_stored(row.body).size, row.time_limit_ms, position)
-        return replace(view, start_ms=starts, none="") if starts else view
+        basis = _basis(kept.outlook, followed=False)
+        return replace(view, start_ms=starts, none="", basis=basis) if starts else view
 
     def behind_all(self, connection: Connection, size: int, expected_ms: int) -> StartForecastView:
         """When a job would start that came behind all that waits, or why that is not foretold."""
@@ -414,7 +417,25 @@ class Foretold:
         if kept is None or kept.outlook is None:
             return start_view(kept, 0)
         starts = at_position(kept.outlook, size, expected_ms, kept.outlook.positions)
-        return StartForecastView(kept.as_of_ms, 0, starts)
+        return StartForecastView(kept.as_of_ms, 0, starts, basis=_basis(kept.outlook, followed=False))
+
+    def behind_all_at(
+        self, connection: Connection, size: int, expected_ms: int, pools: Sequence[str]
+    ) -> tuple[PoolStartView, ...]:
+        """The same for each of these pools, if that is where it starts."""
+        kept = self._kept = newest(connection, self._kept)
+        if kept is None or kept.outlook is None:
+            return tuple(PoolStartView(pool, start_view(kept, 0)) for pool in pools)
+        outlook = kept.outlook
+        found = at_pools(outlook, size, expected_ms, outlook.positions)
+        basis = f"what starts there in {outlook.futures} simulated futures; {_knows(outlook)}"
+        none = StartForecastView(kept.as_of_ms, none="too little of what waits starts there in any future")
+        return tuple(
+            PoolStartView(
+                pool, StartForecastView(kept.as_of_ms, 0, found[pool], basis=basis) if pool in found else none
+            )
+            for pool in pools
+        )
 
 
 def start_view(kept: Kept | None, job: int) -> StartForecastView:
@@ -435,7 +456,18 @@ def start_view(kept: Kept | None, job: int) -> StartForecastView:
         as_of_ms=kept.as_of_ms,
         futures=kept.outlook.futures if told.followed else 0,
         start_ms=told.start_ms,
+        basis=_basis(kept.outlook, followed=told.followed),
     )
+
+
+def _basis(outlook: Outlook, *, followed: bool) -> str:
+    how = f"{outlook.futures} simulated futures" if followed else "its place and the pace of jobs like it"
+    return f"{how}; {_knows(outlook)}"
+
+
+def _knows(outlook: Outlook) -> str:
+    turns = ", all jobs in one line, without the turns that tenants take" if outlook.by_turns else ""
+    return f"windows and prices to come as they are declared now{turns}"
 
 
 def _learnt(connection: Connection) -> Learnt:

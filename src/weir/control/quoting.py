@@ -66,7 +66,12 @@ def quote_job(
     if foretold is None:
         return found
     expected_ms = limit_ms if found.forecast_ms is None else min(limit_ms, found.forecast_ms)
-    return replace(found, start=foretold.behind_all(connection, job_class.size, expected_ms))
+    kind_of_job = (job_class.size, expected_ms)
+    return replace(
+        found,
+        start=foretold.behind_all(connection, *kind_of_job),
+        starts=foretold.behind_all_at(connection, *kind_of_job, sorted(asked.pools)),
+    )
 
 
 __all__ = ["Foresee", "quote_job"]

@@ -84,6 +84,14 @@ class PoolQuoteView:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolStartView:
+    """When a job would start in one pool, or why that is not foretold."""
+
+    pool: str
+    start: StartForecastView
+
+
+@dataclass(frozen=True, slots=True)
 class QuoteView:
     """What a job costs, pool by pool, cheapest first. Without `version` work is not priced.
 
@@ -103,6 +111,8 @@ class QuoteView:
     pools: tuple[PoolQuoteView, ...]
     start: StartForecastView | None = None
     """When it would start if it came behind all that waits now."""
+    starts: tuple[PoolStartView, ...] = ()
+    """The same for each pool that could run it, by key: when, if that is where it starts."""
     class_share: str = "1"
     """Of list prices, that this class of tenants pays (decimal)."""
     tasks: str = ""

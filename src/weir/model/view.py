@@ -75,6 +75,8 @@ class StartForecastView:
     start_ms: tuple[int, ...] = ()
     """At 2.5, 10, 25, 50, 75, 90 and 97.5 %: the ends of the ranges at 95, 80 and 50 %, and the middle."""
     none: str = ""
+    basis: str = ""
+    """What it follows from, in words, and what it knows nothing of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.forecast import no_past, remember
 from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
 from weir.scheduling.policy import Policy
-from weir.scheduling.province_forecast import NEVER_MS, Province, forecast
+from weir.scheduling.province_forecast import NEVER_MS, Province, forecast_and_lived
 from weir.scheduling.state import State
 
 LEVELS = len(LEVELS_MILLI)
 SAMPLES = 257
+KINDS = 1 << 13
 _FEW = 8
 """A kind of which fewer are among the first is told by the pace of all."""
 _FRACTION = 20
@@ -93,6 +94,15 @@ class Outlook:
     pace: Int64s
     """LEVELS in a row for each kind, and then for all together: time left for each unit of work ahead, in 2^-20."""
     learnt: Learnt
+    pools: tuple[str, ...] = ()
+    """Their keys."""
+    pool_kind: Int64s = field(default_factory=_none)
+    """Pools and kinds of jobs that were seen to start there in the futures, rising: KINDS times the pool's place in
+    `pools`, and the kind, or 0 for all kinds together."""
+    pool_pace: Int64s = field(default_factory=_none)
+    """LEVELS in a row for each: as `pace`, over all such jobs in all futures."""
+    by_turns: bool = False
+    """Whether tenants take turns, of which futures know nothing."""
     samples: Int64s = field(default_factory=_none)
     """The work ahead at SAMPLES evenly spread positions of the whole line, the last of all."""
     positions: int = 0
@@ -119,6 +129,27 @@ def at_position(outlook: Outlook, size: int, expected_ms: int, position: int) ->
     return tuple(by_position(outlook, *columns)[0].tolist())
 
 
+def at_pools(outlook: Outlook, size: int, expected_ms: int, position: int) -> dict[str, tuple[int, ...]]:
+    """As `at_position`, by pool: when it would start there, if that is where it starts.
+
+    Pools in which nothing was seen to start are not named.
+    """
+    if not outlook.positions:
+        return {}
+    share = min(position, outlook.positions) * (SAMPLES - 1) // outlook.positions
+    ahead = int(outlook.samples[share])
+    [kind] = kinds_of(np.array([size], np.int64), np.array([expected_ms], np.int64)).tolist()
+    rows = {key: row for row, key in enumerate(outlook.pool_kind.tolist())}
+    found = {}
+    for place, key in enumerate(outlook.pools):
+        row = rows.get(KINDS * place + kind, rows.get(KINDS * place))
+        if row is not None:
+            pace = outlook.pool_pace[LEVELS * row : LEVELS * (row + 1)].tolist()
+            left = [min(NEVER_MS, ahead * each >> _FRACTION) for each in pace]
+            found[key] = tuple(outlook.as_of_ms + each for each in left)
+    return found
+
+
 class Told(NamedTuple):
     """What an outlook says of one job."""
 
@@ -138,12 +169,16 @@ def look_out(picture: Picture) -> Outlook:
     if len(heard.stratum):
         state = learnt(state, heard.stratum, heard.raw_ms.reshape(-1, LEVELS), heard.waited_ms)
     present = picture.present
-    found = forecast(present, past, state, picture.seed, picture.futures, first=len(present.waiting))
+    found, seen = forecast_and_lived(
+        present, past, state, picture.seed, picture.futures, first=len(present.waiting)
+    )
     by_number = np.argsort(found.job, kind="stable")
     # As they are in `waiting`, in order, which is how `ahead` is.
     row_of = by_number[np.searchsorted(found.job, present.waiting.job, sorter=by_number)]
-    kinds, pace = _paces(
-        kinds_of(present.waiting.size, picture.expected_ms), found.raw_ms[row_of], picture.ahead
+    kind = kinds_of(present.waiting.size, picture.expected_ms)
+    kinds, pace = _paces(kind, found.raw_ms[row_of], picture.ahead)
+    pool_kind, pool_pace = _paces_by_pool(
+        kind, seen.start_ms[row_of] - present.now_ms, seen.pool[row_of], picture.ahead
     )
     return Outlook(
         as_of_ms=present.now_ms,
@@ -155,6 +190,10 @@ def look_out(picture: Picture) -> Outlook:
         kind=kinds,
         pace=pace.reshape(-1),
         learnt=Learnt(state.offset.reshape(-1).copy(), state.told.copy()),
+        pools=tuple(pool.key for pool in present.pools),
+        pool_kind=pool_kind,
+        pool_pace=pool_pace.reshape(-1),
+        by_turns=present.policy.by_tenant,
     )
 
 
@@ -260,15 +299,42 @@ def standing_of(state: State) -> Standing:
 
 def _paces(kind: Int64s, left_ms: Int64s, ahead: Int64s) -> tuple[Int64s, Int64s]:
     """(kinds, [kind and all, level] the middle of what fellows have left for each unit of work)."""
-    work = np.maximum(1, ahead)[:, None]
-    whole, rest = left_ms // work, left_ms % work
-    shift = min(_FRACTION, 62 - int(work.max(initial=1)).bit_length())
-    each = np.minimum((whole << _FRACTION) + ((rest << shift) // work << (_FRACTION - shift)), _SLOWEST)
+    each = _paces_of(left_ms, ahead)
     kinds, count = np.unique(kind, return_counts=True)
     kinds = kinds[count >= _FEW]
     rows = [np.median(each[kind == one], axis=0) for one in kinds]
     rows.append(np.median(each, axis=0) if len(each) else np.full(LEVELS, _SLOWEST))
     return kinds, np.array(rows).astype(np.int64)
+
+
+def _paces_by_pool(kind: Int64s, left_ms: Int64s, pool: Int64s, ahead: Int64s) -> tuple[Int64s, Int64s]:
+    """(`Outlook.pool_kind`, [pool and kind, level]) of [job, future] and of what is ahead of each job."""
+    row, future = np.nonzero(pool >= 0)
+    each = _paces_of(left_ms, ahead)[row, future]
+    place = pool[row, future] * KINDS
+    keys, paces = [], []
+    for number in (place, place + kind[row]):
+        order = np.lexsort((each, number))
+        known, first, count = np.unique(number[order], return_index=True, return_counts=True)
+        enough = count >= _FEW
+        keys.append(known[enough])
+        last = (count[enough] - 1)[:, None]
+        at = first[enough][:, None] + last * np.array(LEVELS_MILLI, np.int64) // 1_000
+        paces.append(each[order][at])
+    found, pace = np.concatenate(keys), np.concatenate(paces)
+    order = np.argsort(found)
+    return found[order], pace[order]
+
+
+def _paces_of(left_ms: Int64s, ahead: Int64s) -> Int64s:
+    """[job, …] time left for each unit of work ahead of each job, in 2^-20."""
+    work = np.maximum(1, ahead)[:, None]
+    whole, rest = left_ms // work, left_ms % work
+    shift = min(_FRACTION, 62 - int(work.max(initial=1)).bit_length())
+    found: Int64s = np.minimum(
+        (whole << _FRACTION) + ((rest << shift) // work << (_FRACTION - shift)), _SLOWEST
+    )
+    return found
 
 
 def _calibration(flat: Learnt) -> Calibration:
@@ -278,6 +344,7 @@ def _calibration(flat: Learnt) -> Calibration:
 
 
 __all__ = [
+    "KINDS",
     "LEVELS",
     "SAMPLES",
     "Ended",
@@ -287,6 +354,7 @@ __all__ = [
     "Picture",
     "Standing",
     "Told",
+    "at_pools",
     "at_position",
     "by_position",
     "kinds_of",

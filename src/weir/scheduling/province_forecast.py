@@ -77,6 +77,14 @@ class Province:
     policy: Policy
 
 
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What became of waiting jobs, [row, future]: when each starts, and the index of its pool, -1 if it never does."""
+
+    start_ms: Int64s
+    pool: Int64s
+
+
 def forecast(
     present: Province,
     past: Past,
@@ -90,15 +98,23 @@ def forecast(
     The same input gives the same answer on any machine. Raises ValueError that names what is wrong: a policy that is
     for one pool only, columns of unlike length, something that runs in no pool.
     """
+    return forecast_and_lived(present, past, calibration, seed, futures, first)[0]
+
+
+def forecast_and_lived(
+    present: Province, past: Past, calibration: Calibration, seed: int, futures: int, first: int
+) -> tuple[Forecast, Lived]:
+    """The same, and the futures that it follows from: a row for each of the forecast's."""
     rows = np.lexsort((present.waiting.job, present.waiting.submitted_ms))[:first]
     now = present.now_ms
-    left_ms = starts(present, past, seed, futures, rows) - now
+    found = lived(present, past, seed, futures, rows)
+    left_ms = found.start_ms - now
     limits_ms = starts(present, past, seed, 1, rows, on_limits=True) - now
     raw_ms = counted.leaned(counted.quantiles(left_ms), limits_ms)
     stratum = strata_of(raw_ms, now - present.waiting.submitted_ms[rows])
     moved_ms = calibrated(calibration, stratum, raw_ms)
     followed = np.ones(len(rows), np.bool_)
-    return Forecast(now, futures, present.waiting.job[rows], now + moved_ms, stratum, raw_ms, followed)
+    return Forecast(now, futures, present.waiting.job[rows], now + moved_ms, stratum, raw_ms, followed), found
 
 
 def starts(
@@ -108,10 +124,17 @@ def starts(
 
     on_limits: everything runs to its limit and nothing else comes.
     """
+    return lived(present, past, seed, futures, rows, on_limits=on_limits).start_ms
+
+
+def lived(
+    present: Province, past: Past, seed: int, futures: int, rows: Int64s, *, on_limits: bool = False
+) -> Lived:
+    """When and where these rows of `waiting` start; see `starts`."""
     _check(present, futures)
-    answer = np.empty((len(rows), futures), np.int64)
+    answer, where = (np.empty((len(rows), futures), np.int64) for _ in range(2))
     if not len(rows):
-        return answer
+        return Lived(answer, where)
     drawn, came = _runs(present, past, seed, futures, on_limits)
     origin = min(present.now_ms, int(present.waiting.submitted_ms.min())) - _BEFORE_MS
     origin -= origin % MINUTE_MS
@@ -128,8 +151,8 @@ def starts(
         again = (_NOTHING, _NOTHING) if on_limits else _again(present, seed, future)
         work = _workload(present, fixed, drawn[future], came, again, origin)
         run = ProvinceRun(opened, present.links, work, present.policy, Expected.ESTIMATE, False)
-        answer[:, future] = _lived(run, present, windows, origin, asked)
-    return answer
+        answer[:, future], where[:, future] = _lived(run, present, windows, origin, asked)
+    return Lived(answer, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +294,8 @@ def _lived(
     windows: tuple[tuple[Window, ...], ...],
     origin: int,
     asked: Int64s,
-) -> Int64s:
-    """When these jobs of a workload start."""
+) -> tuple[Int64s, Int64s]:
+    """When and where these jobs of a workload start."""
 
     def silent(done: int, of: int) -> None:
         del done, of
@@ -296,11 +319,12 @@ def _lived(
     while True:
         until += step
         run.go_on(until, silent)
-        start = run.outcome(0.0).start_ms[asked]
+        outcome = run.outcome(0.0)
+        start = outcome.start_ms[asked]
         if (start >= 0).all() or step > _LONGEST_STEP_MS:
             break
         step *= 2
-    return np.where(start < 0, present.now_ms + NEVER_MS, start + origin)
+    return np.where(start < 0, present.now_ms + NEVER_MS, start + origin), outcome.pool[asked]
 
 
 def _check(present: Province, futures: int) -> None:
@@ -320,4 +344,15 @@ def _check(present: Province, futures: int) -> None:
         raise ValueError("arrivals.submitted_ms: not in order of submission")
 
 
-__all__ = ["FIRST", "FUTURES", "NEVER_MS", "Jobs", "Province", "forecast", "starts"]
+__all__ = [
+    "FIRST",
+    "FUTURES",
+    "NEVER_MS",
+    "Jobs",
+    "Lived",
+    "Province",
+    "forecast",
+    "forecast_and_lived",
+    "lived",
+    "starts",
+]

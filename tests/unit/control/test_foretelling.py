@@ -1,5 +1,7 @@
 """When waiting jobs will start: a picture of the present, an outlook made of it, and what it says to people."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.control.world import Agent, World, job, runs, world
@@ -10,6 +12,7 @@ from weir.model.state import Observed
 from weir.model.view import JobView
 from weir.scheduling.outlook import Outlook, Picture, look_out, told_of
 from weir.scheduling.packed import packed, unpacked
+from weir.scheduling.policies import NAMED
 
 HOUR_MS = 3_600_000
 
@@ -80,6 +83,35 @@ def test_a_job_is_foretold_to_start_when_such_jobs_use_to_end() -> None:
     middle = start.start_ms[3] - w.now_ms
     assert HOUR_MS // 8 < middle < HOUR_MS // 2, "half of an hour, of which a quarter has passed"
     assert start.start_ms[6] <= w.now_ms + HOUR_MS
+
+
+def test_of_a_job_to_come_it_is_told_pool_by_pool_where_such_jobs_start() -> None:
+    w, _, waiting = busy()
+    outlook = foretell(w, Foreteller())
+    [key] = [pool for pool in outlook.pools if pool.startswith("wuhu-hpc/")]
+    told = w.store.read(
+        lambda connection: Foretold().behind_all_at(connection, 1, HOUR_MS, (key, "else/where"))
+    )
+    assert [key, "else/where"] == [each.pool for each in told]
+    there, nowhere = (each.start for each in told)
+    assert ("", 7) == (there.none, len(there.start_ms))
+    assert list(there.start_ms) == sorted(there.start_ms)
+    last = shown(w, waiting[-1]).start
+    assert last is not None
+    assert last.start_ms[0] <= there.start_ms[3] <= last.start_ms[6]
+    assert "windows" in there.basis
+    assert "turns" not in there.basis
+    assert ("too little of what waits starts there in any future", ()) == (nowhere.none, nowhere.start_ms)
+
+
+def test_it_says_that_futures_know_no_turns_where_tenants_take_them() -> None:
+    w, _, waiting = busy()
+    picture = pictured(w, Foreteller())
+    turns = replace(picture, present=replace(picture.present, policy=NAMED["weir-by-tenant"]))
+    outlook = look_out(turns)
+    said = foretelling.start_view(foretelling.Kept(w.now_ms, "", outlook), int(outlook.job[0]))
+    assert waiting
+    assert "without the turns that tenants take" in said.basis
 
 
 def test_it_is_the_same_whenever_it_is_asked_of_one_picture() -> None:
