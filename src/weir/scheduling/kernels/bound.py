@@ -18,7 +18,7 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
     """Where a job is given to one pool when it comes: from then on its class is that of jobs bound to that pool."""
     count = len(world.pools)
     base = np.int64(slots[slot].need) * count
-    best = -1
+    best = np.int64(-1)
     least = np.int64(NEVER)
     second = np.int64(NEVER)
     for place in range(count):
@@ -39,12 +39,12 @@ def fix(rule, slots, world, trace, slot, now):  # type: ignore[no-untyped-def]
         else:
             first = backlog
         if first < least or (first == least and backlog < second):
-            best = place
+            best = np.int64(place)
             least = first
             second = backlog
     if best < 0:
         best = eligible(world, base)
-    slots[slot].need = base + max(0, best)
+    slots[slot].need = base + max(np.int64(0), best)
     if best >= 0:
         queue_up(world, trace, slots, slot, best)
 
@@ -69,7 +69,7 @@ def queue_up(world, trace, slots, slot, place):  # type: ignore[no-untyped-def]
 def count_no_more(world, slots, trace, slot):  # type: ignore[no-untyped-def]
     """A job runs no longer, so it is not among what runs in its pool."""
     place = trace.pool[slot]
-    held = amount(world, slots[slot].need, place)
+    held = amount(world, np.int64(slots[slot].need), place)
     world.backlog[place, 0] -= trace.due[slot] * held
     world.backlog[place, 1] -= held
 
@@ -85,8 +85,8 @@ def has_room(world, place, job_class):  # type: ignore[no-untyped-def]
 @folded
 def expected_work(world, trace, slots, slot, place):  # type: ignore[no-untyped-def]
     """Node-milliseconds, in whatever the pool has least of, that a job is expected to take there."""
-    run = slots[slot].expected * 1_000_000 // speed_at(world, place, slots[slot].need)
-    return run * amount(world, slots[slot].need, place)
+    run = slots[slot].expected * 1_000_000 // speed_at(world, place, np.int64(slots[slot].need))
+    return run * amount(world, np.int64(slots[slot].need), place)
 
 
 @folded

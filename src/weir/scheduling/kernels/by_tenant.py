@@ -84,7 +84,7 @@ def go_by_turns(rule, slots, order, lines, world, started, now):  # type: ignore
                 continue
             slot = np.int64(order.entry[found].slot)
             tenants.cursor[line] = found
-            if is_short_of_rows(world, slots[slot].need):
+            if is_short_of_rows(world, np.int64(slots[slot].need)):
                 world.signal[RESUMED] = found
                 return starts
             if not examine(rule, slots, world, slot, now):
@@ -95,7 +95,7 @@ def go_by_turns(rule, slots, order, lines, world, started, now):  # type: ignore
                 started[starts] = slot
                 starts += 1
                 found = remove_at(order, lines, line, block, found)
-                wait_no_more(world, slots[slot].need)
+                wait_no_more(world, np.int64(slots[slot].need))
                 if found < block * BLOCK + order.block[block].end:
                     tenants.cursor[line] = found
                 elif following >= 0:
@@ -103,7 +103,7 @@ def go_by_turns(rule, slots, order, lines, world, started, now):  # type: ignore
                 else:
                     tenants.cursor[line] = -1
                 if not leads(tenants):
-                    sink(tenants, 0)
+                    sink(tenants, np.int64(0))
     note_kept(slots, world)
     return starts
 

@@ -214,7 +214,7 @@ def place_of(order, slot):  # type: ignore[no-untyped-def]
 def remove(order, lines, line, slot):  # type: ignore[no-untyped-def]
     """Take a waiting job out of its line."""
     at = place_of(order, slot)
-    remove_at(order, lines, line, order.where[slot], at)
+    remove_at(order, lines, line, np.int64(order.where[slot]), at)
 
 
 @inner

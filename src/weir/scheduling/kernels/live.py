@@ -53,9 +53,9 @@ def dequeue(rule, slots, order, lines, index, world, jobs):  # type: ignore[no-u
     for i in range(len(jobs)):
         slot = find(index, slots, jobs[i])
         if slot >= 0:
-            remove(order, lines, slots[slot].line, slot)
+            remove(order, lines, np.int64(slots[slot].line), slot)
             forget(rule, slots, world, slot)
-            wait_no_more(world, slots[slot].need)
+            wait_no_more(world, np.int64(slots[slot].need))
             leave(slots, world.counters, slot)
 
 
@@ -186,7 +186,7 @@ def void(slots, world, place, slot):  # type: ignore[no-untyped-def]
     world.promise[place].slot = NOBODY
     slots[slot].promised = NOBODY
     world.window[slots[slot].need] = ALWAYS
-    ask_anew(world, slots[slot].need)
+    ask_anew(world, np.int64(slots[slot].need))
     reopen(world, place)
 
 

@@ -112,7 +112,7 @@ def cheapest(slots, world, trace, slot, place, now, limit):  # type: ignore[no-u
     while True:
         steps += 1
         if at < count and steps < STEPS and cost + lives.cost[at] < best:
-            total += changed(world, place, need, lives.run[at], 1)
+            total += changed(world, place, need, lives.run[at], np.int64(1))
             cost += lives.cost[at]
             lives.path[depth] = at
             depth += 1
@@ -127,7 +127,7 @@ def cheapest(slots, world, trace, slot, place, now, limit):  # type: ignore[no-u
             break
         depth -= 1
         at = lives.path[depth]
-        total += changed(world, place, need, lives.run[at], -1)
+        total += changed(world, place, need, lives.run[at], np.int64(-1))
         cost -= lives.cost[at]
         at += 1
     if found == 0:
@@ -140,14 +140,14 @@ def spared(world, place, need, found, total):  # type: ignore[no-untyped-def]
     """Let those of the chosen stay that are not needed, the dearest first; of the others `chosen` then has the runs."""
     lives = world.lives
     for i in range(found):
-        total += changed(world, place, need, lives.run[lives.chosen[i]], 1)
+        total += changed(world, place, need, lives.run[lives.chosen[i]], np.int64(1))
     for i in range(found - 1, -1, -1):
-        without = changed(world, place, need, lives.run[lives.chosen[i]], -1)
+        without = changed(world, place, need, lives.run[lives.chosen[i]], np.int64(-1))
         if total + without >= need.tasks:
             total += without
             lives.chosen[i] = -1
         else:
-            changed(world, place, need, lives.run[lives.chosen[i]], 1)
+            changed(world, place, need, lives.run[lives.chosen[i]], np.int64(1))
     left = 0
     for i in range(found):
         if lives.chosen[i] >= 0:

@@ -34,7 +34,7 @@ def seek_promise(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
 
     Where jobs race, each pool promises to the first that wants it.
     """
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     if rule[RACES] != 0:
         world.best[job_class] = ANYWHERE
         for place in range(len(world.pools)):
@@ -172,7 +172,7 @@ def claim(rule, slots, world, slot, place, now):  # type: ignore[no-untyped-def]
             return
         slots[holder].promised = NOBODY
         world.window[slots[holder].need] = ALWAYS
-        ask_anew(world, slots[holder].need)
+        ask_anew(world, np.int64(slots[holder].need))
         world.signal[REOPENED] = 1
         world.promise[place].slot = NOBODY
         reopen(world, place)
@@ -218,7 +218,7 @@ def renew(rule, slots, world, place, now):  # type: ignore[no-untyped-def]
             keep_cause(world, place, start, first, cause, AHEAD)
     else:
         slots[slot].promised = NOBODY
-        ask_anew(world, slots[slot].need)
+        ask_anew(world, np.int64(slots[slot].need))
         reopen(world, place)
     world.window[slots[slot].need] = ALWAYS
     world.signal[REOPENED] = 1
@@ -351,7 +351,7 @@ def foresee(world, later, place, job_class, latest, now):  # type: ignore[no-unt
             counted = node < pool.nodes and total < need.tasks
             if counted:
                 total -= fitting(pool, later, later, False, node, need, need.tasks)[0]
-            give_back(pool, later, held, world.records[record], 1)
+            give_back(pool, later, held, world.records[record], np.int64(1))
             if counted:
                 total += fitting(pool, later, later, False, node, need, need.tasks)[0]
             record = world.records[record].next
@@ -369,7 +369,7 @@ def wait_for_ends(world, place, start, then):  # type: ignore[no-untyped-def]
             held = world.classes.row[world.runs[run].job_class]
             record = world.runs[run].record
             while record >= 0:
-                give_back(pool, world.later, held, world.records[record], 1)
+                give_back(pool, world.later, held, world.records[record], np.int64(1))
                 record = world.records[record].next
         run = world.runs[run].next
 
@@ -381,7 +381,7 @@ def score_of(rule, world, slots, slot):  # type: ignore[no-untyped-def]
     Returns how many pools that are.
     """
     score = world.score
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     barred = world.classes.barred
     count = 0
     for place in range(len(world.pools)):

@@ -93,7 +93,7 @@ def expect_again(rule, rates, slots, order, lines, world, history, trace, user, 
             slots[slot].expected = expected
             key = place_in_order(rule, rates, slots, world, trace, slot, expected, now)
             if key != slots[slot].key:
-                line = slots[slot].line
+                line = np.int64(slots[slot].line)
                 remove(order, lines, line, slot)
                 slots[slot].key = key
                 insert(order, lines, slots, line, slot, key, slots[slot].need)
@@ -117,7 +117,7 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
     """A job has its place: it starts once its data are there, and its end is to come."""
     run = world.run_of[slot]
     place = np.int64(world.runs[run].pool)
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     speed = speed_at(world, place, job_class)
     lasts = (trace.run[slot] * 1_000_000 + speed - 1) // speed
     start = now + move_to(rule, world, place, job_class)
@@ -222,14 +222,14 @@ def run(  # type: ignore[no-untyped-def]
                     alone = (
                         only and not freed and not may_displace(world) and world.tenants.clock[SHARING] == 0
                     )
-                    if alone and not is_short_of_rows(world, slots[slot].need):
+                    if alone and not is_short_of_rows(world, np.int64(slots[slot].need)):
                         world.signal[REOPENED] = 0
                         if arrive(rule, slots, order, lines, world, slot, now):
                             begin(rule, slots, world, history, trace, clock, slot, now)
                         elif rule[PREDICTS] != 0 or rule[FAIR] != 0:
                             join(trace, slot)
                     else:
-                        know_nothing(world, slots[slot].need)
+                        know_nothing(world, np.int64(slots[slot].need))
                         come_to_wait(rule, slots, order, lines, world, trace, slot)
                         world.signal[REOPENED] = 1
                     clock[NEXT] += 1
@@ -362,7 +362,7 @@ def give_up(rule, slots, order, lines, world, history, trace, clock, run, now): 
     trace.start[slot] = -1
     trace.end[slot] = -1
     trace.pool[slot] = -1
-    know_nothing(world, slots[slot].need)
+    know_nothing(world, np.int64(slots[slot].need))
     come_to_wait(rule, slots, order, lines, world, trace, slot)
 
 
@@ -424,6 +424,6 @@ def lose(rule, slots, order, lines, world, history, trace, lost, place):  # type
         trace.start[slot] = -1
         trace.end[slot] = -1
         trace.pool[slot] = -1
-        know_nothing(world, slots[slot].need)
+        know_nothing(world, np.int64(slots[slot].need))
         come_to_wait(rule, slots, order, lines, world, trace, slot)
     return count

@@ -83,7 +83,7 @@ def list_pools(rule, slots, world, candidates, group, slot, chosen, now):  # typ
     place = chosen
     for listed in range(world.work.listed.shape[1]):
         if listed > 0:
-            place = next_best(world, candidates, chosen, place if listed > 1 else -1)
+            place = next_best(world, candidates, chosen, place if listed > 1 else np.int64(-1))
             if place < 0:
                 return listed
         row = world.work.listed[group, listed]
@@ -99,7 +99,7 @@ def list_pools(rule, slots, world, candidates, group, slot, chosen, now):  # typ
 def next_best(world, candidates, chosen, last):  # type: ignore[no-untyped-def]
     """The best scored pool after `last` (-1: of all), besides the chosen one and those that fail; -1 for none."""
     score = world.score
-    best = -1
+    best = np.int64(-1)
     least = NEVER
     for i in range(candidates):
         place = world.candidate[i]

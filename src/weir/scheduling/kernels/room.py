@@ -108,7 +108,7 @@ def choose(pools, classes, free, later, both, work, place, job_class):  # type: 
     if wanted == 1:
         best = np.int64(2**62)
         for node in range(pool.nodes):
-            fits, key = fitting(pool, free, later, both, node, need, 1)
+            fits, key = fitting(pool, free, later, both, node, need, np.int64(1))
             if fits > 0 and key < best:
                 best = key
         if best == 2**62:
@@ -148,7 +148,7 @@ def choose_later(pools, classes, free, later, work, place, job_class):  # type: 
     for node in range(pool.nodes):
         fits, key = fitting(pool, later, later, False, node, need, wanted)
         if fits > 0:
-            now = fitting(pool, free, free, False, node, need, 1)[0]
+            now = fitting(pool, free, free, False, node, need, np.int64(1))[0]
             work.key[count] = key | (now << 62)
             count += 1
     sort_first(work.key, count)
@@ -272,7 +272,7 @@ def take(pools, classes, free, later, both, records, counters, work, place, job_
     need = classes.row[job_class]
     sharing = pool.shares != 0 and need.devices > 0
     amount = min(need.devices, WHOLE)
-    first = -1
+    first = np.int64(-1)
     for i in range(nodes):
         node = work.choice[i] >> TASK_BITS
         tasks = work.choice[i] & TASK_MASK
@@ -280,7 +280,7 @@ def take(pools, classes, free, later, both, records, counters, work, place, job_
         if both:
             change_node(pool, later, need, node, tasks, sharing)
         if not sharing:
-            first = new_record(records, counters, node, -1, tasks, first)
+            first = new_record(records, counters, node, np.int64(-1), tasks, first)
             continue
         for _ in range(tasks):
             for part in range(max(1, need.devices // WHOLE)):

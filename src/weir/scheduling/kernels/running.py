@@ -72,13 +72,13 @@ def admit(pools, classes, free, runs, records, counters, job, job_class, place, 
     need = classes.row[job_class]
     sharing = need.devices > 0 and ((place >= 0 and pools[place].shares != 0) or len(device) > 0)
     amount = min(need.devices, WHOLE)
-    first = -1
+    first = np.int64(-1)
     told = 0
     for i in range(len(node)):
         if place >= 0:
             occupy(pools[place], free, need, node[i], tasks[i], sharing)
         if not sharing:
-            first = new_record(records, counters, node[i], -1, tasks[i], first)
+            first = new_record(records, counters, node[i], np.int64(-1), tasks[i], first)
             continue
         for _ in range(tasks[i]):
             for part in range(max(1, need.devices // WHOLE)):
@@ -102,7 +102,7 @@ def release(pools, classes, free, runs, records, counters, run):  # type: ignore
     record = runs[run].record
     while record >= 0:
         if place >= 0:
-            hold(pools[place], free, classes.row[runs[run].job_class], records[record], 1)
+            hold(pools[place], free, classes.row[runs[run].job_class], records[record], np.int64(1))
         after = records[record].next
         records[record].next = counters[FREE_RECORD]
         counters[FREE_RECORD] = record
@@ -136,7 +136,7 @@ def lay_out(pools, classes, free, runs, records):  # type: ignore[no-untyped-def
         link(pools, runs, run, place)
         record = runs[run].record
         while record >= 0 and place >= 0:
-            hold(pools[place], free, classes.row[runs[run].job_class], records[record], -1)
+            hold(pools[place], free, classes.row[runs[run].job_class], records[record], np.int64(-1))
             record = records[record].next
 
 

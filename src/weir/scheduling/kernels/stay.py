@@ -106,7 +106,7 @@ def is_in_service(rule, world, place, job_class, limit, now):  # type: ignore[no
 @folded
 def score_now(world, slots, slot, place):  # type: ignore[no-untyped-def]
     """What a pool scores for a job that would start there in this pass."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     run, move, _, _, score = terms_at(world, place, job_class, slots[slot].expected, world.now[0])
     if len(world.features) != 0:
         score += lateness(world, slot, world.now[0] + move + run)
@@ -116,7 +116,7 @@ def score_now(world, slots, slot, place):  # type: ignore[no-untyped-def]
 @folded
 def score_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
     """What a pool scores for a job that waits for it: it starts once the pool is in service for long enough."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     now = world.now[0]
     if len(world.features) == 0:
         return terms_at(world, place, job_class, slots[slot].expected, now)[4]
@@ -129,7 +129,7 @@ def score_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
 @folded
 def score_from(world, slots, slot, place, start, since):  # type: ignore[no-untyped-def]
     """What a pool scores, as of an instant, for a job that starts there at a later one: its wait is worth something."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     run, move, _, _, score = terms_at(world, place, job_class, slots[slot].expected, start)
     score += worth_of(world, job_class, start - since)
     if len(world.features) != 0:
@@ -165,7 +165,7 @@ def latest_for(world, job_class, margin, since):  # type: ignore[no-untyped-def]
 @folded
 def terms_then(rule, world, slots, slot, place):  # type: ignore[no-untyped-def]
     """What `score_then` is made of, as `terms_at`; from now on where the pool is never in service for long enough."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     start = world.now[0]
     if len(world.features) != 0:
         opens = opens_for(world.supply, place, start, stays(rule, world, place, job_class, slots[slot].limit))

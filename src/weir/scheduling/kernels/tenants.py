@@ -40,8 +40,8 @@ def ahead_of(world, slots, one, other):  # type: ignore[no-untyped-def]
     """Whether one waiting job comes before another."""
     if world.tenants.clock[SHARING] == 0:
         return ahead(slots, one, other)
-    line = slots[one].line
-    other_line = slots[other].line
+    line = np.int64(slots[one].line)
+    other_line = np.int64(slots[other].line)
     if line == other_line:
         return ahead(slots, one, other)
     return before(world.tenants, line, other_line)
@@ -113,7 +113,7 @@ def done_with(tenants):  # type: ignore[no-untyped-def]
     tenants.clock[HEAPED] = count
     tenants.heap[0] = tenants.heap[count]
     if count > 1:
-        sink(tenants, 0)
+        sink(tenants, np.int64(0))
 
 
 @folded
@@ -175,7 +175,7 @@ def hold(world, run, tenant, placed):  # type: ignore[no-untyped-def]
     world.runs[run].tenant = tenant
     world.runs[run].placed = placed
     world.runs[run].rate = rate_of(world, place, world.runs[run].job_class) if place >= 0 else np.int64(0)
-    count(world, run, 1)
+    count(world, run, np.int64(1))
 
 
 @inner
@@ -193,7 +193,7 @@ def let_go(world, run):  # type: ignore[no-untyped-def]
     """A placement ends now: what it has used is past."""
     tenants = world.tenants
     row = world.runs[run]
-    count(world, run, -1)
+    count(world, run, np.int64(-1))
     tenants.past[row.tenant] += used_of(tenants, row.rate, tenants.clock[NOW] - row.placed, row.placed)
     weigh(tenants, row.tenant)
 
@@ -245,7 +245,7 @@ def recount(world):  # type: ignore[no-untyped-def]
     """Count all that runs, where nothing of it is counted."""
     for run in range(len(world.runs)):
         if world.runs[run].job >= 0:
-            count(world, run, 1)
+            count(world, run, np.int64(1))
     for tenant in range(len(world.tenants.past)):
         weigh(world.tenants, tenant)
 

@@ -19,7 +19,7 @@ from weir.scheduling.kernels.priority import GATE_MS, WHOLE, gate, key_of
 from weir.scheduling.kernels.profile import earliest, fits_now, occupy, unwind
 
 DEPTH, BLOCKING, COMMITS, IN_ORDER, SECOND, CHANGING, PREDICTS, FAIR = 0, 1, 2, 3, 4, 5, 6, 7
-ONLY = 0
+ONLY = np.int64(0)
 """The one line that a counted pool has."""
 ALWAYS, ALL = 2**62, 2**31 - 1
 UNKNOWN = -1

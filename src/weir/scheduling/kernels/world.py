@@ -50,9 +50,9 @@ _ONES, _HIGHS, _NO_ZERO = np.uint64(0x0101010101010101), np.uint64(0x80808080808
 @inner
 def wait(order, lines, slots, world, slot):  # type: ignore[no-untyped-def]
     """A job comes to wait, among those of its class that do."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     world.waiting[expect_class(world, job_class)].jobs += 1
-    insert(order, lines, slots, slots[slot].line, slot, slots[slot].key, job_class)
+    insert(order, lines, slots, np.int64(slots[slot].line), slot, slots[slot].key, job_class)
 
 
 @inner
@@ -93,7 +93,7 @@ def know_nothing(world, job_class):  # type: ignore[no-untyped-def]
 @inner
 def score_with_room(rule, world, slots, slot):  # type: ignore[no-untyped-def]
     """Of a job: the open pools where its class may have room, into `candidate` and `score`; returns how many."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     barred = world.classes.barred
     eights = world.classes.eights
     count = 0
@@ -155,14 +155,14 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
                 if world.window[order.entry[at].need] == CONTENT and waits_by_choice(slots, world, slot, now):
                     at += 1
                     continue
-                if is_short_of_rows(world, slots[slot].need):
+                if is_short_of_rows(world, np.int64(slots[slot].need)):
                     world.signal[RESUMED] = at
                     return starts
                 if examine(rule, slots, world, slot, now):
                     started[starts] = slot
                     starts += 1
                     at = remove_at(order, lines, ONLY, block, at)
-                    wait_no_more(world, slots[slot].need)
+                    wait_no_more(world, np.int64(slots[slot].need))
                 else:
                     at += 1
             block = after
@@ -194,7 +194,7 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
     if len(world.features) != 0 and world.now[1] == 0:
         world.now[0] = now
     open_gates(rule, slots, world, now)
-    know_nothing(world, slots[slot].need)
+    know_nothing(world, np.int64(slots[slot].need))
     if examine(rule, slots, world, slot, now):
         return True
     wait(order, lines, slots, world, slot)
@@ -204,7 +204,7 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
 @inner
 def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     """Start a job where it can start best, or see to its promise. True if it starts."""
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     limit = slots[slot].limit
     candidates = score_with_room(rule, world, slots, slot)
     score = world.score
@@ -213,8 +213,8 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     window = np.int64(NONE)
     beyond = False
     while True:
-        best = -1
-        least = NEVER
+        best = np.int64(-1)
+        least = np.int64(NEVER)
         for i in range(candidates):
             if score[candidate[i]] < least:
                 best = candidate[i]
@@ -338,7 +338,7 @@ def begin(rule, slots, world, slot, place, nodes, both, now):  # type: ignore[no
 def forget(rule, slots, world, slot):  # type: ignore[no-untyped-def]
     """A job waits no more: what is promised to it is free, and the next of its class asks in its stead."""
     withdraw(rule, slots, world, slot)
-    job_class = slots[slot].need
+    job_class = np.int64(slots[slot].need)
     if world.first[job_class] == slot:
         world.first[job_class] = NOBODY
         world.window[job_class] = ALWAYS
@@ -382,7 +382,8 @@ def end_run(slots, world, run):  # type: ignore[no-untyped-def]
                     break
                 node = world.touched[j]
                 fits = (
-                    node < pool.nodes and fitting(pool, world.free, world.free, False, node, need, 1)[0] > 0
+                    node < pool.nodes
+                    and fitting(pool, world.free, world.free, False, node, need, np.int64(1))[0] > 0
                 )
             if not fits:
                 continue
