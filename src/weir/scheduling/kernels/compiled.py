@@ -15,18 +15,12 @@ import numba
 from weir.scheduling.kernels.linked import EntryCompiler, InnerCompiler
 
 # Numba's own types do not name these options.
-_ENTRY: Any = {"cache": True, "error_model": "numpy", "pipeline_class": EntryCompiler}
-_INNER: Any = {
-    "error_model": "numpy",
-    "pipeline_class": InnerCompiler,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
 _BARE: Any = {"_nrt": False}
+_INNER: Any = {"pipeline_class": InnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-entry = numba.njit(**_ENTRY)
-inner = numba.njit(**_INNER)
-folded = numba.njit(forceinline=True, **_INNER)
-bare = numba.njit(**_ENTRY, **_BARE)
-bare_inner = numba.njit(**_INNER, **_BARE)
-bare_folded = numba.njit(forceinline=True, **_INNER, **_BARE)
+entry = numba.njit(cache=True, error_model="numpy", pipeline_class=EntryCompiler)
+inner = numba.njit(error_model="numpy", **_INNER)
+folded = numba.njit(error_model="numpy", forceinline=True, **_INNER)
+bare = numba.njit(cache=True, error_model="numpy", pipeline_class=EntryCompiler, **_BARE)
+bare_inner = numba.njit(error_model="numpy", **_INNER, **_BARE)
+bare_folded = numba.njit(error_model="numpy", forceinline=True, **_INNER, **_BARE)
