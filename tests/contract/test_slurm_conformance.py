@@ -117,8 +117,8 @@ def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
         job = cluster.job_of(attempt)
         cluster.run("scontrol", "requeue", job)
         cluster.until(lambda: "PENDING" in cluster.run("squeue", "-ha", f"-j{job}", "-o%T"))
-        # Slurm itself waits two minutes.
-        cluster.until(lambda: not cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now"))
+        # Slurm itself waits two minutes. Within the second of its end a node refuses the job ("credential revoked").
+        cluster.until(lambda: not cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now+2"))
 
     def vanish(attempt: str) -> None:
         node = cluster.node_of(attempt)

@@ -22,7 +22,8 @@ def test_what_ran_is_run_again_by_the_twin(tenant: RealProvince) -> None:
     assert (ran["start_ms"] >= ran["submit_ms"]).all()
     # `true` may begin and end within one millisecond.
     assert (ran["end_ms"] >= ran["start_ms"]).all()
-    assert (mine["end_ms"] - mine["start_ms"] >= 100).all()
+    # A start is noted once it has been made: on a busy machine some milliseconds after it.
+    assert (mine["end_ms"] - mine["start_ms"] >= 50).all()
     assert ran["pool"].str.contains("/").all()
 
     (tenant.folder / "here.yaml").write_text(PROVINCE, encoding="utf-8")
