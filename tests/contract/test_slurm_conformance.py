@@ -127,11 +127,9 @@ def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
         for file in (cluster.folder / "state").glob("job_state*"):
             file.unlink()
         cluster.end_jobs(node)
-        # Numbers begin anew, and nodes would refuse those that they have just ended.
-        with cluster.conf.open("a") as conf:
-            conf.write("FirstJobId=100000\n")
         cluster.start_node(node)
-        cluster.start_controller()
+        # Numbers begin anew, and nodes would refuse those that they have just ended.
+        cluster.start_controller(first_job=100_000)
         cluster.until(lambda: cluster.node_names[0] in cluster.run("sinfo", "-hNt", "idle", "-o%N"))
 
     @contextlib.contextmanager

@@ -146,8 +146,15 @@ class SlurmCluster:
     def environment(self) -> dict[str, str]:
         return {"PATH": _PATH, "SLURM_CONF": str(self.conf), "LC_ALL": "C", "TZ": "UTC"}
 
-    def start_controller(self) -> None:
-        """Start the controller; a port that its predecessor has just left may need another try."""
+    def start_controller(self, first_job: int = 0) -> None:
+        """Start the controller; a port that its predecessor has just left may need another try.
+
+        `first_job`: the number from which it goes on, if any. One that was killed may have forgotten its newest jobs;
+        what still runs under their numbers ends others that are given the same ("cancelled by interactive user").
+        """
+        if first_job:
+            with self.conf.open("a") as conf:
+                conf.write(f"FirstJobId={first_job}\n")
         for _ in range(20):
             self._daemon("slurmctld", "slurmctld", "-D", "-f", str(self.conf))
             try:

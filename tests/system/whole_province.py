@@ -218,7 +218,7 @@ class WholeProvince:
         if place in self.clusters:
             cluster = self.clusters[place]
             if what == "slurmctld":
-                cluster.start_controller()
+                cluster.start_controller(first_job=100_000 * self.kills[name])
             elif what == "slurmrestd":
                 cluster.start_rest()
             else:
