@@ -13,17 +13,20 @@ from weir.control.waits import coarse_foreign
 from weir.model.agent import ForeignWork, PoolObservation
 from weir.model.codec import from_plain
 from weir.model.province import Pool
-from weir.model.state import Desired, Observed
+from weir.model.state import Desired, JobState, Observed
 from weir.registry.rows import from_body
 from weir.store import schema
 
 _attempt = schema.attempt.c
 _WAITING = (
     select(_attempt.centre, _attempt.pool, func.count().label("waiting"))
+    .join(schema.job, schema.job.c.number == _attempt.job)
     .where(
         among_texts(_attempt.centre, "centres"),
         _attempt.observed < int(Observed.RUNNING),
         _attempt.desired == int(Desired.RUN),
+        # What is to be stopped is told to its centre later, of which nobody who follows the changes hears.
+        schema.job.c.state != int(JobState.STOPPING),
     )
     .group_by(_attempt.centre, _attempt.pool)
 )
