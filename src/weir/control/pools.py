@@ -123,6 +123,7 @@ def _prices_of(pools: Pools) -> str:
             row.device_hour_over_time,
             row.core_hour_over_time,
             row.carbon_over_time,
+            row.books,
         )
         for row in pools.rows
     ]

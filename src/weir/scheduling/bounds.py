@@ -42,13 +42,22 @@ def within_bounds(row: PoolRow) -> PoolRow:
     cores = _clamped(row.cores_milli_per_node, MOST_CORES_MILLI)
     memory = _clamped(row.memory_bytes_per_node, LARGEST_MEMORY)
     device_hour, core_hour = _curve(row.device_hour_over_time), _curve(row.core_hour_over_time)
-    if (nodes, devices, cores, memory, device_hour, core_hour) == (
+    books = tuple(
+        replace(
+            each,
+            device_hour_over_time=_curve(each.device_hour_over_time),
+            core_hour_over_time=_curve(each.core_hour_over_time),
+        )
+        for each in row.books
+    )
+    if (nodes, devices, cores, memory, device_hour, core_hour, books) == (
         row.nodes,
         row.devices_per_node,
         row.cores_milli_per_node,
         row.memory_bytes_per_node,
         row.device_hour_over_time,
         row.core_hour_over_time,
+        row.books,
     ):
         return row
     return replace(
@@ -59,6 +68,7 @@ def within_bounds(row: PoolRow) -> PoolRow:
         memory_bytes_per_node=memory,
         device_hour_over_time=device_hour,
         core_hour_over_time=core_hour,
+        books=books,
     )
 
 

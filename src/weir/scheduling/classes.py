@@ -37,6 +37,10 @@ class Ground(NamedTuple):
     numbers: layout.Numbers
     places: Mapping[str, int]
     """Of each pool, by its key, its column."""
+    books: Mapping[int, int]
+    """Of each version of the price book that pools have prices by, its row."""
+    price: Table
+    """As in Classes."""
 
 
 class Failures(NamedTuple):
@@ -119,6 +123,7 @@ class ClassTable:
             latency=none,
             variant_speed=np.zeros((0, len(ground.numbers.stacks)), np.int64),
             net_there=np.zeros((0, count), np.int64),
+            price=ground.price,
             barred=barred,
             eights=layout.eights_of(barred),
         )
@@ -196,6 +201,7 @@ class ClassTable:
             written["data"] = [self._moves_of(each.data) for each in some]
             written["moves"] = [len(each.data) for each in some]
             written["home"] = [self._ground.numbers.cities.get(each.home, NOTHING) for each in some]
+            written["book"] = [self._ground.books.get(each.price_version, 0) for each in some]
             written["variant"] = [self._variant_of(each.variant_speeds) for each in some]
             for place, each in enumerate(some):
                 if each.net_there:

@@ -59,6 +59,19 @@ class TenantRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What the use of a pool costs under one version of the price book."""
+
+    version: int
+    device_hour_micro_yuan: int
+    core_hour_micro_yuan: int
+    memory_gb_hour_micro_yuan: int = 0
+    device_hour_over_time: Curve | None = None
+    """Instead of `device_hour_micro_yuan`; so is the other one."""
+    core_hour_over_time: Curve | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PoolRow:
     """One pool as the core sees it. `key` is `centre/pool` and never changes; `index` order is by key.
 
@@ -108,6 +121,9 @@ class PoolRow:
     """Of the site's own means, those that a job may choose, each with the values that it may have."""
     preempts: bool = False
     """Whether others may end what runs there, so that only restartable jobs can go there."""
+    books: tuple[Prices, ...] = ()
+    """What its use costs those jobs that are priced by a version of the price book of their own, each version once;
+    all others, and those whose version is not among them, by the prices above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +175,8 @@ class JobClass:
     """What it chooses of a site's own means: only where it may."""
     restartable: bool = False
     """Whether it may be started again from its beginning."""
+    price_version: int = 0
+    """The version of the price book that it is priced by, as in `PoolRow.books`; 0: by each pool's own prices."""
     preemptible: bool = False
     """Whether it may have to give way to a job of a higher priority class."""
     checkpoint_every_ms: int = 0

@@ -15,6 +15,7 @@ from weir.scheduling.bounds import (
 )
 from weir.scheduling.inputs import JobClass, PoolRow
 from weir.scheduling.policy import LARGEST_PRICE
+from weir.scheduling.supply import prices_by_book
 from weir.scheduling.tables import (
     CLASS,
     FAILS,
@@ -24,6 +25,7 @@ from weir.scheduling.tables import (
     NODE,
     NOTHING,
     POOL,
+    PRICE,
     SEGMENTS,
     Bytes,
     Classes,
@@ -75,10 +77,7 @@ def pools(
         devices_per_node=devices,
         shares=shares,
         speed=column(speed(row.speed_milli) for row in rows),
-        device_hour=column(_price(row.device_hour_micro_yuan) for row in rows),
-        core_hour=column(_price(row.core_hour_micro_yuan) for row in rows),
         carbon=column(_price(row.device_power_watts * row.carbon_g_per_kwh) for row in rows),
-        memory_hour=column(_price(row.memory_gb_hour_micro_yuan) for row in rows),
         city=column(numbers.cities[row.city] for row in rows),
         centre=column(numbers.centres[row.centre] for row in rows),
         stack=column(numbers.stacks[row.stack] for row in rows),
@@ -150,6 +149,19 @@ def class_rows(job_classes: Sequence[JobClass]) -> Table:
         home=np.full(len(job_classes), NOTHING),
         away=column(_within(job_class.away_ms, 0, LONGEST_LIMIT_MS) for job_class in job_classes),
     )
+
+
+def prices(rows: Sequence[PoolRow], books: Mapping[int, int]) -> Table:
+    """`Classes.price`: a row a book, the first of none."""
+    found = np.zeros((1 + len(books), len(rows)), PRICE)
+    for place, row in enumerate(rows):
+        for book, of in enumerate(prices_by_book(row, books)):
+            found[book, place] = tuple(
+                map(
+                    _price, (of.device_hour_micro_yuan, of.core_hour_micro_yuan, of.memory_gb_hour_micro_yuan)
+                )
+            )
+    return found
 
 
 def more_rows(classes: Classes, rows: int) -> Classes:

@@ -22,6 +22,7 @@ from weir.scheduling.plan import Cause, PoolReason, Reservation
 from weir.scheduling.policy import Policy
 from weir.scheduling.queue import WaitingLine, columns_of, owners_of
 from weir.scheduling.simulated import rates_of
+from weir.scheduling.supply import books_of
 from weir.scheduling.tables import (
     LISTED,
     NOTHING,
@@ -313,7 +314,9 @@ class State:
     def lay_out_classes(self) -> None:
         """Compute all that classes have from pools and links, and count who waits."""
         places = {row.key: place for place, row in enumerate(self.rows)}
-        self.known.lay_out(Ground(self.kinds, Roads(self.links, self.kinds.centres), self.numbers, places))
+        books = books_of(self.rows)
+        roads, price = Roads(self.links, self.kinds.centres), layout.prices(self.rows, books)
+        self.known.lay_out(Ground(self.kinds, roads, self.numbers, places, books, price))
         self.signal[kernel("promises").WAITING] = 0
         waits = self.queue.slots["job"] >= 0
         jobs = np.bincount(self.queue.slots["need"][waits], minlength=len(self.known.window))

@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from weir.scheduling.bounds import LARGEST_VALUE
-from weir.scheduling.inputs import Curve, PoolRow, Window
+from weir.scheduling.inputs import Curve, PoolRow, Prices, Window
 from weir.scheduling.tables import NOTHING, Int64s, Table
 
 MINUTE_MS = 60_000
@@ -23,9 +23,11 @@ def _row(names: str) -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in names.split()], align=True)
 
 
-POOL_TIMES = _row("first_window end_window longest device core carbon")
-"""A row a pool: its windows; the longest time between those that come again (2**62: there are none); its curves of
-the price of a device hour, of a core hour, and of mg of CO2 an hour of one device, or -1."""
+POOL_TIMES = _row("first_window end_window longest carbon")
+"""A row a pool: its windows; the longest time between those that come again (2**62: there are none); its curve of mg of
+CO2 an hour of one device, or -1."""
+BOOK_TIMES = _row("device core")
+"""Curves of the price of a device hour and of a core hour, or -1."""
 WINDOW = _row("start length every")
 CURVE = _row("first end every total")
 """Its steps; total: value times minutes over all of them, where they come again."""
@@ -37,6 +39,8 @@ class Supply(NamedTuple):
     """What kernels/supply.py reads."""
 
     pool: Table
+    book: Table
+    """[book, pool] of BOOK_TIMES, with the books of `Classes.price`."""
     window: Table
     curve: Table
     step: Table
@@ -46,7 +50,9 @@ class Supply(NamedTuple):
 
 def supply_of(rows: Sequence[PoolRow]) -> Supply:
     """The pools' windows and curves; `rows` in the order of the core's pools. Raises ValueError naming the pool."""
+    books = books_of(rows)
     pool = np.zeros(len(rows), POOL_TIMES)
+    book = np.zeros((1 + len(books), len(rows)), BOOK_TIMES)
     windows: list[tuple[int, int, int]] = []
     curves: list[tuple[int, int, int, int]] = []
     steps: list[tuple[int, int, int]] = []
@@ -73,23 +79,44 @@ def supply_of(rows: Sequence[PoolRow]) -> Supply:
         windows += [(each.from_ms, each.until_ms - each.from_ms, each.every_ms) for each in row.windows]
         pool["end_window"][place] = len(windows)
         pool["longest"][place] = longest_between(row.windows)
-        pool["device"][place] = added(row.device_hour_over_time, 1)
-        pool["core"][place] = added(row.core_hour_over_time, 1)
+        for number, of in enumerate(prices_by_book(row, books)):
+            book[number, place] = (added(of.device_hour_over_time, 1), added(of.core_hour_over_time, 1))
         pool["carbon"][place] = added(row.carbon_over_time, row.device_power_watts)
     once = [each.until_ms for row in rows for each in row.windows if not each.every_ms]
     again = [every for _, _, every in windows if every]
     once += [at for first, end, every, _ in curves if not every for at, _, _ in steps[first:end]]
     again += [every for _, _, every, _ in curves if every]
     cycle = np.array([max(once, default=0), 2 * max(again, default=0)], np.int64)
-    return Supply(pool, np.array(windows, WINDOW), np.array(curves, CURVE), np.array(steps, STEP), cycle)
+    return Supply(
+        pool, book, np.array(windows, WINDOW), np.array(curves, CURVE), np.array(steps, STEP), cycle
+    )
 
 
 def changes_with_time(rows: Sequence[PoolRow]) -> bool:
     """Whether any pool has a window or a curve."""
-    return any(
-        row.windows or row.device_hour_over_time or row.core_hour_over_time or row.carbon_over_time
-        for row in rows
-    )
+    return any(row.windows or any(curves_of(row)) for row in rows)
+
+
+def books_of(rows: Sequence[PoolRow]) -> dict[int, int]:
+    """Of each version of the price book by which some pool has prices, its number; that of a pool's own is 0."""
+    versions = {each.version for row in rows for each in row.books}
+    return {version: number for number, version in enumerate(sorted(versions), 1)}
+
+
+def prices_by_book(row: PoolRow, books: Mapping[int, int]) -> list[Prices | PoolRow]:
+    """What a pool costs, by number of the book: its own prices in those that do not say."""
+    found: list[Prices | PoolRow] = [row] * (1 + len(books))
+    for each in row.books:
+        found[books[each.version]] = each
+    return found
+
+
+def curves_of(row: PoolRow) -> list[Curve | None]:
+    """All that a pool may have of figures that change with time."""
+    found = [row.carbon_over_time, row.device_hour_over_time, row.core_hour_over_time]
+    for each in row.books:
+        found += (each.device_hour_over_time, each.core_hour_over_time)
+    return found
 
 
 def next_window(row: PoolRow, now_ms: int) -> Window | None:
@@ -140,7 +167,7 @@ def check_times(row: PoolRow) -> None:
         raise ValueError(
             f"pool {row.key}: windows come again after whole minutes, and all of them together within 366 days"
         )
-    for curve in (row.device_hour_over_time, row.core_hour_over_time, row.carbon_over_time):
+    for curve in curves_of(row):
         if curve is not None:
             _check_curve(row.key, curve)
 
@@ -179,6 +206,14 @@ def since(row: PoolRow, origin_ms: int) -> PoolRow:
         device_hour_over_time=moved(row.device_hour_over_time),
         core_hour_over_time=moved(row.core_hour_over_time),
         carbon_over_time=moved(row.carbon_over_time),
+        books=tuple(
+            replace(
+                each,
+                device_hour_over_time=moved(each.device_hour_over_time),
+                core_hour_over_time=moved(each.core_hour_over_time),
+            )
+            for each in row.books
+        ),
     )
 
 
@@ -210,10 +245,12 @@ def step_of(curve: Curve, at_ms: int) -> tuple[int, int]:
 
 __all__ = [
     "Supply",
+    "books_of",
     "changes_with_time",
     "check_times",
     "longest_between",
     "next_window",
+    "prices_by_book",
     "since",
     "step_of",
     "supply_of",

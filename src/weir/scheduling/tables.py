@@ -29,12 +29,12 @@ def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
 
 POOL = _row(
     "first_node end_node nodes first_device end_device devices_per_node shares open"
-    " speed device_hour core_hour memory_hour carbon wait ahead city centre stack idle running last"
+    " speed carbon wait ahead city centre stack idle running last"
     " free_cores free_devices"
 )
 """In the order of pool keys. Its nodes lie from first_node to end_node; of them, the first `nodes` are in service
 and given work. Devices have rows of their own only where they are shared. carbon: mg of CO2 an hour of one device
-(watts times grams a kilowatt-hour). memory_hour: the price of a GB hour. wait: ms expected in the pool's own queue.
+(watts times grams a kilowatt-hour). wait: ms expected in the pool's own queue.
 ahead: whether what is promised it is sent there at once. city: its number. idle: nodes in service that run nothing.
 running, last: the first and the last of its runs, by their latest ends. free_cores, free_devices: of all its nodes in
 service together."""
@@ -44,14 +44,17 @@ NODE = _row("devices cores memory tasks")
 
 CLASS = _row(
     "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data moves variant "
-    "segments all_memory net home away"
+    "segments all_memory net home away book"
 )
 """A class of jobs: need of a task, and of all. data, moves: first row in `move`, and how many. variant: row of
 `variant_speed`, or -1 for any stack at the job's nominal speed. segments: a bit for each of the SEGMENTS parts that all
 pools are taken in, 1 where the class can go to any pool of it. all_memory: of all tasks, in MB. net: thousandths of the
 list price that it pays; where that differs between pools, -1 less the row of `net_there`. home: number of the city that
-it prefers, or -1; away: so much longer it would wait there."""
+it prefers, or -1; away: so much longer it would wait there. book: row of `price`."""
 SEGMENTS = 63
+
+PRICE = _row("device_hour core_hour memory_hour")
+"""What an hour of a device, of a core and of a GB costs, where that is the same all the time."""
 
 MOVE = _row("road bytes")
 """What has to be moved, from where: a row of `bits` and `latency`."""
@@ -104,6 +107,8 @@ class Classes(NamedTuple):
     variant_speed: Int64s
     net_there: Int64s
     """[row, pool] thousandths of the list price."""
+    price: Table
+    """[book, pool] of PRICE. The first book is what pools cost all those that have no version of their own."""
     barred: Bytes
     """Of each pool, in a whole number of eights: 0 where there may be room; BLOCKED where a job of this class was
     found not to fit, and nothing has been freed since; else the number of the first constraint that fails there."""

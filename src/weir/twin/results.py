@@ -5,7 +5,7 @@ second, else doubles, which hold every millisecond exactly. A job that never sta
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import reduce
@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from weir.model.problem import ProblemError, refused
-from weir.scheduling.inputs import Curve, PoolRow, Window
+from weir.scheduling.inputs import Curve, PoolRow, Prices, Window
 from weir.scheduling.supply import changes_with_time
 from weir.twin.footprint import carbon_mg, cost_micro_yuan, energy_joules
 from weir.twin.outcome import NEVER, Outcome
@@ -381,10 +381,20 @@ def _pool_row(row: Mapping[str, Any]) -> PoolRow:
         if isinstance(value, list):
             values[name] = frozenset(value) if name == "capabilities" else tuple(value)
     values["windows"] = tuple(Window(**window) for window in row.get("windows", ()))
-    for name in ("device_hour_over_time", "core_hour_over_time", "carbon_over_time"):
-        curve = row.get(name)
-        values[name] = curve and Curve(tuple((at, value) for at, value in curve["steps"]), curve["every_ms"])
+    values |= _curves(row, ("device_hour_over_time", "core_hour_over_time", "carbon_over_time"))
+    values["books"] = tuple(
+        Prices(**{**book, **_curves(book, ("device_hour_over_time", "core_hour_over_time"))})
+        for book in row.get("books", ())
+    )
     return PoolRow(**values)
+
+
+def _curves(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Curve | None]:
+    found = ((name, row.get(name)) for name in names)
+    return {
+        name: curve and Curve(tuple((at, value) for at, value in curve["steps"]), curve["every_ms"])
+        for name, curve in found
+    }
 
 
 def _integers(column: pl.Series) -> Int64s:

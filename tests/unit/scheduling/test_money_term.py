@@ -1,11 +1,14 @@
 """The money term: what the owner would pay, memory included; and what another city than his own counts."""
 
+from dataclasses import replace
+
 from tests.unit.scheduling.provinces import HOUR, NOW, pool, started, task, waiting
 from weir.scheduling import Policy, State, explain, step
-from weir.scheduling.inputs import Changes, JobClass, PoolRow
+from weir.scheduling.inputs import Changes, Curve, JobClass, PoolRow, Prices
 from weir.scheduling.plan import Terms, Verdict
 
 GB_HOUR = 1_000_000
+DAY = 24 * HOUR
 
 
 def terms(pools: tuple[PoolRow, ...], job_class: JobClass) -> dict[str, Terms]:
@@ -57,6 +60,63 @@ def test_a_voucher_that_pays_at_one_pool_alone_counts_there_alone() -> None:
             State.empty(Policy()), Changes(pools, (), queued=(waiting(task(net_there=there), [1]),)), NOW
         )
         assert {1: chosen} == started(plan)
+
+
+def test_a_job_is_weighed_by_the_version_of_the_price_book_that_it_is_charged_by() -> None:
+    pools = (
+        replace(costing("a/x", 10_000_000), books=(Prices(1, 10_000_000, 0), Prices(2, 30_000_000, 7, 11))),
+        replace(costing("b/x", 12_000_000), books=(Prices(1, 12_000_000, 0), Prices(2, 20_000_000, 0, 0))),
+    )
+    for version, each, chosen in (
+        (0, (10_000_000, 12_000_000), "a/x"),
+        (1, (10_000_000, 12_000_000), "a/x"),
+        (2, (30_000_000 + 16 * 7 + 64 * 11, 20_000_000), "b/x"),
+        (3, (10_000_000, 12_000_000), "a/x"),  # no pool has prices by it
+    ):
+        wanted = task(cores_milli=16_000, memory_bytes=64_000_000_000, price_version=version)
+        found = terms(pools, wanted)
+        assert each == tuple(found[key].money_micro_yuan for key in ("a/x", "b/x"))
+        _, plan = step(State.empty(Policy()), Changes(pools, (), queued=(waiting(wanted, [1]),)), NOW)
+        assert {1: chosen} == started(plan)
+
+
+def test_the_hours_of_a_version_are_its_own() -> None:
+    cheap_now = Curve(((0, 1_000_000), (2 * HOUR, 50_000_000)), DAY)
+    cheap_later = Curve(((0, 50_000_000), (2 * HOUR, 1_000_000)), DAY)
+    at_midnight = NOW - NOW % DAY
+    row = costing("a/x", 9_000_000)
+    books = (
+        Prices(1, 50_000_000, 0, 0, cheap_now),
+        Prices(2, 50_000_000, 0, 0, cheap_later),
+        Prices(4, 3, 0),
+    )
+    for version, expected in ((1, 1_000_000), (2, 50_000_000), (4, 3), (0, 9_000_000)):
+        state = State.empty(Policy())
+        told = Changes((replace(row, books=books),), (), queued=(waiting(task(price_version=version), [1]),))
+        state, _ = step(state, told, at_midnight)
+        explanation = explain(state, 1)
+        assert explanation is not None
+        [found] = [reason.terms for reason in explanation.pools]
+        assert found is not None
+        assert expected == found.money_micro_yuan
+
+
+def test_a_new_version_changes_nothing_for_those_that_wait_with_another() -> None:
+    one = (Prices(1, 10_000_000, 0),)
+    old, full = replace(costing("a/x", 10_000_000), books=one), task(devices_milli=8_000, price_version=1)
+    state, _ = step(
+        State.empty(Policy()), Changes((replace(old, nodes=0),), (), queued=(waiting(full, [1]),)), NOW
+    )
+    dear = replace(old, device_hour_micro_yuan=90_000_000, books=(*one, Prices(2, 90_000_000, 0)))
+    later = replace(full, price_version=2)
+    state, plan = step(state, Changes((dear,), queued=(waiting(later, [2]),)), NOW + HOUR)
+    assert {1: "a/x", 2: "a/x"} == started(plan)
+    for job, expected in ((1, 80_000_000), (2, 720_000_000)):
+        explanation = explain(state, job)
+        assert explanation is not None
+        [found] = [reason.terms for reason in explanation.pools]
+        assert found is not None
+        assert expected == found.money_micro_yuan
 
 
 def test_where_vouchers_pay_is_kept_when_pools_and_classes_come_and_go() -> None:

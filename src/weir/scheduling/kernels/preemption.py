@@ -241,14 +241,14 @@ def is_lent(world, slots, slot, place, run, other, listed):  # type: ignore[no-u
 @inner
 def cost_of(world, trace, place, run, slot, now):  # type: ignore[no-untyped-def]
     """What it costs in micro-yuan that a job gives way now; from 1 on, so that of equal sets the smaller wins."""
-    pool = world.pools[place]
     job_class = np.int64(world.runs[run].job_class)
     row = world.classes.row[job_class]
+    price = world.classes.price[row.book, place]
     held = max(0, now - trace.start[slot])
     lost = held - saved_wall(world, trace, place, job_class, slot, now)
     again = lost + world.lives.keep[job_class].restore
-    rate = scaled(pool.device_hour, row.all_devices, 1_000, LARGEST_RATE)
-    rate += scaled(pool.core_hour, row.all_cores, 1_000, LARGEST_RATE)
+    rate = scaled(price.device_hour, row.all_devices, 1_000, LARGEST_RATE)
+    rate += scaled(price.core_hour, row.all_cores, 1_000, LARGEST_RATE)
     refund = scaled(rate, lost, HOUR_MS, LARGEST_TERM)
     holds = row.all_devices if row.all_devices > 0 else row.all_cores
     worth = scaled(world.rates[0], holds, 1_000, LARGEST_RATE)

@@ -46,20 +46,6 @@ def time_to_move(classes, move, centre):  # type: ignore[no-untyped-def]
 
 
 @folded
-def terms(pools, classes, rates, place, job_class, limit):  # type: ignore[no-untyped-def]
-    """(run ms, data ms, money in micro-yuan, carbon in mg, score) of one job of a class with that time limit.
-
-    rates: what an hour and what a kilogram of CO2 is worth, in micro-yuan.
-    """
-    pool = pools[place]
-    run = run_there(pools, classes, place, job_class, limit)
-    move = move_there(pools, classes, place, job_class)
-    return priced(
-        pools, classes, rates, place, job_class, run, move, pool.device_hour, pool.core_hour, pool.carbon
-    )
-
-
-@folded
 def run_there(pools, classes, place, job_class, limit):  # type: ignore[no-untyped-def]
     """How long in a pool a class runs that runs so long at nominal speed."""
     pool = pools[place]
@@ -87,8 +73,10 @@ def move_there(pools, classes, place, job_class):  # type: ignore[no-untyped-def
 
 @folded
 def priced(pools, classes, rates, place, job_class, run, move, device_hour, core_hour, carbon_hour):  # type: ignore[no-untyped-def]
-    """`terms` of a run of that length: its prices for an hour of a device and of a core, mg of CO2 an hour of one.
+    """(run ms, data ms, money in micro-yuan, carbon in mg, score) of one job of a class that runs so long there.
 
+    rates: what an hour and what a kilogram of CO2 is worth, in micro-yuan. device_hour, core_hour, carbon_hour: the
+    prices of an hour of a device and of a core, and mg of CO2 an hour of a device, on the average of the run.
     Money is what its owner pays; in another city than its own it scores as if it waited so much longer, and so it
     does for the wait that is expected in the pool's own queue.
     """
@@ -98,7 +86,7 @@ def priced(pools, classes, rates, place, job_class, run, move, device_hour, core
     away = job.away if job.home >= 0 and job.home != pool.city else np.int64(0)
     rate = scaled(device_hour, job.all_devices, 1_000, LARGEST_RATE)
     rate += scaled(core_hour, job.all_cores, 1_000, LARGEST_RATE)
-    rate += scaled(pool.memory_hour, job.all_memory, 1_000, LARGEST_RATE)
+    rate += scaled(classes.price[job.book, place].memory_hour, job.all_memory, 1_000, LARGEST_RATE)
     money = scaled(scaled(rate, run, HOUR_MS, LARGEST_TERM), net, 1_000, LARGEST_TERM)
     carbon = scaled(scaled(carbon_hour, job.all_devices, 1_000, LARGEST_RATE), run, HOUR_MS, LARGEST_TERM)
     time_worth = scaled(rates[0], run + move + away + pool.wait, HOUR_MS, LARGEST_TERM)

@@ -74,22 +74,23 @@ def limit_within(rule, world, place, job_class, time):  # type: ignore[no-untype
 
 @folded
 def terms_at(world, place, job_class, expected, start):  # type: ignore[no-untyped-def]
-    """As `terms`: what a run that begins at an instant costs and emits there."""
-    pool = world.pools[place]
+    """As `priced`: what a run that begins at an instant costs and emits there."""
+    book = np.int64(world.classes.row[job_class].book)
     run = run_there(world.pools, world.classes, place, job_class, expected)
     move = move_there(world.pools, world.classes, place, job_class)
-    device_hour = pool.device_hour
-    core_hour = pool.core_hour
-    carbon = pool.carbon
+    device_hour = world.classes.price[book, place].device_hour
+    core_hour = world.classes.price[book, place].core_hour
+    carbon = world.pools[place].carbon
     if len(world.features) != 0:
-        times = world.supply.pool[place]
+        times = world.supply.book[book, place]
         length = max(1, run)
         if times.device >= 0:
             device_hour = average(world.supply, times.device, start + move, length)
         if times.core >= 0:
             core_hour = average(world.supply, times.core, start + move, length)
-        if times.carbon >= 0:
-            carbon = average(world.supply, times.carbon, start + move, length)
+        emits = world.supply.pool[place].carbon
+        if emits >= 0:
+            carbon = average(world.supply, emits, start + move, length)
     return priced(
         world.pools, world.classes, world.rates, place, job_class, run, move, device_hour, core_hour, carbon
     )
@@ -141,8 +142,8 @@ def score_from(world, slots, slot, place, start, since):  # type: ignore[no-unty
 def least_from(world, slots, slot, place, since):  # type: ignore[no-untyped-def]
     """What a pool scores for a job at the least, whenever it starts there."""
     if len(world.features) != 0:
-        times = world.supply.pool[place]
-        if times.device >= 0 or times.core >= 0 or times.carbon >= 0:
+        times = world.supply.book[world.classes.row[np.int64(slots[slot].need)].book, place]
+        if times.device >= 0 or times.core >= 0 or world.supply.pool[place].carbon >= 0:
             return np.int64(0)
     return score_from(world, slots, slot, place, since, since)
 

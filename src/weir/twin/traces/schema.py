@@ -84,8 +84,10 @@ SECONDS = {"submit_ms": ("submit_s", "submit"), "run_ms": ("run_s", "run"), "lim
 SHAPE = tuple(each.name for each in COLUMNS[8:])
 """The columns that make a JobClass, by its own names."""
 
-LIVE_ALONE = frozenset({"home", "away_ms", "net_milli", "net_there", "options", "restartable"})
-"""What else a JobClass has: of its owner's city and vouchers and of a site's options, which no trace tells."""
+LIVE_ALONE = frozenset(
+    {"home", "away_ms", "net_milli", "net_there", "price_version", "options", "restartable"}
+)
+"""What else a JobClass has: of its owner's city, prices and vouchers and of a site's options, which no trace tells."""
 
 
 def frame(workload: Workload) -> pl.DataFrame:
