@@ -44,6 +44,7 @@ def check(
     memory: str = typer.Option("4TiB", help="Memory of each node."),
     device_model: str = typer.Option("any", help="The devices' model, as the pool's entry names it."),
     device_variable: str = typer.Option("CUDA_VISIBLE_DEVICES", help="The stack's own variable."),
+    image: str = typer.Option("", help="A container image with sh to try, where the driver runs them."),
     folder: Path | None = typer.Option(
         None, help="An empty folder that the engine reaches too; else a temporary one of this machine."
     ),
@@ -84,6 +85,7 @@ def check(
             options=options,
             pools=pools,
             device_variable=device_variable,
+            image=image,
             heard=print,
         )
     if report is not None:
@@ -91,6 +93,7 @@ def check(
             "engine": name,
             "options": ", ".join(option) or "none",
             "pool options": ", ".join(pool_option) or "none",
+            "image": image or "none",
             "size": "full" if full else "quick",
             "host": platform.node(),
             "date": format_time(time.time_ns() // 1_000_000),

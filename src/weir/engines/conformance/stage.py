@@ -96,7 +96,8 @@ class Stage:
     """Where cases are played: a driver on an agent's folder, its pools, and what can be done to the engine.
 
     `pools` are one called WIDE, with two nodes or more, and one called NARROW, of a single node.
-    `device_variable` is the stack's own, by which tasks are told their devices.
+    `device_variable` is the stack's own, by which tasks are told their devices. `image` is one that the centre has
+    or can fetch; empty for none.
     """
 
     driver: Driver
@@ -107,6 +108,7 @@ class Stage:
     pools: tuple[PoolEntry, ...] = field(default_factory=stage_pools)
     provocations: Provocations = NO_PROVOCATIONS
     device_variable: str = "CUDA_VISIBLE_DEVICES"
+    image: str = ""
     _ordered: list[str] = field(default_factory=list)
 
     def pool(self, name: str) -> PoolEntry:

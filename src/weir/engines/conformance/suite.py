@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from weir.engines.conformance import arrays, deaths, gangs, outages, pools, repeating, running, stopping
+from weir.engines.conformance import (
+    arrays,
+    containers,
+    deaths,
+    gangs,
+    outages,
+    pools,
+    repeating,
+    running,
+    stopping,
+)
 from weir.engines.conformance.provocations import NO_PROVOCATIONS, Provocations
 from weir.engines.conformance.report import CaseResult, ConformanceReport
 from weir.engines.conformance.stage import FULL, WIDE, Case, Scale, Stage, stage_pools
@@ -22,6 +32,7 @@ CASES: tuple[Case, ...] = (
     *stopping.CASES,
     *gangs.CASES,
     *arrays.CASES,
+    *containers.CASES,
     *repeating.CASES,
     *outages.CASES,
 )
@@ -41,14 +52,15 @@ def run_conformance(
     pools: tuple[PoolEntry, ...] | None = None,
     provocations: Provocations = NO_PROVOCATIONS,
     device_variable: str = "CUDA_VISIBLE_DEVICES",
+    image: str = "",
     heard: Callable[[CaseResult], object] = lambda result: None,
 ) -> ConformanceReport:
     """Play every case (or those named in `only`) that the driver's capabilities and the provocations allow.
 
     `make_driver` makes a driver for an agent's folder, and can be imported by its module and name; `folder`
     is that folder, empty. `options` are the engine's. `pools` are WIDE and NARROW as they are at this engine
-    (see `Stage`). `heard` is told of each result as it comes. Whatever a driver does, the report comes; only
-    what making and attaching it raises is passed on.
+    (see `Stage`), and `image` is one to try there. `heard` is told of each result as it comes. Whatever a driver
+    does, the report comes; only what making and attaching it raises is passed on.
     """
     wanted = None if only is None else set(only)
     driver = make_driver(folder)
@@ -61,6 +73,7 @@ def run_conformance(
         stage_pools() if pools is None else pools,
         provocations,
         device_variable,
+        image,
     )
     stage.attach()
     capabilities = driver.capabilities
@@ -72,6 +85,8 @@ def run_conformance(
             lacking = case.needs - capabilities
             missing = frozenset(name for name in case.provokes if getattr(provocations, name) is None)
             missing |= _too_small(case, stage.pool(WIDE))
+            if "containers" in case.needs and not image:
+                missing |= {"a container image to try"}
             began = time.monotonic()
             failure = "" if lacking or missing else _play(case.play, stage)
             results.append(CaseResult(case.name, lacking, missing, failure, time.monotonic() - began))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weir.engines.courier.settings import DoorSettings, read_address, read_listen
+from weir.engines.images import image_among
 from weir.model.agent import PoolEntry
 from weir.model.problem import refused
 
@@ -141,13 +142,7 @@ class Settings:
 
 def takes_image(pool: PoolSettings, image: str) -> bool:
     """Whether a job may ask for this image in the pool."""
-    return any(
-        allowed == "*"
-        or (allowed.endswith("/") and image.startswith(allowed))
-        or image == allowed
-        or image.startswith((f"{allowed}:", f"{allowed}@"))
-        for allowed in pool.images
-    )
+    return image_among(pool.images, image)
 
 
 def read_pool(entry: PoolEntry, defaults: PoolSettings) -> PoolSettings:

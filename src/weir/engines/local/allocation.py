@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weir.engines.local.settings import check_pool_options, read_indexes
+from weir.engines.local.settings import check_pool_options, read_device_templates, read_indexes
 from weir.model.agent import NodeShare, PoolEntry, Work
 from weir.model.problem import refused
 
@@ -42,7 +42,7 @@ class PoolSpace:
 
     A pool of the local engine is a part of this machine, cut into nodes; node by node it owns the next
     devices of `device_ids` (0, 1, 2… where the option is not given), and likewise cores where `core_ids` is
-    given.
+    given. `container_devices` is what podman is told of the devices that a container gets.
     """
 
     def __init__(self, entry: PoolEntry) -> None:
@@ -54,6 +54,9 @@ class PoolSpace:
         if devices is None:
             devices = tuple(range(entry.devices_per_node * entry.nodes))
         self.binds_cores = cores is not None
+        templates = entry.options.get("container_devices")
+        where = f"pools.{entry.id}.options.container_devices"
+        self.container_devices = () if templates is None else read_device_templates(where, templates)
         self._nodes = [
             _Node(
                 _part(devices, node, entry.nodes),

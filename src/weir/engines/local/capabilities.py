@@ -37,6 +37,8 @@ def capabilities_of(site: Site, spaces: Iterable[PoolSpace]) -> frozenset[str]:
         found.add("kill-by-cgroup")
     if site.isolated:
         found.add("isolation-namespace")
+    if site.podman is not None:
+        found.add("containers")
     if any(space.binds_cores for space in spaces):
         found.add("cpu-affinity")
     return frozenset(found)

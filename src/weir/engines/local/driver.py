@@ -25,9 +25,10 @@ from weir.engines.driver import (
 from weir.engines.local.allocation import PoolSpace
 from weir.engines.local.capabilities import capabilities_of
 from weir.engines.local.cgroup import NO_GROUPS, TaskGroups, find_groups
+from weir.engines.local.containers import Containers, most_processes
 from weir.engines.local.control import CONTROL_NAME
 from weir.engines.local.inspection import Inspection
-from weir.engines.local.launch import Site, free_port, launch_of, read_order, stop_number, write_order
+from weir.engines.local.launch import Site, free_port, launch_of, read_order, refusal_of, write_order
 from weir.engines.local.poke import Poke
 from weir.engines.local.settings import Settings
 from weir.engines.local.supervisor import STOP_CANCELLED, STOP_GANG
@@ -69,7 +70,8 @@ class LocalDriver:
         self._clock = clock
         self._lock = threading.RLock()
         self._attached = False
-        self._inspection = Inspection(clock)
+        self._containers = Containers(self._folder)
+        self._inspection = Inspection(clock, self._containers.end)
         self._capabilities: frozenset[str] = frozenset()
         self._pools: dict[str, PoolSpace] = {}
         self._tracked: dict[str, Tracked] = {}
@@ -90,7 +92,10 @@ class LocalDriver:
     def attach(self, pools: tuple[PoolEntry, ...], options: Mapping[str, str]) -> None:
         settings = Settings.read(options)
         spaces = {entry.id: PoolSpace(entry) for entry in pools}
+        name = "weir-" + hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:16]
+        environment = dict(os.environ)
         with self._lock:
+            podman = self._containers.find(settings, name, environment)
             if not self._attached:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._attempts.mkdir(mode=0o700, exist_ok=True)
@@ -101,12 +106,12 @@ class LocalDriver:
                 self._warm.close()
                 self._start_zygote(settings.hidden)
             self._settings = settings
-            name = "weir-" + hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:16]
             groups = NO_GROUPS
             if settings.limits == "auto":
                 groups = find_groups(name, settings.cgroup, limit_processes=settings.process_limit > 0)
             isolated = self._warm.isolation and settings.isolation != "off"
-            self._site = Site(settings, groups, isolated, os.fspath(self._folder / "poke"), dict(os.environ))
+            poke = os.fspath(self._folder / "poke")
+            self._site = Site(settings, groups, isolated, poke, environment, podman, name, most_processes())
             self._refusal = ""
             if settings.isolation == "required" and not isolated:
                 self._refusal = (
@@ -127,22 +132,7 @@ class LocalDriver:
     def describe(self, now_ms: int) -> tuple[PoolObservation, ...]:
         with self._lock:
             entries = [space.entry for space in self._pools.values()]
-        return tuple(
-            PoolObservation(
-                entry.id,
-                now_ms,
-                (
-                    NodeGroup(
-                        entry.nodes,
-                        entry.devices_per_node * 1_000,
-                        entry.cores_milli_per_node,
-                        entry.memory_bytes_per_node,
-                    ),
-                ),
-                capabilities=tuple(sorted(self._capabilities)),
-            )
-            for entry in entries
-        )
+        return tuple(_observation(entry, now_ms, tuple(sorted(self._capabilities))) for entry in entries)
 
     def submit(self, orders: Sequence[AttemptOrder], now_ms: int) -> list[SubmitOutcome]:
         with self._lock:
@@ -211,6 +201,7 @@ class LocalDriver:
             for name in names:
                 tracked = self._tracked.pop(name)
                 self._sweeper.forget(tracked.order.folder, time.monotonic())
+                self._containers.forget(tracked)
                 for task in range(tracked.order.work.tasks):
                     TaskGroups(tracked.groups, f"{name}.{task}").remove()
                 self._changed.pop(name, None)
@@ -244,6 +235,7 @@ class LocalDriver:
                 self._warm.close()
                 self._poke.close()
                 self._sweeper.close()
+                self._containers.close()
                 self._site.groups.remove()
 
     @property
@@ -284,6 +276,7 @@ class LocalDriver:
             self._look(tracked)
             if not tracked.ended:
                 self._launch_missing(tracked)
+        self._containers.sweep_all_but(self._tracked.values())
 
     def _hold_again(self, tracked: Tracked) -> None:
         space = self._pools.get(tracked.order.work.pool)
@@ -331,15 +324,9 @@ class LocalDriver:
             return self._refusal
         if work.pool not in self._pools:
             return f"there is no pool {work.pool!r} here; there are {', '.join(self._pools) or 'none'}"
-        if not work.command or not all(work.command[:1]):
-            return "the command is empty"
-        if any("\0" in text for text in (*work.command, *work.environment, *work.environment.values())):
-            return "the command or its environment has a zero byte in it"
-        try:
-            stop_number(work.stop_signal)
-        except KeyError:
-            return f"the stop signal {work.stop_signal!r} does not exist here"
-        return self._pools[work.pool].never(work, order.nodes)
+        space = self._pools[work.pool]
+        contained = self._containers.refusal_of(work, space.container_devices)
+        return refusal_of(work) or contained or space.never(work, order.nodes)
 
     def _start_queued(self) -> None:
         """Start what has room, in the order in which it came; nothing takes a node that an earlier one waits
@@ -369,7 +356,10 @@ class LocalDriver:
         assert tracked.allocation is not None
         try:
             port = free_port() if order.work.tasks > 1 else 0
-            write_order(order, tracked.allocation, launch_of(order, tracked.allocation, port, self._site))
+            devices = self._pools[order.work.pool].container_devices
+            self._containers.mark(order.work)
+            launch = launch_of(order, tracked.allocation, port, self._site, devices)
+            write_order(order, tracked.allocation, launch)
         except OSError as error:
             self._fail(tracked, f"the attempt could not be launched: {error.strerror}")
             return
@@ -426,6 +416,7 @@ class LocalDriver:
             return
         self._looked_around_s = now
         self._sweeper.sweep(now, self._last_start_s)
+        self._containers.sweep()
         for attempt in list(self._clearing):
             self._look(self._tracked[attempt])
         for _ in range(min(_LOOKS_AT_ONCE, len(self._looks))):
@@ -493,3 +484,9 @@ class LocalDriver:
             tracked = self._tracked.get(attempt)
         folder = tracked.order.folder if tracked else self._attempts / attempt
         return folder / f"{task}.{stream}"
+
+
+def _observation(entry: PoolEntry, now_ms: int, capabilities: tuple[str, ...]) -> PoolObservation:
+    devices_milli, cores_milli = entry.devices_per_node * 1_000, entry.cores_milli_per_node
+    group = NodeGroup(entry.nodes, devices_milli, cores_milli, entry.memory_bytes_per_node)
+    return PoolObservation(entry.id, now_ms, (group,), capabilities=capabilities)

@@ -23,8 +23,14 @@ _SILENT_S = 10.0
 class Inspection:
     """The driver's dealings with supervisors, by way of the attempts' folders and of signals."""
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        end_container: Callable[[Tracked, int], bool] = lambda tracked, task: True,
+    ) -> None:
+        """`end_container` ends what a task's container may still run; False where that is not sure."""
         self._clock = clock
+        self._end_container = end_container
         self._boot = boot_id()
 
     def look(self, tracked: Tracked) -> bool:
@@ -107,6 +113,8 @@ class Inspection:
         marks = (f"WEIR_ATTEMPT={attempt}".encode(), f"WEIR_TASK_INDEX={task}".encode())
         empty = groups.kill()
         if not (end_leftovers(record.get("process"), marks) and empty):
+            return False
+        if not self._end_container(tracked, task):
             return False
         groups.remove()
         return True

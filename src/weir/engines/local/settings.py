@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from weir.model.problem import refused
 
-__all__ = ["Settings", "check_pool_options", "read_indexes"]
+__all__ = ["Settings", "check_pool_options", "read_device_templates", "read_indexes"]
 
 Isolation = Literal["auto", "required", "off"]
 _Reader = Callable[[str, str], Any]
-POOL_OPTIONS = frozenset({"device_ids", "core_ids"})
+POOL_OPTIONS = frozenset({"device_ids", "core_ids", "container_devices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,15 @@ class Settings:
     """Processes and threads of one task, at most; 0 for any number."""
     pass_environment: tuple[str, ...] = ()
     """Variables of the agent's own environment that every task gets."""
+    containers: Literal["auto", "required", "off"] = "auto"
+    """Whether jobs may ask for a container image: where podman works (else the agent does not start), or never."""
+    podman: str = "podman"
+    """The program, looked for as a shell would."""
+    pull_images: tuple[str, ...] = ()
+    """Images that may be fetched from their registry: repositories, or what they begin with, ending with a slash; `*`
+    for any. Every other image must have been loaded at the centre."""
+    image_deadline_s: int = 600
+    """How long fetching an image may take, before the attempt is given up."""
 
     @property
     def hidden(self) -> str:
@@ -71,6 +80,15 @@ def read_indexes(field: str, text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def read_device_templates(field: str, text: str) -> tuple[str, ...]:
+    """What `podman create --device` is given: CDI names or device files, with `{index}` for a device's own number.
+    Raises ProblemError."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not any("{index}" in one for one in found):
+        raise refused(field, text, "give CDI names or device files such as nvidia.com/gpu={index}")
+    return found
+
+
 def _folder(name: str, value: str) -> str:
     if not os.path.isabs(value) or os.path.normpath(value) == "/":
         raise refused(f"engine.options.{name}", value, "give the absolute path of a folder below /")
@@ -92,6 +110,12 @@ def _positive(name: str, value: str) -> int:
     return int(value)
 
 
+def _program(name: str, value: str) -> str:
+    if not value or ("/" in value and not os.path.isabs(value)):
+        raise refused(f"engine.options.{name}", value, "give a program's name, or its absolute path")
+    return value
+
+
 def _names(name: str, value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -103,4 +127,8 @@ _READERS: dict[str, _Reader] = {
     "limits": _choice("auto", "off"),
     "process_limit": _positive,
     "pass_environment": _names,
+    "containers": _choice("auto", "required", "off"),
+    "podman": _program,
+    "pull_images": _names,
+    "image_deadline_s": _positive,
 }

@@ -20,7 +20,9 @@ from typing import Any
 
 from weir.engines.local import namespace
 from weir.engines.local.cgroup import Groups, TaskGroups
+from weir.engines.local.contained import Contained, ContainerError
 from weir.engines.local.control import Control
+from weir.engines.local.podman import Ended
 from weir.engines.local.process import boot_id, children, identity, signal_process
 
 __all__ = ["FAILED", "NO_SPACE", "SCRATCH_NAME", "STOP_CANCELLED", "STOP_GANG", "supervise"]
@@ -42,6 +44,8 @@ _REASONS = {
 _STOPS = ((STOP_CANCELLED, "cancelled"), (STOP_GANG, "gang"))
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_TO_GO = b"800"
+_CLEANING_S = 20.0
+"""So long podman may clean up by itself after a container's end."""
 _LEAST_DATA_BYTES = 64 << 20
 """A supervisor shares the limit of its task where there are no control groups, and must live with it."""
 
@@ -94,11 +98,14 @@ class _Supervisor:
         )
         self._started = time.monotonic()
         self._started_ms: int | None = None
+        self._ended: float | None = None
         self._stopping = ""
         self._kill_at: float | None = None
         self._killed = False
         self._look_s = launch.get("look_s")
         self._heard = _HEARD | ({signal.SIGUSR2} if self._look_s else set())
+        made = launch["tasks"][task].get("container")
+        self._contained = None if made is None else self._container(made)
 
     def run(self) -> None:
         for name, reason in _STOPS:
@@ -107,11 +114,14 @@ class _Supervisor:
                 return
         try:
             main = self._start()
-        except _StartError as error:
+        except (_StartError, ContainerError) as error:
             self._end(error.cause, None, None, str(error))
             return
         self._poke()
+        if self._contained and self._contained.stopping:
+            self._stop(main, self._contained.stopping)
         status = self._watch(main)
+        self._ended = time.monotonic()
         self._end_rest(main)
         self._conclude(status)
 
@@ -123,12 +133,15 @@ class _Supervisor:
             namespace.become_subreaper()
             with contextlib.suppress(FileExistsError):
                 os.mkdir(f"{self._folder}/{SCRATCH_NAME}", 0o700)
+            mode = os.O_RDWR if self._contained else os.O_WRONLY
             outputs = [
-                os.open(
-                    f"{self._folder}/{self._task}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
-                )
+                os.open(f"{self._folder}/{self._task}.{stream}", mode | os.O_CREAT | os.O_APPEND, 0o600)
                 for stream in ("stdout", "stderr")
             ]
+            if self._contained:
+                os.mkdir(self._kept, 0o700)
+                os.chdir(self._kept)
+                return self._started_as(self._contained.start(launch["command"][0], outputs), outputs)
             self._groups.enter(launch["memory_bytes"], launch["process_limit"])
             self._limit(own["cores"])
             # What is done to this process here holds for the command, which is started without a copy of it.
@@ -139,11 +152,27 @@ class _Supervisor:
         except OSError as error:
             raise _StartError("node-failed", f"the task could not be prepared: {_text(error)}") from error
         main = self._spawn(_program(launch["command"][0], environment["PATH"]), environment, outputs)
+        return self._started_as(main, outputs)
+
+    @property
+    def _kept(self) -> str:
+        return f"{self._folder}/{self._task}.container"
+
+    def _container(self, made: dict[str, Any]) -> Contained:
+        def heard(seconds: float) -> str:
+            found = signal.sigtimedwait(self._heard, seconds)
+            return "" if found is None else _REASONS.get(found.si_signo, "")
+
+        return Contained(**made, kept=self._kept, heard=heard)
+
+    def _started_as(self, main: int, outputs: list[int]) -> int:
         self._started = time.monotonic()
         self._started_ms = time.time_ns() // 1_000_000
         for descriptor in outputs:
             os.close(descriptor)
         process = identity(main) or [main, 0]  # a zombie by now, perhaps
+        if self._contained and self._contained.first:
+            process = self._contained.first
         self._control.write(self._task, state="running", process=process, started_ms=self._started_ms)
         return main
 
@@ -211,11 +240,17 @@ class _Supervisor:
 
     def _stop(self, main: int, reason: str) -> None:
         self._stopping = reason
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(main, self._launch["stop_signal"])
+        if self._contained:
+            self._contained.stop(self._launch["stop_signal"])
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(main, self._launch["stop_signal"])
         self._kill_at = time.monotonic() + self._launch["stop_grace_ms"] / 1_000
 
     def _kill_group(self, main: int) -> None:
+        if self._contained:
+            self._contained.kill()
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(main, signal.SIGKILL)
 
@@ -224,6 +259,7 @@ class _Supervisor:
         # While the command is not reaped nobody else can have its number, so nobody else's group is hit.
         self._kill_group(main)
         os.waitpid(main, 0)
+        self._let_clean()
         pause = 0.001
         while True:
             try:
@@ -238,15 +274,33 @@ class _Supervisor:
             signal.sigtimedwait({signal.SIGCHLD}, pause)
             pause = min(1.0, pause * 2)
 
+    def _let_clean(self) -> None:
+        """Let what conmon left clean up after the container; its children by now are the supervisor's."""
+        until = time.monotonic() + _CLEANING_S
+        with contextlib.suppress(ChildProcessError):
+            while self._contained and (left := until - time.monotonic()) > 0:
+                if not os.waitpid(-1, os.WNOHANG)[0]:
+                    signal.sigtimedwait({signal.SIGCHLD}, left)
+
     def _conclude(self, status: Any) -> None:
         code = status.si_status if status.si_code == os.CLD_EXITED else None
         number = None if code is not None else status.si_status
+        out_of_memory = False
+        if self._contained:
+            ended = self._contained.ended()
+            if isinstance(ended, Ended):
+                code, number, out_of_memory = ended.code, ended.signal, ended.out_of_memory
+            elif self._stopping:
+                code = number = None
+            else:
+                self._end("node-failed", None, None, ended)
+                return
         if self._stopping:
             cause = "node-failed" if self._stopping == "engine" else self._stopping
             self._end(cause, code, number, _STOP_MESSAGES[self._stopping][self._killed])
         elif code == 0:
             self._end(None, 0, None, "")
-        elif self._groups.out_of_memory():
+        elif out_of_memory or self._groups.out_of_memory():
             used = f"used more than its {self._launch['memory_bytes'] / 2**20:.0f}MiB of memory"
             self._end("out-of-memory", code, number, used)
         elif code is None:
@@ -258,7 +312,8 @@ class _Supervisor:
         ended_ms = time.time_ns() // 1_000_000
         if self._started_ms is not None:
             # By the monotonic clock, so that a step of the wall clock does not change the duration.
-            ended_ms = self._started_ms + round((time.monotonic() - self._started) * 1_000)
+            ended = time.monotonic() if self._ended is None else self._ended
+            ended_ms = self._started_ms + round((ended - self._started) * 1_000)
         self._control.write(
             self._task,
             state="ended",
