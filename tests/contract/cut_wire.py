@@ -1,4 +1,4 @@
-"""A wire between a driver and its engine's HTTP server that can be cut, and that can lose answers."""
+"""A wire between a driver and its engine's server that can be cut, and that can lose answers."""
 
 import contextlib
 import socket
@@ -19,8 +19,12 @@ class CutWire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
+    def port(self) -> int:
+        return int(self._server.getsockname()[1])
+
+    @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
     def cut(self) -> Iterator[None]:

@@ -255,13 +255,29 @@ def cut_off(code: int, *, remote: bool) -> bool:
 
 def failure(command: str, text: str, code: int = 1, *, remote: bool = False) -> Exception:
     """What it means that a command has failed with this text and exit code, `remote` through ssh."""
-    shown = f"{command}: {' '.join(text.split())[-300:] or f'no word of why (exit code {code})'}"
+    words = _key_failure(text) if remote else ""
+    shown = f"{command}: {words or ' '.join(text.split())[-300:] or f'no word of why (exit code {code})'}"
     kind = failure_kind(text)
     if cut_off(code, remote=remote) and kind is not NotDeliveredError:
         kind = EngineUnreachableError
     if kind is None:
         kind = RejectedError if command == "sbatch" else EngineUnreachableError
     return kind(shown)
+
+
+def _key_failure(text: str) -> str:
+    """What to do where ssh does not trust the machine over there; empty where that is not what it says."""
+    if "host key verification failed" not in text.lower():
+        return ""
+    if "identification has changed" in text.lower():
+        return (
+            "the machine that ssh has reached shows another key than the known one, so nothing was sent; ask who runs "
+            "it, and then mend the agent's known_hosts (ssh-keygen -R, ssh-keyscan)"
+        )
+    return (
+        "the machine that ssh has reached is not among the known hosts, so nothing was sent; compare its key with what "
+        "who runs it says, and add it to the agent's known_hosts (ssh-keyscan)"
+    )
 
 
 def failure_kind(text: str) -> type[Exception] | None:
