@@ -378,6 +378,12 @@ def test_langfang_is_for_its_own_companies_makers_institutes_and_universities_at
     assert ["local-qualified"] == against(evaluate(LANGFANG, facts, case, NONE, ON))
 
 
+def test_langfang_counts_computing_storage_and_support() -> None:
+    lines = (Line("compute", 500_000 * YUAN), Line("storage", 200_000 * YUAN), Line("service", 100_000 * YUAN),
+             Line("network", 1_000_000 * YUAN))  # fmt: skip
+    assert 400_000 == yuan(langfang(without(contract(1), lines=lines)))  # 800,000 × 50 %
+
+
 def test_langfang_is_paid_in_full_first() -> None:
     redemption = LANGFANG.editions[0].redemption
     assert Mode.REIMBURSE is redemption.mode

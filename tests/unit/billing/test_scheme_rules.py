@@ -1,6 +1,8 @@
 """Rules over facts in three-valued logic: what is missing is undecided, and only what it depends on waits for it."""
 
+from dataclasses import fields
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ from weir.billing.scheme_parties import affiliation_clause, credit_clause
 from weir.billing.scheme_rules import judge, negation, reader
 from weir.model.fact import Fact
 from weir.model.problem import ProblemError
-from weir.model.scheme import Condition
+from weir.model.scheme import Condition, Edition
 
 DAY = date(2025, 6, 16)
 NAMES = ("kind", "size", "region", "industry")
@@ -346,3 +348,61 @@ def test_a_claim_outside_of_every_edition_is_refused() -> None:
     decision = evaluate(preset("langfang-2023"), situation(party()), contract(1), Past(), date(2023, 1, 3))
     assert isinstance(decision, Refused)
     assert ["window"] == [clause.id for clause in decision.against]
+
+
+EVERYTHING = """
+version: 1
+scheme: everything
+name: Everything that published schemes ask for
+sources: [{title: A law, official: true}]
+editions:
+  - begins: 2024-01-01
+    ends: 2025-12-31
+    base: contract
+    pool_per_year: "100000000"
+    holder_cap:
+      per_year: "2000000"
+      counts: [claimed, redeemed]
+      unless: {fact: holder.designation.multimodal-base-model, one_of: ["yes"]}
+    tiers:
+      - {id: kind, rate: "20%", when: {fact: holder.kind, one_of: [university]}}
+      - {id: use, rate: "25%", when: {fact: line.purpose, one_of: [training]}}
+      - {id: chips, rate: "30%", when: {fact: line.chip-origin, one_of: [domestic]}}
+      - {id: national, rate: "30%", most: "3000000", when: {fact: holder.project-lead, one_of: [national]}}
+      - {id: first-year, rate: "60%", once: true, when: {fact: holder.settled, first_months: 12}}
+    combine: highest
+    least_claim: "5000"
+    most_claim: "5000000"
+    validity: {months: 12}
+    cost_lines: [compute]
+    holder: [{id: local, text: local, when: {fact: holder.region, within: ["34"]}}]
+    supplier:
+      - id: size
+        text: of a kind or a size
+        when:
+          any_of:
+            - {fact: centre.kind, one_of: [supercomputing]}
+            - {fact: centre.capacity.intelligent.P.fp16, at_least: 5000}
+            - {fact: centre.city, one_of: [hefei]}
+            - {fact: supplier.designation.planned-centre, one_of: ["yes"]}
+    contract: {signed_from: 2023-09-01, signed_through: 2025-06-30, most_months: 12, one_claim: true}
+    affiliation_refused: true
+    credit_clear_years: 3
+    exclusive: [{group: city-money, scope: contract}, {group: state-money, scope: holder}]
+    evidence: [contract, payment]
+    transferable: false
+    redemption: {mode: reimburse, evidence: [delivery, invoice, payment, electricity]}
+    funders: [{id: province, name: Province, parts: 1}, {id: city, name: City, parts: 1}]
+    checks: [{id: audit, by: data bureau}, {id: re-check, by: district}]
+"""
+
+
+def test_a_scheme_says_all_that_published_ones_ask_for() -> None:
+    edition = read_scheme(EVERYTHING, "everything.yaml").editions[0]
+    default = {field.name: field.default for field in fields(Edition)}
+    said = {name for name in default if getattr(edition, name) != default[name]}
+    assert {"base", "combine", "affiliation_refused", "cost_lines", "transferable", "assumed"} >= set(
+        default
+    ) - said
+    manual = (Path(__file__).parents[3] / "docs" / "how-to" / "vouchers.md").read_text("utf-8")
+    assert [] == [name for name in said - {"begins", "ends"} if f"`{name}" not in manual]
