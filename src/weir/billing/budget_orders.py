@@ -4,8 +4,9 @@ Jobs that wait for money are looked at again in the same transaction.
 """
 
 import json
+import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -27,7 +28,7 @@ from weir.billing.budget import (
 from weir.billing.budget_periods import Period, period_name
 from weir.billing.hold_offers import Offers, no_offers
 from weir.billing.holds import wake
-from weir.billing.ledger import Entry, Posted, Transfer, post
+from weir.billing.ledger import Entry, Posted, Transfer, entry_of, post
 from weir.billing.ledger_counters import OverLimitError, Shortage, counters, set_limit
 from weir.model.codec import to_plain
 from weir.model.problem import conflict, not_found, refused
@@ -35,6 +36,7 @@ from weir.store import Transaction, schema
 from weir.units import format_yuan
 
 _budget = schema.budget.c
+_SHARE = re.compile(r"[0-9](?:\.[0-9]{1,6})?")
 
 
 def set_budget(
@@ -82,9 +84,10 @@ def top_up(
     now_ms: int,
     offers: Offers = no_offers,
 ) -> Posted:
-    """Book a payment into a prepaid budget; its limit rises by as much. The same reference again changes nothing.
+    """Book a payment into a prepaid budget; its limit rises by as much. The same once more changes nothing.
 
-    Raises ProblemError: 404, or 422 for another kind of budget or an amount that is not more than 0.
+    Raises ProblemError: 404, 422 for another kind of budget or an amount that is not more than 0, or 409 for a
+    reference that another amount was booked with.
     """
     return _moved(tx, actor, budget_id, amount, reference, now_ms, "top-up", offers)
 
@@ -135,6 +138,12 @@ def _moved(
         detail={"budget": budget.id, "reference": reference},
     )
     [posted] = post(tx, [entry])
+    if not posted.new:
+        known = entry_of(tx.connection, posted.number)
+        booked = sum(one.amount for one in known.transfers) if known else 0
+        if booked != amount:
+            said = f"reference {reference!r} was booked with {format_yuan(booked)} before; give another reference"
+            raise conflict(said)
     if posted.new:
         period = period_name(budget.period, now_ms)
         open_period(tx, budget, period)
@@ -177,11 +186,7 @@ def _check(connection: Connection, budget: Budget) -> None:
             )
         _check_amount(f"members.{member}", limit)
     for threshold in budget.thresholds:
-        try:
-            good = 0 < Decimal(threshold) <= 1
-        except InvalidOperation:
-            good = False
-        if not good:
+        if not _SHARE.fullmatch(threshold) or not 0 < Decimal(threshold) <= 1:
             raise refused("thresholds", threshold, 'give shares of the limit, such as "0.8"')
 
 

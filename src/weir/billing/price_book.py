@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 
@@ -24,6 +24,7 @@ DEAREST_MICRO_YUAN = 10**12
 """A million yuan a unit; what is more is a slip of the pen."""
 _CLOCK = re.compile(r"([01]\d|2[0-4]):([0-5]\d)")
 _POOL = re.compile(r"\*|[^\s/*]+/(?:\*|[^\s/*]+)")
+_SHARE = re.compile(r"[0-9](?:\.[0-9]{1,6})?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 Fault = tuple[Path, object, str]
 """A field, its value, and what is accepted."""
@@ -187,6 +188,9 @@ def _refusal(path: Path, value: object, accepted: str) -> ProblemError:
 def _faults(book: PriceBook) -> Iterator[Fault]:
     if book.version != BOOK_VERSION:
         yield ("version",), book.version, f"give version: {BOOK_VERSION}"
+    for path, text in ((("price_book",), book.price_book), (("tax", "name"), book.tax.name)):
+        if not text.strip() or not text.isprintable():
+            yield path, text, "give a name"
     if book.starts:
         try:
             parse_time_ms(book.starts)
@@ -276,13 +280,7 @@ def minutes(clock: str) -> int | None:
 
 
 def _is_share(text: str) -> bool:
-    try:
-        share = Decimal(text)
-    except InvalidOperation:
-        return False
-    if not share.is_finite():
-        return False
-    return 0 <= share <= 1 and share == round(share, 6)
+    return bool(_SHARE.fullmatch(text)) and Decimal(text) <= 1
 
 
 __all__ = [

@@ -15,6 +15,7 @@ from weir.billing.rate_card import GB, HOUR_MS, Needs, RateCard, Unpriced
 from weir.model.money_view import PoolQuoteView, QuoteLineView, QuoteView, QuoteVoucherView
 from weir.model.state import JobState
 from weir.store import schema
+from weir.units import format_yuan
 
 MOST_REMEMBERED = 50
 """So many of the last jobs of a name make its forecast."""
@@ -38,6 +39,8 @@ class Asked:
     """Those that could ever run it."""
     fewest: int = 0
     """Of an elastic job, its fewest tasks."""
+    max_price: int | None = None
+    """In micro-yuan: pools where a job could cost more refuse it."""
 
 
 def quote(
@@ -70,7 +73,11 @@ def quote(
             fewest = card_for(version, known[key], tenant_class, asked.needs.of(asked.fewest))
             assert isinstance(fewest, RateCard)  # it uses the same units
             share = book.share_of(tenant_class)
-            pools.append(_of_pool(connection, asked, (card, fewest), share, forecast_ms, now_ms, offers))
+            one = _of_pool(connection, asked, (card, fewest), share, forecast_ms, now_ms, offers)
+            if asked.max_price is not None and one.worst > asked.max_price:
+                most = f"up to {format_yuan(one.worst)}, and max_price is {format_yuan(asked.max_price)}"
+                one = PoolQuoteView(key, refused=most)
+            pools.append(one)
     pools.sort(key=lambda one: (bool(one.refused), one.net, one.pool))
     return QuoteView(
         version=version.version,

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except UnicodeError as error:
-        _fail(f"this is not UTF-8 text: {error}", BAD_INPUT)
+        _fail(f"what was given is not UTF-8 text; save it as UTF-8 ({error})", BAD_INPUT)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)

@@ -141,7 +141,10 @@ def _show(found: QuoteView, lines: bool) -> None:
         for one in found.pools:
             _show_lines(one, found.class_share)
     _show_start(found)
-    print(f"submitting it sets {format_yuan(found.hold)} aside")
+    if all(one.refused for one in found.pools):
+        print("submitting it would be refused: no pool takes it")
+    else:
+        print(f"submitting it sets {format_yuan(found.hold)} aside")
 
 
 def _at_limit(one: PoolQuoteView) -> str:

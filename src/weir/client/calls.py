@@ -3,9 +3,9 @@
 import json
 import os
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from weir.client.errors import AnswerError
+from weir.client.errors import AnswerError, ClientError
 from weir.client.transport import Sender
 from weir.model.codec import CodecError, from_plain
 
@@ -53,10 +53,17 @@ class Calls:
             ) from error
 
 
+def part(name: str, *, safe: str = "") -> str:
+    """A name within a target's path. Raises ClientError for an empty one, which would be another target."""
+    if not name:
+        raise ClientError("'' names nothing; give an id")
+    return quote(name, safe=safe)
+
+
 def query_of(**given: Any) -> str:
     """The query of a target, without what is empty; with its question mark."""
     pairs = {key: value for key, value in given.items() if value not in ("", None, [])}
     return f"?{urlencode(pairs, doseq=True)}" if pairs else ""
 
 
-__all__ = ["Calls", "query_of"]
+__all__ = ["Calls", "part", "query_of"]

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
-from weir.client.calls import query_of
+from weir.client.calls import part, query_of
 from weir.client.contracts import ContractCalls
 from weir.client.events import follow_events
 from weir.client.money import MoneyCalls
@@ -257,11 +256,11 @@ class Client(OrganisationCalls, SchemeCalls, StatementCalls, MoneyCalls, Contrac
 
     def drain_centre(self, centre: str) -> CentreView:
         """Start nothing new at a centre; what runs there goes on."""
-        return self._change("POST", f"/centres/{quote(centre, safe='')}/drain", CentreView)
+        return self._change("POST", f"/centres/{part(centre)}/drain", CentreView)
 
     def resume_centre(self, centre: str) -> CentreView:
         """Let a drained centre start jobs again."""
-        return self._change("POST", f"/centres/{quote(centre, safe='')}/resume", CentreView)
+        return self._change("POST", f"/centres/{part(centre)}/resume", CentreView)
 
     # Access
 
@@ -303,7 +302,7 @@ class Client(OrganisationCalls, SchemeCalls, StatementCalls, MoneyCalls, Contrac
 
 
 def _job_path(job: str, rest: str = "") -> str:
-    return f"/jobs/{quote(job, safe='')}{rest}"
+    return f"/jobs/{part(job)}{rest}"
 
 
 def _job_of(view: SubmissionView) -> JobView | SubmissionView:

@@ -1,9 +1,8 @@
 """Calls about contracts: what was agreed, invoiced, paid and charged."""
 
 from typing import Any
-from urllib.parse import quote
 
-from weir.client.calls import Calls, query_of
+from weir.client.calls import Calls, part, query_of
 from weir.model.contract_view import ContractsView, ContractView
 
 
@@ -17,7 +16,7 @@ class ContractCalls(Calls):
 
     def contract(self, contract: str) -> ContractView:
         """One contract; a standing one is `standing/ORGANISATION/CENTRE`."""
-        return self._get(f"/contracts/{quote(contract)}", ContractView)
+        return self._get(f"/contracts/{part(contract, safe='/')}", ContractView)
 
     def add_contract(self, text: str, *, source: str = "") -> ContractView:
         """Record a contract (YAML). The same once more changes nothing."""
@@ -26,13 +25,11 @@ class ContractCalls(Calls):
     def add_contract_document(self, contract: str, kind: str, reference: str, **fields: Any) -> ContractView:
         """Record an `invoice`, a `payment` or `evidence`, once for its reference: amount, at, digest."""
         body = {"kind": kind, "reference": reference, **{name: one for name, one in fields.items() if one}}
-        return self._change("POST", f"/contracts/{quote(contract, safe='')}/documents", ContractView, body)
+        return self._change("POST", f"/contracts/{part(contract)}/documents", ContractView, body)
 
     def end_contract(self, contract: str, ends: str) -> ContractView:
         """End a contract sooner or later than it says."""
-        return self._change(
-            "POST", f"/contracts/{quote(contract, safe='')}/end", ContractView, {"ends": ends}
-        )
+        return self._change("POST", f"/contracts/{part(contract)}/end", ContractView, {"ends": ends})
 
 
 __all__ = ["ContractCalls"]

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
-from weir.client.calls import Calls, query_of
+from weir.client.calls import Calls, part, query_of
 from weir.model.money_view import (
     BalancesView,
     BillView,
@@ -54,17 +53,17 @@ class MoneyCalls(Calls):
 
     def set_budget(self, budget: str, **fields: Any) -> BudgetView:
         """Make a budget, or give it other limits: organisation, kind, period, limit, members, thresholds."""
-        return self._change("PUT", f"/budgets/{quote(budget, safe='')}", BudgetView, fields)
+        return self._change("PUT", f"/budgets/{part(budget)}", BudgetView, fields)
 
     def top_up(self, budget: str, amount: str, reference: str) -> BudgetView:
         """Book a payment into a prepaid budget, once for its reference."""
         body = {"amount": amount, "reference": reference}
-        return self._change("POST", f"/budgets/{quote(budget, safe='')}/top-up", BudgetView, body)
+        return self._change("POST", f"/budgets/{part(budget)}/top-up", BudgetView, body)
 
     def pay_out(self, budget: str, amount: str, reference: str) -> BudgetView:
         """Book that money was paid back out of a prepaid budget."""
         body = {"amount": amount, "reference": reference}
-        return self._change("POST", f"/budgets/{quote(budget, safe='')}/pay-out", BudgetView, body)
+        return self._change("POST", f"/budgets/{part(budget)}/pay-out", BudgetView, body)
 
     def bill(
         self,
@@ -97,9 +96,7 @@ class MoneyCalls(Calls):
 
     def book(self, book: str, *, cursor: str = "", limit: int = 200) -> LedgerPage:
         """A page of the ledger's entries for one payer, oldest first."""
-        return self._get(
-            f"/ledger/books/{quote(book, safe='')}{query_of(cursor=cursor, limit=limit)}", LedgerPage
-        )
+        return self._get(f"/ledger/books/{part(book)}{query_of(cursor=cursor, limit=limit)}", LedgerPage)
 
     def entry(self, number: int) -> LedgerEntryView:
         """One entry of the ledger."""

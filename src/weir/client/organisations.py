@@ -1,8 +1,6 @@
 """Calls about organisations: the facts that are held about them."""
 
-from urllib.parse import quote
-
-from weir.client.calls import Calls, query_of
+from weir.client.calls import Calls, part, query_of
 from weir.model.fact import FactImportView, FactsView
 
 
@@ -11,7 +9,7 @@ class OrganisationCalls(Calls):
 
     def organisation_facts(self, organisation: str) -> FactsView:
         """What is held about an organisation, by name and day."""
-        return self._get(f"/organisations/{quote(organisation, safe='')}/facts", FactsView)
+        return self._get(f"/organisations/{part(organisation)}/facts", FactsView)
 
     def import_facts(self, text: str, *, source: str = "", dry_run: bool = False) -> FactImportView:
         """Import facts from a CSV text, all rows or none; with `dry_run` only say what each row would do."""

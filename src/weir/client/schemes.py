@@ -1,8 +1,6 @@
 """Calls about schemes and vouchers."""
 
-from urllib.parse import quote
-
-from weir.client.calls import Calls, query_of
+from weir.client.calls import Calls, part, query_of
 from weir.model.voucher import SchemeChangeView, SchemesView, SchemeView, VouchersView, VoucherView, WhyView
 
 
@@ -15,7 +13,7 @@ class SchemeCalls(Calls):
 
     def scheme(self, scheme: str) -> SchemeView:
         """One scheme with its file."""
-        return self._get(f"/schemes/{quote(scheme, safe='')}", SchemeView)
+        return self._get(f"/schemes/{part(scheme)}", SchemeView)
 
     def scheme_diff(self, text: str, *, source: str = "", claw_back: bool = False) -> SchemeChangeView:
         """What applying a scheme file (YAML) would do: who gains, who loses, by how much."""

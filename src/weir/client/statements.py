@@ -1,8 +1,6 @@
 """Calls about statements and settlements."""
 
-from urllib.parse import quote
-
-from weir.client.calls import Calls, query_of
+from weir.client.calls import Calls, part, query_of
 from weir.model.statement import (
     ClosedView,
     RedemptionsView,
@@ -29,7 +27,7 @@ class StatementCalls(Calls):
 
     def statement_page(self, statement: str) -> bytes:
         """One statement as a page for print (HTML)."""
-        return self._bytes(f"/statements/{quote(statement, safe='')}/page")
+        return self._bytes(f"/statements/{part(statement)}/page")
 
     def focus_csv(self, month: str) -> bytes:
         """The charges of a closed month as FOCUS 1.2 rows, as CSV."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from weir.client.calls import part
 from weir.client.errors import AnswerError, ApiError, ChecksumError, UnreachableError
 from weir.client.transport import Answer, Sender
 
@@ -62,7 +63,7 @@ def download_output(sender: Sender, job: str, path: str, to: "Path") -> str:
     """
     import hashlib
 
-    target = f"/api/v1/jobs/{quote(job, safe='')}/outputs/{quote(path)}"
+    target = f"/api/v1/jobs/{part(job)}/outputs/{quote(path)}"
     unfinished = to.with_name(f".{to.name}.{os.getpid()}.part")
     hasher = hashlib.sha256()
     expected, received, failures = "", 0, 0
@@ -100,7 +101,7 @@ def log_pieces(
 
     When the job is placed anew, its next attempt's log follows from its beginning.
     """
-    target = f"/api/v1/jobs/{quote(job, safe='')}/logs/{quote(stream, safe='')}"
+    target = f"/api/v1/jobs/{part(job)}/logs/{part(stream)}"
     attempt, after, failures = "", "", 0
     while True:
         query: dict[str, str | int] = {

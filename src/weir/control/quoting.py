@@ -58,6 +58,7 @@ def quote_job(
         limit_ms,
         money.possible_pools(pools, job_class),
         specification.tasks.least if specification.tasks.elastic else 0,
+        specification.max_price,
     )
     kind = Kind(project.organisation, actor.name, project.id, job_class.size, limit_ms)
     found = quote(connection, asked, now_ms, quoted_offers, foresee(kind, now_ms) if foresee else None)

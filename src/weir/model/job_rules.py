@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from weir.model.job import Delivery, Input, JobSpecification, PreferenceWeights
 from weir.model.problem import not_supported_yet, refused
-from weir.units import format_duration, parse_time_ms
+from weir.units import format_duration, format_yuan, parse_time_ms
 
 LARGEST_ARRAY = 1_000_000
 LARGEST_GANG = 100_000
@@ -228,7 +228,8 @@ def _check_options(specification: JobSpecification) -> None:
 
 def _check_money(specification: JobSpecification) -> None:
     if specification.max_price is not None and specification.max_price <= 0:
-        raise refused("max_price", specification.max_price, "give an amount of more than 0, or leave it out")
+        given = format_yuan(specification.max_price)
+        raise refused("max_price", given, "give an amount of more than 0, or leave it out")
     for field in ("budget", "purpose"):
         value: str = getattr(specification, field)
         if len(value) > LONGEST_WORD or not value.isprintable():

@@ -1,25 +1,25 @@
 """Shares: whole parts in a million inside, a percentage where people write it."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import Annotated
 
 from weir.units.marker import UnitField
 
 WHOLE_PPM = 1_000_000
 ACCEPTED = "a percentage above 0% and at most 100%, with at most four decimals, such as 20%"
+_SHARE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,4})0*)?%")
 
 
 def parse_share_ppm(text: object) -> int:
     """Parts in a million of a percentage such as `20%`. Raises ValueError saying what is accepted."""
-    try:
-        share = Decimal(text.removesuffix("%")) * 10_000 if isinstance(text, str) else Decimal("NaN")
-    except InvalidOperation:
-        share = Decimal("NaN")
-    if not isinstance(text, str) or not text.endswith("%") or not share.is_finite():
+    match = _SHARE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
         raise ValueError(f"{text!r} is not a share; write {ACCEPTED}")
-    if not 0 < share <= WHOLE_PPM or share != share.to_integral_value():
+    share = int(match[1]) * 10_000 + int((match[2] or "").ljust(4, "0"))
+    if not 0 < share <= WHOLE_PPM:
         raise ValueError(f"{text!r} is out of range; write {ACCEPTED}")
-    return int(share)
+    return share
 
 
 def format_share(share_ppm: int) -> str:

@@ -18,6 +18,7 @@ from weir.billing.price_versions import apply_price_book
 from weir.control import orders
 from weir.control.explaining import explain
 from weir.control.jobs import find
+from weir.control.quoting import quote_job
 from weir.model.job import Constraints, DataNeed, JobSpecification
 from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
@@ -164,6 +165,23 @@ def test_a_price_below_max_price_is_kept_to() -> None:
     assert "constraints.centres: [wuhu-hpc]" in str(error)
     cheap = Constraints(centres=("wuhu-hpc",))
     made.submit(job(cores=4_000, time_limit=2 * HOUR_MS, max_price=5 * YUAN, constraints=cheap))
+
+
+def test_a_quote_says_which_pools_are_dearer_than_max_price() -> None:
+    made = priced()
+
+    def quoted(most: int) -> tuple[int, dict[str, str]]:
+        asked = job(cores=4_000, time_limit=2 * HOUR_MS, max_price=most)
+        found = made.store.read(lambda c: quote_job(c, made.tenant, asked, made.now_ms))
+        return found.hold, {one.pool: one.refused for one in found.pools if one.refused}
+
+    hold, refused_there = quoted(5 * YUAN)
+    assert "up to ¥8.000001, and max_price is ¥5.00" == refused_there["hefei-ai/cpu"]
+    assert "wuhu-hpc/cpu" not in refused_there
+    assert 0 < hold <= 5 * YUAN
+    hold, refused_there = quoted(1)
+    assert {"hefei-ai/cpu", "wuhu-hpc/cpu"} <= set(refused_there)
+    assert 0 == hold
 
 
 def test_an_array_holds_once_for_all_and_each_end_gives_back_its_part() -> None:
@@ -395,6 +413,10 @@ def test_a_prepaid_budget_spends_what_was_paid_in_once_by_its_reference() -> Non
     assert counter(made, "budget/other/once") == (4 * YUAN + 1, 0)
     with pytest.raises(ProblemError, match="less"):
         made.store.write(lambda tx: pay_out(tx, COORDINATOR, "other", 2 * YUAN, "back", made.now_ms))
+    with pytest.raises(
+        ProblemError, match=r"'transfer 7' was booked with ¥5.00 before; give another reference"
+    ):
+        made.store.write(lambda tx: top_up(tx, COORDINATOR, "other", 6 * YUAN, "transfer 7", made.now_ms))
     with pytest.raises(ProblemError, match="too little"):
         made.submit(one, actor=made.other)
     assert made.store.read(lambda c: balances(c, "prepaid")) == {"prepaid:other": 1 * YUAN - 1}

@@ -1,5 +1,6 @@
 """Prices: exact, the same for any way that time is told, and never more than the worst case that is held."""
 
+import re
 from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +15,7 @@ from weir.billing.ledger import Transfer
 from weir.billing.price_bands import WEEK_MS, bands_of, time_in_bands, union
 from weir.billing.price_book import PriceBook, read_price_book
 from weir.billing.rate_card import Needs, PricedPool, RateCard, Unpriced, difference, rate_card
+from weir.model.problem import ProblemError
 
 HOUR_MS = 3_600_000
 POOL = PricedPool("hefei-ai/npu", "hefei-ai", "ascend-910b")
@@ -247,3 +249,18 @@ def test_a_union_is_disjoint_in_order_and_holds_the_same_instants(intervals: lis
         for begins, ends in intervals
         if ends > begins
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("price_book: ", 'price_book: ""  # ', "price_book"),
+        ("tax: {name: VAT", 'tax: {name: " "', "tax.name"),
+        ('rate: "0.06"', 'rate: "６"', "tax.rate"),
+        ('rate: "0.06"', 'rate: "1e-999999"', "tax.rate"),
+    ],
+)
+def test_what_names_nothing_and_odd_shares_are_refused(old: str, new: str, field: str) -> None:
+    assert old in TEXT
+    with pytest.raises(ProblemError, match=re.escape(f"{field}: ")):
+        read_price_book(TEXT.replace(old, new, 1), "book")

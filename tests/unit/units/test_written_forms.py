@@ -84,7 +84,11 @@ def test_money_survives_being_written_to_the_micro_yuan(micro_yuan: int) -> None
     assert micro_yuan == parse_yuan(written)
 
 
-@pytest.mark.parametrize("text", [12.5, True, None, "1.0000001", "twelve", "NaN", "Infinity", ""])
+@pytest.mark.parametrize(
+    "text",
+    [12.5, True, None, "1.0000001", "twelve", "NaN", "Infinity", "", "１００", "٣", "1_000", "1,000", "1e3", "1e999999",
+     "9" * 25, "+5", "5.", ".5", "--5"],
+)  # fmt: skip
 def test_money_that_is_not_exact_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="write an amount in yuan"):
         parse_yuan(text)
