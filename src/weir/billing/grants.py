@@ -34,6 +34,7 @@ from weir.billing.voucher_cases import (
     situation_of,
 )
 from weir.model.codec import to_plain
+from weir.model.problem import not_found
 from weir.model.scheme import Base, Count, Edition, Scope
 from weir.store import Transaction
 from weir.store import schema as s
@@ -79,9 +80,16 @@ def why(
 ) -> tuple[Judged, ...]:
     """What one scheme says about the organisation: for each of its contracts, and the standing ones.
 
-    With `centre` only about those with it. Raises ProblemError (404) for no such scheme or centre.
+    With `centre` only about those with it. Raises ProblemError (404) for no such scheme or centre, and for an
+    organisation that is neither declared nor has a fact.
     """
     scheme_in_force(connection, scheme)
+    declared = select(s.organisation.c.id).where(s.organisation.c.id == organisation)
+    stated = select(s.organisation_fact.c.organisation).where(
+        s.organisation_fact.c.organisation == organisation
+    )
+    if connection.execute(declared.union_all(stated).limit(1)).first() is None:
+        raise not_found("organisation", organisation)
     agreed = contracts(connection, organisation=organisation)
     pairs = [(one.centre, one.id) for one in agreed if centre in ("", one.centre)]
     named = (

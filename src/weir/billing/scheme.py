@@ -7,15 +7,24 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from weir.model.province import CentreKind
 from weir.model.scheme import Base, Combine, Condition, Edition, Scheme
 from weir.registry import data_folder, fact_catalogue
 from weir.registry.document import parse_document, read_document
+from weir.registry.fact_catalogue import fact_fault
+from weir.units import format_yuan
 
 VERSION = 1
 KIND = "invalid-scheme"
 COST_LINES = ("compute", "memory", "storage", "transfer", "network", "security", "service")
 LINE_FACTS = ("line.kind", "line.chip-origin", "line.purpose", "line.registered-model")
 CENTRE_FACTS = ("centre.kind", "centre.city")
+_VALUES = {
+    "centre.kind": tuple(kind.value for kind in CentreKind),
+    "line.kind": COST_LINES,
+    "line.chip-origin": ("domestic", "foreign"),
+    "line.registered-model": ("yes", "no"),
+}
 MOST_MONTHS = 1_200
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CAPACITY = re.compile(r"centre\.capacity\.[a-z]+\.[A-Za-z]+(\.[a-z0-9]+)?")
@@ -71,6 +80,8 @@ def _faults(scheme: Scheme) -> Iterator[_Fault]:
         yield ("version",), scheme.version, f"give version: {VERSION}"
     if not _ID.fullmatch(scheme.scheme) or len(scheme.scheme) > 63:
         yield ("scheme",), scheme.scheme, "give small letters, digits and single dashes, such as henan-2025"
+    if not scheme.name.strip():
+        yield ("name",), scheme.name, "give the scheme's name"
     if not scheme.sources:
         yield ("sources",), [], "name at least one source"
     if not scheme.notice and not any(source.official for source in scheme.sources):
@@ -107,9 +118,19 @@ def _edition_faults(where: _Path, edition: Edition) -> Iterator[_Fault]:
     for name in ("pool_per_year", "least_claim", "most_claim"):
         amount = getattr(edition, name)
         if amount is not None and amount <= 0:
-            yield (*where, name), amount, "give an amount above 0, or leave it out"
-    if edition.holder_cap is not None and (edition.holder_cap.per_year <= 0 or not edition.holder_cap.counts):
-        yield (*where, "holder_cap"), "", "give an amount above 0 and what counts"
+            yield (*where, name), format_yuan(amount), "give an amount above 0, or leave it out"
+    cap = edition.holder_cap
+    if cap is not None and cap.per_year <= 0:
+        yield (*where, "holder_cap", "per_year"), format_yuan(cap.per_year), "give an amount above 0"
+    if cap is not None and not cap.counts:
+        yield (*where, "holder_cap", "counts"), [], "say what counts: claimed, redeemed or both"
+    for name in ("evidence", "assumed"):
+        for place, word in enumerate(getattr(edition, name)):
+            if not word.strip():
+                yield (*where, name, place), word, "give a word, or leave it out"
+    for place, check in enumerate(edition.checks):
+        if not check.by.strip():
+            yield (*where, "checks", place, "by"), check.by, "say who signs it"
     for place, line in enumerate(edition.cost_lines):
         if line not in COST_LINES:
             yield (*where, "cost_lines", place), line, f"give one of {', '.join(COST_LINES)}"
@@ -120,10 +141,15 @@ def _edition_faults(where: _Path, edition: Edition) -> Iterator[_Fault]:
     yield from _bound_faults(where, edition)
     validity = edition.validity
     given = (validity.months is not None) + validity.year_end + (validity.through is not None)
-    if given > 1 or not 1 <= (validity.months or 1) <= MOST_MONTHS:
-        yield (*where, "validity"), given, f"give one of months (1 to {MOST_MONTHS}), year_end and through"
-    if not 1 <= (edition.contract.most_months or 1) <= MOST_MONTHS:
-        yield (*where, "contract", "most_months"), edition.contract.most_months, f"give 1 to {MOST_MONTHS}"
+    if given > 1 or not 1 <= (1 if validity.months is None else validity.months) <= MOST_MONTHS:
+        yield (
+            (*where, "validity"),
+            validity.months or given,
+            f"give one of months (1 to {MOST_MONTHS}), year_end and through",
+        )
+    longest = edition.contract.most_months
+    if longest is not None and not 1 <= longest <= MOST_MONTHS:
+        yield (*where, "contract", "most_months"), longest, f"give 1 to {MOST_MONTHS}"
     if not 0 <= edition.credit_clear_years <= 100:
         yield (*where, "credit_clear_years"), edition.credit_clear_years, "give 0 to 100"
     if edition.transferable:
@@ -187,6 +213,19 @@ def _condition(where: _Path, one: Condition, lines: bool) -> Iterator[_Fault]:
                 f"centre.capacity.KIND.UNIT, or one of {', '.join(known)}"
             )
             yield (*where, "fact"), one.fact, accepted
+        for place, value in enumerate(one.one_of):
+            fault = _value_fault(one.fact, value)
+            if fault:
+                yield (*where, "one_of", place), value, fault
+
+
+def _value_fault(fact: str, value: str) -> str:
+    """Why a fact can never have this value; empty where it can. A slip of the pen would grant nothing to anybody."""
+    subject, _, name = fact.partition(".")
+    if subject in ("holder", "supplier") and name in fact_catalogue():
+        return fact_fault(name, value, fact_catalogue())
+    known = _VALUES.get(fact)
+    return "" if known is None or value in known else f"{fact} is one of {', '.join(known)}"
 
 
 def _known(fact: str, lines: bool) -> bool:

@@ -311,6 +311,15 @@ def test_editions_follow_each_other_and_each_day_has_at_most_one() -> None:
         ("funders: [{id: city, name: City}]", "funders: []", "name who pays"),
         ("tiers: [{id: all,", 'combine: sum\n    tiers: [{id: all, once: true,', "no tier has most or once"),
         ("base: usage", "base: usage\n    holder: [{id: a, text: a, when: {fact: line.kind, one_of: [x]}}]", "give"),
+        ("base: usage", "base: usage\n    validity: {months: 0}", "give one of months"),
+        ("base: usage", "base: usage\n    contract: {most_months: 0}", "give 1 to 1200"),
+        ("base: usage", 'base: usage\n    holder_cap: {per_year: "0"}', "per_year: '¥0.00' is not accepted"),
+        ("base: usage", 'base: usage\n    checks: [{id: audit, by: ""}]', "say who signs it"),
+        ("base: usage", 'base: usage\n    evidence: [""]', "give a word"),
+        ("base: usage", "base: usage\n    supplier: [{id: a, text: a, when: {fact: centre.kind, one_of: [super]}}]",
+         "centre.kind is one of intelligent"),
+        ("{id: all,", "{id: all, when: {fact: holder.size, one_of: [tiny]},", "size is one of micro"),
+        ("{id: all,", "{id: all, when: {fact: line.chip-origin, one_of: [local]},", "domestic, foreign"),
     ],
 )  # fmt: skip
 def test_a_fault_in_a_scheme_file_is_named_with_its_line(old: str, new: str, why: str) -> None:

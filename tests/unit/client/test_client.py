@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from weir.client import AnswerError, ApiError, ChecksumError, Client, SettingsError, UnreachableError
+from weir.client.errors import ClientError
 from weir.client.events import parse_events
 from weir.model.view import JobView, SubmissionView
 
@@ -115,6 +116,14 @@ def test_job_id_cannot_lead_to_another_path() -> None:
     script = Script(made(submission()))
     client(script).job("../tokens?x")
     assert "/api/v1/jobs/..%2Ftokens%3Fx" == script.sent[0].target
+
+
+def test_an_empty_id_is_no_other_path() -> None:
+    script = Script(made(submission()))
+    for call in (lambda: client(script).job(""), lambda: client(script).set_budget("")):
+        with pytest.raises(ClientError, match="'' names nothing"):
+            call()
+    assert [] == script.sent
 
 
 def test_create_is_tried_again_with_the_same_key() -> None:
