@@ -24,7 +24,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the scheduling core before any test's time is counted: a minute or so, once a machine. First of
     all, and not in the processes that share the tests out, which would compile the same beside each other."""
     if not hasattr(session.config, "workerinput"):
-        beside = [sys.executable, "-c", "from weir.scheduling import warm_up; warm_up(print, ['twin'])"]
+        beside = [
+            sys.executable,
+            "-c",
+            "from weir.scheduling import warm_up; warm_up(print, ['twin', 'times'])",
+        ]
         with subprocess.Popen(beside) as twin:
             warm_up(print, ["live"])
         assert 0 == twin.returncode

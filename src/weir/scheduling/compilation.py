@@ -79,8 +79,13 @@ def kernel_of(room: str, name: str) -> ModuleType:
     return _loaded(_place(room)[0], f"weir.{room}.kernels.{name}")
 
 
-PARTS = {"live": "the scheduling core", "twin": "the simulation"}
-"""What can be made ready by itself: what a server needs, and what simulations of many pools need."""
+PARTS = {
+    "live": "the scheduling core",
+    "twin": "the simulation",
+    "times": "the simulation of what changes with time",
+}
+"""What can be made ready by itself: what a server needs; what simulations of many pools need; and what they need
+besides where pools change with time, or jobs have deadlines, checkpoints or several priorities."""
 
 
 def warm_up(progress: Callable[[str], None] = lambda line: None, parts: Iterable[str] = PARTS) -> bool:

@@ -6,9 +6,19 @@ import numpy as np
 
 from weir.scheduling import prediction
 from weir.scheduling.explanation import explain
-from weir.scheduling.inputs import Changes, JobClass, LinkRow, PoolRow, QueuedJobs, RunningJob
+from weir.scheduling.inputs import (
+    Changes,
+    JobClass,
+    LinkRow,
+    PoolRow,
+    QueuedJobs,
+    RunningJob,
+    TenantRow,
+    Window,
+)
 from weir.scheduling.policy import Policy
-from weir.scheduling.simulation import Expected, SimulatedJobs, simulate
+from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
+from weir.scheduling.simulation import simulate
 from weir.scheduling.state import State
 from weir.scheduling.step import step
 
@@ -16,7 +26,8 @@ _GIB = 1 << 30
 
 
 def rehearse(part: str) -> None:
-    """Call every compiled function of a part: `live` for steps and reasons, `twin` for simulations."""
+    """Call every compiled function of a part: `live` for steps and reasons, `twin` for simulations, `times` for those
+    in which something changes with time."""
     pools = tuple(
         PoolRow(
             key=f"{centre}/a", centre=centre, city="", kind="", device_model="d", stack="s", domestic=True,
@@ -32,6 +43,9 @@ def rehearse(part: str) -> None:
     gang = JobClass(4, 1_000, 1_000, _GIB)
     if part == "twin":
         _rehearse_twin(pools, links, (whole, share, gang))
+        return
+    if part == "times":
+        _rehearse_times(pools, links, (whole, share, gang))
         return
     queued = tuple(_batch(job_class, first) for job_class, first in ((gang, 0), (whole, 10), (share, 20)))
     running = (
@@ -49,6 +63,11 @@ def rehearse(part: str) -> None:
     state, _ = step(State.empty(Policy()), Changes((wide,), links, queued=(many,)), 0)
     step(state, Changes(queued=(_batch(share, 400), _batch(gang, 500))), 0)
     step(state, Changes(queued=(_batch(gang, 600),)), 0)
+    # By tenants, and with a pool that is out of service at first.
+    told = Changes(
+        (_closed_at_first(pools[0]), pools[1]), links, queued=queued, running=running, tenants=(TenantRow(0),)
+    )
+    step(State.empty(Policy(by_tenant=True)), told, 1_000)
     once = np.ones(1, np.int64)
     prediction.replay(prediction.empty(2, 2), *(once for _ in range(7)))
     prediction.corrected(once, once, once)
@@ -57,13 +76,32 @@ def rehearse(part: str) -> None:
 def _rehearse_twin(
     pools: tuple[PoolRow, ...], links: tuple[LinkRow, ...], classes: tuple[JobClass, ...]
 ) -> None:
-    """Once in a province, and once in a counted pool."""
+    """Once in a province, of which a pool is lost meanwhile, and once in a counted pool."""
     for rows, wishes in ((pools, classes), (pools[:1], (JobClass(1, 2_000, 1, 1),))):
-        each = np.arange(6, dtype=np.int64)
-        none = np.zeros(6, np.int64)
-        jobs = SimulatedJobs(each, each + 1, each + 2, each % len(wishes), wishes, none, none, none, none)
         for expected in Expected:
-            simulate(rows, links, jobs, Policy(), expected=expected)
+            simulate(rows, links, _six_jobs(wishes), Policy(), expected=expected)
+    simulate(pools, links, _six_jobs(classes), Policy(), changes=_lost(pools[1]))
+
+
+def _rehearse_times(
+    pools: tuple[PoolRow, ...], links: tuple[LinkRow, ...], classes: tuple[JobClass, ...]
+) -> None:
+    """In a province of which a pool is out of service at first, and another is lost meanwhile."""
+    pools = (_closed_at_first(pools[0]), *pools[1:])
+    simulate(pools, links, _six_jobs(classes), Policy(), changes=_lost(pools[1]))
+
+
+def _six_jobs(classes: tuple[JobClass, ...]) -> SimulatedJobs:
+    each, none = np.arange(6, dtype=np.int64), np.zeros(6, np.int64)
+    return SimulatedJobs(each, each + 1, each + 2, each % len(classes), classes, none, none, none, none)
+
+
+def _closed_at_first(pool: PoolRow) -> PoolRow:
+    return replace(pool, windows=(Window(0, 1),))
+
+
+def _lost(pool: PoolRow) -> tuple[PoolChange, ...]:
+    return (PoolChange(3, pool.key, "gone", lost=True),)
 
 
 def _batch(job_class: JobClass, first: int) -> QueuedJobs:

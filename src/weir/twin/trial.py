@@ -160,7 +160,7 @@ def make_ready(trial: Trial, progress: Callable[[str], None] = lambda line: None
     `progress` is told in words when something has to be compiled, which takes some tens of seconds once a machine.
     """
     if trial.processors is None:
-        warm_up(progress, ["twin"])
+        warm_up(progress, ["twin", "times"])
     if not any(cache_folder().rglob("*clock.run-*.nbi")):
         progress("compiling the simulation, once on this machine")
     if trial.policy in ROUNDS_RUNS:
