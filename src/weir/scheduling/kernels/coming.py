@@ -1,4 +1,9 @@
-"""The ends that are to come, as a heap of single numbers: an end's time, and in the lowest bits whose it is."""
+"""The ends that are to come, as a heap of single numbers: an end's time, and in the lowest bits whose it is.
+
+Places are given as unsigned numbers, which need not be looked at for being negative.
+"""
+
+import numpy as np
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
 
@@ -26,11 +31,11 @@ def push(heap, size, time, slot):  # type: ignore[no-untyped-def]
     at = size
     while at > 0:
         above = (at - 1) >> 1
-        if heap[above] < end:
+        if heap[np.uint64(above)] < end:
             break
-        heap[at] = heap[above]
+        heap[np.uint64(at)] = heap[np.uint64(above)]
         at = above
-    heap[at] = end
+    heap[np.uint64(at)] = end
 
 
 @folded
@@ -41,22 +46,21 @@ def pop(heap, size):  # type: ignore[no-untyped-def]
     """
     last = size - 1
     end = heap[last]
-    at = 0
-    child = 1
+    at = np.int64(0)
+    child = np.int64(1)
     while child < last:
-        other = child + 1
-        if other < last:
-            child += 1 if heap[other] < heap[child] else 0
-        heap[at] = heap[child]
+        # Behind the last child stands the last end itself: the gap may go there, and comes back from it below.
+        child += np.int64(heap[np.uint64(child + 1)] < heap[np.uint64(child)])
+        heap[np.uint64(at)] = heap[np.uint64(child)]
         at = child
         child = 2 * at + 1
     while at > 0:
         above = (at - 1) >> 1
-        if heap[above] < end:
+        if heap[np.uint64(above)] < end:
             break
-        heap[at] = heap[above]
+        heap[np.uint64(at)] = heap[np.uint64(above)]
         at = above
-    heap[at] = end
+    heap[np.uint64(at)] = end
 
 
 @folded

@@ -17,8 +17,8 @@ def take(count, slot, end, need):  # type: ignore[no-untyped-def]
     at = count.state[RUNNING]
     count.state[RUNNING] = at + 1
     count.state[FREE] -= need
-    while at > 0 and count.run[at - 1].end > end:
-        count.run[at] = count.run[at - 1]
+    while at > 0 and count.run[np.uint64(at - 1)].end > end:
+        count.run[np.uint64(at)] = count.run[np.uint64(at - 1)]
         at -= 1
     count.run[at].end = end
     count.run[at].need = need
@@ -28,21 +28,20 @@ def take(count, slot, end, need):  # type: ignore[no-untyped-def]
 @folded
 def give_back(count, slot, end):  # type: ignore[no-untyped-def]
     """A job that was to have ended by `end` has ended."""
-    low = 0
-    high = count.state[RUNNING]
-    while low < high:
-        middle = (low + high) >> 1
-        if count.run[middle].end < end:
-            low = middle + 1
-        else:
-            high = middle
-    while count.run[low].slot != slot:
+    low = np.int64(0)
+    left = count.state[RUNNING]
+    last = left - 1
+    # Nothing here depends on a guess: half of what is left is passed over, or nothing is.
+    while left > 1:
+        half = left >> 1
+        low += half * np.int64(count.run[np.uint64(low + half - 1)].end < end)
+        left -= half
+    while count.run[np.uint64(low)].slot != slot:
         low += 1
     count.state[FREE] += count.run[low].need
-    last = count.state[RUNNING] - 1
     count.state[RUNNING] = last
     for at in range(low, last):
-        count.run[at] = count.run[at + 1]
+        count.run[np.uint64(at)] = count.run[np.uint64(at + 1)]
 
 
 @folded
@@ -54,11 +53,11 @@ def promise(count, slot, need, now):  # type: ignore[no-untyped-def]
     free = count.state[FREE]
     at = 0
     while free < need:
-        free += count.run[at].need
+        free += count.run[np.uint64(at)].need
         at += 1
     shadow = max(now, count.run[at - 1].end) if at > 0 else now
-    while at < count.state[RUNNING] and count.run[at].end <= shadow:
-        free += count.run[at].need
+    while at < count.state[RUNNING] and count.run[np.uint64(at)].end <= shadow:
+        free += count.run[np.uint64(at)].need
         at += 1
     count.state[PROMISED] = slot
     count.state[SHADOW] = shadow

@@ -5,11 +5,16 @@ Entries are ordered by key, then by job number. What a pass reads of a job lies 
 over a line reads memory from front to back.
 """
 
+from typing import Any
+
 import numpy as np
+from numba.cpython.unsafe.numbers import leading_zeros
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 
+_zeros_before: Any = leading_zeros
+"""Numba's types want its own argument of it as well."""
 BLOCK = 64
 """Entries a block: as many as one glance of a pass takes, and as are moved at most when one comes or goes."""
 BUCKETS = 16
@@ -19,12 +24,7 @@ NONE_LEAST = 2**31 - 1
 @folded
 def bucket_of(limit):  # type: ignore[no-untyped-def]
     """Which sixteenth of the time limits it belongs to: by powers of two from four seconds on."""
-    bucket = 0
-    limit >>= 12
-    while limit > 0 and bucket < BUCKETS - 1:
-        limit >>= 1
-        bucket += 1
-    return bucket
+    return min(np.int64(64) - np.int64(_zeros_before(max(limit, np.int64(0)) >> 12)), np.int64(BUCKETS - 1))
 
 
 @inner

@@ -167,35 +167,53 @@ def backfill(rule, order, lines, second, second_lines, count, started, starts, n
         ):
             found = starts
             at = block * BLOCK + along.block[block].first
-            while at < block * BLOCK + along.block[block].end:
+            while True:
+                end = block * BLOCK + along.block[block].end
+                at = next_fitting(along, at, end, free, window, extra)
+                if at >= end:
+                    break
+                slot = np.int64(along.entry[at].slot)
+                if slot == promised:
+                    at += 1
+                    continue
+                if not known:
+                    known = True
+                    promise(count, promised, np.int64(slots[promised].need), now)
+                    window = count.state[SHADOW] - now
+                    extra = count.state[EXTRA]
+                    bucket = bucket_of(window)
+                    continue
                 need = np.int64(along.entry[at].need)
                 limit = along.entry[at].limit
-                if need <= free and (limit <= window or need <= extra) and along.entry[at].slot != promised:
-                    if not known:
-                        known = True
-                        promise(count, promised, np.int64(slots[promised].need), now)
-                        window = count.state[SHADOW] - now
-                        extra = count.state[EXTRA]
-                        bucket = bucket_of(window)
-                        continue
-                    slot = np.int64(along.entry[at].slot)
-                    free -= need
-                    if limit > window:
-                        extra -= need
-                    at = remove_at(along, along_lines, ONLY, block, at)
-                    if rule[SECOND] != 0:
-                        remove(order, lines, ONLY, slot)
-                    take(count, slot, now + limit, need)
-                    started[starts] = slot
-                    starts += 1
-                else:
-                    at += 1
+                free -= need
+                if limit > window:
+                    extra -= need
+                at = remove_at(along, along_lines, ONLY, block, at)
+                if rule[SECOND] != 0:
+                    remove(order, lines, ONLY, slot)
+                take(count, slot, now + limit, need)
+                started[starts] = slot
+                starts += 1
             if found == starts and along.block[block].stale != 0 and along_lines[ONLY].waiting > BLOCK:
                 refresh(along, block)
         block = after
     if promised >= 0 and known:
         count.state[EXTRA] = extra
     return starts
+
+
+@folded
+def next_fitting(order, at, end, free, window, extra):  # type: ignore[no-untyped-def]
+    """The first entry from `at` on whose job fits and either ends within the window or needs no more than is extra.
+
+    One condition an entry, as who fits is hard to foresee; an unsigned index is not looked at for being negative.
+    """
+    while at < end:
+        entry = order.entry[np.uint64(at)]
+        if (entry.need <= free) & ((entry.limit <= window) | (entry.need <= extra)):
+            break
+        at += 1
+    return at
 
 
 @inner
