@@ -52,7 +52,7 @@ def measure(seed: int) -> Sequence[Figure]:
         *_by_tenant(queue, how),
         *_past_cycle(queue, state, waits, how),
         _growth(seed),
-        _distinct(seed, DISTINCT),
+        *_distinct(seed, DISTINCT),
     ]
 
 
@@ -79,12 +79,14 @@ def _past_cycle(queue: LiveQueue, state: State, job: int, how: str) -> Sequence[
 def _by_tenant(queue: LiveQueue, how: str) -> Sequence[Figure]:
     """The same under the two levels of `weir-by-tenant`."""
     state, _, _ = _taken_in(queue, NAMED["weir-by-tenant"])
+    bytes_a_job = _bytes(state) / JOBS
     whole = median([_whole(queue, state, round_) for round_ in range(3)])
     state, hundred = _hundreds(queue, state)
     how = f"{len(queue.tenants)} tenants by turns; {how}"
     return [
         Figure("live: by tenant, whole queue", whole, "s", f"one step, nothing known; {how}"),
         Figure("live: by tenant, 100 changes", median(hundred), "s", f"median of {ROUNDS} steps; {how}"),
+        Figure("live: by tenant, a queued job", bytes_a_job, "bytes", f"all arrays of the state; {how}"),
     ]
 
 
@@ -101,7 +103,7 @@ def _hundreds(queue: LiveQueue, state: State) -> tuple[State, list[float]]:
 def measure_distinct(seed: int) -> Sequence[Figure]:
     """A million jobs of as many classes: some minutes, and 12 GB of memory."""
     warm_up()
-    return [_distinct(seed, JOBS)]
+    return _distinct(seed, JOBS)
 
 
 def _taken_in(queue: LiveQueue, policy: Policy) -> tuple[State, float, Plan]:
@@ -177,10 +179,14 @@ def _past(queue: LiveQueue, state: State, job: int) -> tuple[float, float, float
     return first, _timed(lambda: explain_kept(copied(before), cycles[-1], job)), processor
 
 
-def _distinct(seed: int, jobs: int) -> Figure:
+def _distinct(seed: int, jobs: int) -> Sequence[Figure]:
     """As many classes as jobs, which is beside the aim."""
     queue = live_queue(jobs, seed=seed, classes=jobs)
     state, taking, _ = _taken_in(queue, LIVE)
     whole = median([_whole(queue, state, round_) for round_ in range(3)])
     name = "live: all classes distinct" if jobs == DISTINCT else "live: a million classes"
-    return Figure(name, whole, "s", f"{jobs:,} jobs of as many classes; taken in in {taking:.1f} s")
+    how = f"{jobs:,} jobs of as many classes before {len(queue.pools):,} pools"
+    return (
+        Figure(name, whole, "s", f"{how}; taken in in {taking:.1f} s"),
+        Figure(f"{name}, a queued job", _bytes(state) / jobs, "bytes", f"all arrays of the state; {how}"),
+    )

@@ -61,6 +61,8 @@ class ClassTable:
     table: Classes
     failing: dict[int, tuple[PoolReason, ...]]
     """What is said of the pools that fail a class, as far as somebody has asked."""
+    failing_alike: dict[bytes, list[tuple[int, int, str]]]
+    """Of what a class fails by pool: which pools are listed, with the constraint's number and a note."""
     window: Int64s
     waiting: Table
     waiting_at: Int64s
@@ -73,7 +75,7 @@ class ClassTable:
     """What the classes fail, where that is known before they are laid out next."""
 
     def __init__(self) -> None:
-        self.numbers, self.described, self.failing = {}, [], {}
+        self.numbers, self.described, self.failing, self.failing_alike = {}, [], {}, {}
         self._free: list[int] = []
         self._moves: dict[Data, int] = {}
         self._used_moves = 0
@@ -126,12 +128,15 @@ class ClassTable:
             price=ground.price,
             barred=barred,
             eights=layout.eights_of(barred),
+            vacant=layout.no_bits(*barred.shape),
+            eligible=layout.no_bits(*barred.shape),
         )
         self.window = np.full(rows, ALWAYS, np.int64)
         self.first, self.best = np.full(rows, NOTHING, np.int64), np.full(rows, NOTHING, np.int64)
         self.waiting, self.waiting_at = np.zeros(rows, lanes.WAITING), np.full(rows, NOTHING, np.int64)
         self.keep = np.zeros(rows, lanes.KEEP)
         self.failing.clear()
+        self.failing_alike.clear()
         self._moves, self._roads, self._variants, self._nets, self._used_moves = {}, {}, {}, {}, 0
         taken = [row for row, job_class in enumerate(self.described) if job_class is not None]
         self._fill(taken, [each for each in self.described if each is not None], self.foretold)
@@ -146,6 +151,8 @@ class ClassTable:
         """Nothing is known of who might start where: the next pass looks at every job, and finds the same."""
         self.window[:] = ALWAYS
         self.table.barred[:] &= np.uint8(FAILS)
+        self.table.vacant[:] = self.table.eligible
+        self.table.row["chances"] = self.table.row["segments"]
         self.first[:] = NOTHING
         self.best[:] = NOTHING
 
@@ -197,7 +204,7 @@ class ClassTable:
             )
             self.table.barred[which, : failed.shape[1]] = failed
             written = layout.class_rows(some)
-            written["segments"] = layout.segments_of(failed)
+            written["segments"] = written["chances"] = layout.segments_of(failed)
             written["data"] = [self._moves_of(each.data) for each in some]
             written["moves"] = [len(each.data) for each in some]
             written["home"] = [self._ground.numbers.cities.get(each.home, NOTHING) for each in some]
@@ -206,6 +213,7 @@ class ClassTable:
             for place, each in enumerate(some):
                 if each.net_there:
                     written["net"][place] = -1 - self._net_row_of(each)
+            layout.note_bits(self.table, which)
             self.table.row[which] = written
             self.keep[which] = [keep_of(each) for each in some]
 

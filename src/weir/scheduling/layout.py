@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weir.scheduling.bounds import (
     LARGEST_AMOUNT,
@@ -169,7 +170,12 @@ def more_rows(classes: Classes, rows: int) -> Classes:
 
     row = np.concatenate([classes.row, np.zeros(rows, CLASS)])
     barred = np.concatenate([classes.barred, np.full((rows, classes.barred.shape[1]), FAILS, np.uint8)])
-    return classes._replace(row=row, barred=barred, eights=eights_of(barred))
+    bits = [no_bits(*barred.shape) for _ in range(2)]
+    for longer, before in zip(bits, (classes.vacant, classes.eligible), strict=True):
+        longer[:, : before.shape[1]] = before
+    return classes._replace(
+        row=row, barred=barred, eights=eights_of(barred), vacant=bits[0], eligible=bits[1]
+    )
 
 
 def barred_everywhere(rows: int, pools: int) -> Bytes:
@@ -192,6 +198,41 @@ def segments_of(failed: Bytes) -> Int64s:
     any_there = whole.reshape(rows, SEGMENTS, eights).any(axis=2)
     found: Int64s = any_there @ (np.int64(1) << np.arange(SEGMENTS, dtype=np.int64))
     return found
+
+
+def with_bits(classes: Classes) -> Classes:
+    """The classes with all that says anew in other forms what they are barred from."""
+    rows, pools = classes.barred.shape
+    found = classes._replace(
+        eights=eights_of(classes.barred), vacant=no_bits(rows, pools), eligible=no_bits(rows, pools)
+    )
+    note_bits(found, np.arange(rows))
+    return found
+
+
+def no_bits(rows: int, pools: int) -> Int64s:
+    """Bits of so many classes by pool, all 0."""
+    return np.zeros((pools, -(-rows // 64)), np.int64)
+
+
+def note_bits(classes: Classes, rows: Int64s) -> None:
+    """Write the bits of these classes by what they are barred from."""
+    words = np.unique(rows // 64)
+    for some in np.split(words, np.flatnonzero(np.diff(words) > 1) + 1):
+        if len(some):
+            first, end = int(some[0]), int(some[-1]) + 1
+            barred = classes.barred[64 * first : 64 * end]
+            classes.vacant[:, first:end] = _packed(barred == 0)
+            classes.eligible[:, first:end] = _packed(barred & FAILS == 0)
+
+
+def _packed(there: NDArray[np.bool_]) -> Int64s:
+    """Of [class, pool]: [pool, class // 64], the first class in the lowest bit."""
+    rows, pools = there.shape
+    found = np.zeros((pools, -(-rows // 64) * 8), np.uint8)
+    eights = np.packbits(there, axis=0, bitorder="little").T
+    found[:, : eights.shape[1]] = eights
+    return found.view("<i8").astype(np.int64)
 
 
 def eights_of(barred: Bytes) -> Any:

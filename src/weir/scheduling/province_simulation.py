@@ -310,13 +310,9 @@ def _bound(classes: Classes, pools: int) -> Classes:
     barred = layout.barred_everywhere(rows * pools, pools)
     each = np.arange(pools)
     row = np.repeat(classes.row, pools)
-    row["segments"] = np.tile(np.int64(1) << each // layout.segment_width(pools), rows)
+    row["segments"] = row["chances"] = np.tile(np.int64(1) << each // layout.segment_width(pools), rows)
     barred.reshape(rows, pools, -1)[:, each, each] = classes.barred[:, :pools]
-    return classes._replace(
-        row=row,
-        barred=barred,
-        eights=layout.eights_of(barred),
-    )
+    return layout.with_bits(classes._replace(row=row, barred=barred))
 
 
 __all__ = ["ProvinceRun", "simulate_province"]

@@ -8,7 +8,7 @@ import numpy as np
 from weir.scheduling import lanes
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import NO_DEADLINE, QueuedJobs
-from weir.scheduling.tables import ENTRY, NOTHING, Counter, Int32s, Int64s, Table, chain, enlarged, table_of
+from weir.scheduling.tables import NOTHING, Counter, Int32s, Int64s, Table, chain, enlarged
 
 _FIRST_ROWS = 64
 
@@ -64,7 +64,9 @@ class WaitingLine:
     """Of each row whose job has just started, its run."""
     deadline: Int64s
     """Of each row, when its job must have ended."""
-    index: Table
+    index: Int32s
+    """An open hash from job number to row: rows, found by the number in them, and NOTHING. Entries stay when a row is
+    freed, and then lead to nobody or to whoever has the row next."""
     index_used: int
     order: lanes.Order
     line: Table
@@ -76,7 +78,7 @@ class WaitingLine:
         self.deadline = np.zeros(0, np.int64)
         self.order, self.line = lanes.order_of(0)
         self.puts_left = 0
-        self.index, self.index_used = table_of(ENTRY, _FIRST_ROWS, job=np.full(_FIRST_ROWS, NOTHING)), 0
+        self.index, self.index_used = np.full(_FIRST_ROWS, NOTHING, np.int32), 0
         self._make_rows(_FIRST_ROWS, counters)
 
     @property
@@ -107,7 +109,7 @@ class WaitingLine:
             self._make_rows(wanted + wanted // 64 - rows, counters)
         if 4 * (self.index_used + jobs) > 3 * len(self.index):
             size = 1 << (3 * wanted // 2 + _FIRST_ROWS).bit_length()
-            self.index = table_of(ENTRY, size, job=np.full(size, NOTHING))
+            self.index = np.full(size, NOTHING, np.int32)
             self.index_used = kernel("waiting").reindex(self.index, self.slots)
         taken = np.empty(jobs, np.int64)
         self.index_used += kernel("waiting").enter(
@@ -129,11 +131,10 @@ class WaitingLine:
         """A new line of these rows, which are in order."""
         filled = kernel("waiting").FILLED
         used = len(which) // filled + 1
-        used += len(self.line)
-        spare = _FIRST_ROWS + used // 8 + len(self.line)
-        # A block that is filled or made of half of another is full, and split, at the earliest after so many jobs more;
-        # and a line may begin anew.
-        self.puts_left = (lanes.BLOCK - filled) * (spare - len(self.line))
+        spare = _FIRST_ROWS + used // 8
+        # A block that is filled or made of half of another is full, and split, at the earliest after so many jobs more.
+        # One block besides for each line: its last one need not be full, and one without jobs may begin anew.
+        self.puts_left = (lanes.BLOCK - filled) * spare
         where = self.order.where
         self.order, self.line = lanes.order_of((lanes.BLOCK // 2) * (used + spare), len(self.line))
         self.order = self.order._replace(where=where)

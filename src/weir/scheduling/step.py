@@ -1,7 +1,6 @@
 """One step: take in what changed, make one pass over the queue, and say what was decided."""
 
 import hashlib
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from weir.scheduling.inputs import Changes, JobClass, PoolRow
 from weir.scheduling.plan import Plan, PoolReason, Reservation, Start, Terms, Verdict
 from weir.scheduling.state import LIST_ALL_BELOW, State
 from weir.scheduling.supply import next_window
-from weir.scheduling.tables import Counter, Cycle, Int64s
+from weir.scheduling.tables import Bytes, Counter, Cycle, Int64s
 from weir.units import format_duration, format_time
 
 KEPT_NOTE = "the room there is, is kept for job {job}"
@@ -106,25 +105,36 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
     known = state.known.failing.get(job_class)
     if known is not None:
         return known
-    row = state.known.failed(job_class)
     described = state.known.described[job_class]
     assert described is not None
+    found = tuple(
+        PoolReason(
+            state.rows[place].key,
+            Verdict.FAILS,
+            failed=constraint_in_words(state.rows[place], described, code),
+            note=note,
+        )
+        for place, code, note in _failing_places(state, state.known.failed(job_class))
+    )
+    state.known.failing[job_class] = found
+    return found
+
+
+def _failing_places(state: State, row: Bytes) -> list[tuple[int, int, str]]:
+    """(place, number of the constraint, note) of the pools that are listed, of what a class fails in each pool. Many
+    classes fail alike."""
+    alike = row.tobytes()
+    known = state.known.failing_alike.get(alike)
+    if known is not None:
+        return known
     listed = np.flatnonzero(row)
     notes: dict[int, str] = {}
     if len(state.rows) >= LIST_ALL_BELOW:
         tally = dict(enumerate(np.bincount(row).tolist()))
         listed = np.sort([int(np.argmax(row == code)) for code, count in tally.items() if code and count])
         notes = {code: f"{count - 1} more pools fail this" for code, count in tally.items() if count > 1}
-    found = tuple(
-        PoolReason(
-            state.rows[place].key,
-            Verdict.FAILS,
-            failed=constraint_in_words(state.rows[place], described, int(row[place])),
-            note=notes.get(int(row[place]), ""),
-        )
-        for place in listed.tolist()
-    )
-    state.known.failing[job_class] = found
+    found = [(place, int(row[place]), notes.get(int(row[place]), "")) for place in listed.tolist()]
+    state.known.failing_alike[alike] = found
     return found
 
 
@@ -179,8 +189,10 @@ def _group_reasons(
     state: State, job_class: int, listed: list[tuple[int, ...]], now_ms: int
 ) -> tuple[PoolReason, ...]:
     said_of = kernel("reasons")
+    described = state.known.described[job_class]
+    assert described is not None
     found = []
-    for place, verdict, idle, holder, *terms in listed:
+    for place, verdict, idle, holder, run_ms, data_ms, money, carbon, score in listed:
         pool = state.rows[place]
         said, note = Verdict.OUTSCORED, ""
         if verdict == said_of.CHOSEN:
@@ -196,11 +208,11 @@ def _group_reasons(
             said = Verdict.FULL
         elif verdict == said_of.KEPT:
             said, note = Verdict.FULL, KEPT_NOTE.format(job=holder)
-        described = state.known.described[job_class]
-        assert described is not None
-        note = "; ".join(filter(None, (note, elsewhere(pool, described))))
-        counted = replace(Terms(*terms), wait_ms=pool.expected_wait_ms)
-        found.append(PoolReason(pool.key, said, terms=counted, free_nodes=idle, note=note))
+        away_from = elsewhere(pool, described)
+        if away_from:
+            note = f"{note}; {away_from}" if note else away_from
+        terms = Terms(run_ms, data_ms, money, carbon, score, pool.expected_wait_ms)
+        found.append(PoolReason(pool.key, said, None, terms, idle, note))
     return (*found, *failing_pools(state, job_class))
 
 

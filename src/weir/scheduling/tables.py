@@ -44,11 +44,12 @@ NODE = _row("devices cores memory tasks")
 
 CLASS = _row(
     "tasks devices cores memory all_devices all_cores weight_time weight_money weight_carbon data moves variant "
-    "segments all_memory net home away book"
+    "segments chances all_memory net home away book"
 )
 """A class of jobs: need of a task, and of all. data, moves: first row in `move`, and how many. variant: row of
 `variant_speed`, or -1 for any stack at the job's nominal speed. segments: a bit for each of the SEGMENTS parts that all
-pools are taken in, 1 where the class can go to any pool of it. all_memory: of all tasks, in MB. net: thousandths of the
+pools are taken in, 1 where the class can go to any pool of it. chances: the same, 0 where it is known to have no room
+in any of them. all_memory: of all tasks, in MB. net: thousandths of the
 list price that it pays; where that differs between pools, -1 less the row of `net_there`. home: number of the city that
 it prefers, or -1; away: so much longer it would wait there. book: row of `price`."""
 SEGMENTS = 63
@@ -58,9 +59,6 @@ PRICE = _row("device_hour core_hour memory_hour")
 
 MOVE = _row("road bytes")
 """What has to be moved, from where: a row of `bits` and `latency`."""
-
-ENTRY = _row("job", "slot")
-"""Of an open hash from job number to slot. Entries stay when a slot is freed, and are told by what the slot says."""
 
 RUN = _row("job job_class pool end next previous record placed rate", "tenant")
 """A placement that holds capacity until `end` at the latest (placed plus time limit). pool: -1 where its pool is not
@@ -114,6 +112,10 @@ class Classes(NamedTuple):
     found not to fit, and nothing has been freed since; else the number of the first constraint that fails there."""
     eights: Any
     """The same bytes, eight to a number."""
+    vacant: Int64s
+    """[pool, class // 64] a bit a class, 1 where `barred` is 0: read where one pool concerns all classes."""
+    eligible: Int64s
+    """As `vacant`, 1 where no constraint fails."""
 
 
 class Pass(NamedTuple):

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from weir.scheduling import layout
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import PoolFacts, failed_constraints
 from weir.scheduling.state import State
@@ -144,6 +145,10 @@ def _check_classes(state: State) -> None:
                 state.pools, state.known.table, state.free, state.later, False, place, number
             )
             _require(found < job_class.tasks, f"class {number} is marked as blocked where it has room")
+    table = state.known.table
+    again = layout.with_bits(table)
+    _require(bool((again.vacant == table.vacant).all()), "bits of where there may be room")
+    _require(bool((again.eligible == table.eligible).all()), "bits of where no constraint fails")
     _require(len(state.run_details) + int(state.counters[Counter.FREE_RUNS]) == len(state.runs), "runs")
 
 

@@ -43,6 +43,7 @@ from weir.scheduling.kernels.world import (
     is_short_of_rows,
     wait_no_more,
 )
+from weir.scheduling.lanes import NO_CEILING
 
 
 @inner
@@ -115,25 +116,26 @@ def next_to_examine(rule, slots, order, lines, world, line, at, now):  # type: i
     marked = world.signal[MARKED]
     round_ = tenants.clock[ROUND]
     tenant = tenants.of[line]
+    capped = tenants.ceiling[tenant] != NO_CEILING
+    entries = order.entry
+    seen = tenants.seen
+    window = world.window
     while at >= 0:
         block = at // BLOCK
         end = block * BLOCK + order.block[block].end
         while at < end:
-            if order.entry[at].slot == marked:
+            entry = entries[at]
+            if entry.slot == marked:
                 judge(rule, slots, world, marked, now)
-            job_class = np.int64(order.entry[at].need)
-            if is_beyond_anywhere(world, tenant, job_class):
+            job_class = np.int64(entry.need)
+            if capped and is_beyond_anywhere(world, tenant, job_class):
                 at += 1
                 continue
-            if tenants.seen[job_class] != round_:
-                tenants.seen[job_class] = round_
-                slot = np.int64(order.entry[at].slot)
-                if (
-                    asks(rule, slots, world, slot, job_class)
-                    or order.entry[at].limit <= world.window[job_class]
-                ):
+            if seen[job_class] != round_:
+                seen[job_class] = round_
+                if asks(rule, slots, world, np.int64(entry.slot), job_class):
                     return at
-            elif order.entry[at].limit <= world.window[job_class]:
+            if entry.limit <= window[job_class]:
                 return at
             at += 1
         following = np.int64(order.block[block].next)

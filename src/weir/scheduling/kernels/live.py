@@ -16,6 +16,7 @@ from weir.scheduling.kernels.promises import (
     NOBODY,
     OVERRUN,
     RESUMED,
+    WAITING,
     WANTED,
     WINDOW,
     ask_anew,
@@ -36,9 +37,10 @@ from weir.scheduling.kernels.tenants import let_go as use_no_more
 from weir.scheduling.kernels.verdicts import room_left
 from weir.scheduling.kernels.waiting import find, leave
 from weir.scheduling.kernels.world import (
-    end_run,
     expect_class,
     forget,
+    give_chance,
+    give_up_room,
     know_nothing,
     wait_no_more,
 )
@@ -70,15 +72,35 @@ def look_at(world, job_class, jobs):  # type: ignore[no-untyped-def]
 
 @entry
 def let_go(slots, world, which):  # type: ignore[no-untyped-def]
-    """Several placements no longer hold capacity."""
+    """Several placements no longer hold capacity. What that opens is looked for once, class by class."""
     world = addressed(world)
+    places = np.empty(len(which), np.int64)
+    begins = np.empty(len(which) + 1, np.int64)
+    count = 0
+    begins[0] = 0
     for run in which:
-        if world.runs[run].pool >= 0:
-            end_run(slots, world, run)
+        place = np.int64(world.runs[run].pool)
+        if place >= 0:
+            nodes = world.pools[place].end_node - world.pools[place].first_node
+            if begins[count] + nodes > len(world.touched):
+                give_chances(world, places, begins, count)
+                count = 0
+            places[count] = place
+            begins[count + 1] = give_up_room(slots, world, run, begins[count])
+            count += 1
         else:
             if world.tenants.clock[SHARING] != 0:
                 use_no_more(world, run)
             release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
+    give_chances(world, places, begins, count)
+
+
+@inner
+def give_chances(world, places, begins, count):  # type: ignore[no-untyped-def]
+    """Of so many placements that have ended, each with its pool and where its nodes begin in `touched`."""
+    for i in range(world.signal[WAITING]):
+        for ended in range(count):
+            give_chance(world, world.waiting[i].job_class, places[ended], begins[ended], begins[ended + 1])
 
 
 @entry

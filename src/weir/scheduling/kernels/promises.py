@@ -14,7 +14,8 @@ from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fit
 from weir.scheduling.kernels.stay import as_of, latest_for, least_from, score_from, score_then, stays
 from weir.scheduling.kernels.supply import opens_for
 from weir.scheduling.kernels.tenants import ahead_of, is_beyond
-from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
+from weir.scheduling.kernels.vacancy import is_eligible, is_vacant
+from weir.scheduling.tables import FAILS, SEGMENTS
 
 ALWAYS = 2**62
 CONTENT = 2**61
@@ -274,9 +275,12 @@ def reopen(world, place):  # type: ignore[no-untyped-def]
     for i in range(world.signal[WAITING]):
         job_class = world.waiting[i].job_class
         if world.window[job_class] != ALWAYS:
-            barred = world.classes.barred[job_class, place]
             best = world.best[job_class]
-            if barred == 0 or best == place or (best == ANYWHERE and barred == BLOCKED):
+            if (
+                best == place
+                or is_vacant(world.classes, job_class, place)
+                or (best == ANYWHERE and is_eligible(world.classes, job_class, place))
+            ):
                 world.window[job_class] = ALWAYS
 
 

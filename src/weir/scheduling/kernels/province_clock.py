@@ -35,6 +35,7 @@ from weir.scheduling.kernels.shares import charge, put_off
 from weir.scheduling.kernels.stay import move_to, saving, speed_at
 from weir.scheduling.kernels.supply import next_change
 from weir.scheduling.kernels.tenants import QUOTAS, SHARING, tell_time
+from weir.scheduling.kernels.vacancy import is_eligible, unbar
 from weir.scheduling.kernels.world import (
     arrive,
     end,
@@ -42,7 +43,6 @@ from weir.scheduling.kernels.world import (
     know_nothing,
     wait,
 )
-from weir.scheduling.tables import FAILS
 
 KEY_BITS = 53
 KEY_MASK = 2**KEY_BITS - 1
@@ -388,7 +388,8 @@ def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
         world.promise[place].slot = -1
     for i in range(world.signal[WAITING]):
         job_class = world.waiting[i].job_class
-        world.classes.barred[job_class, place] &= FAILS
+        if is_eligible(world.classes, job_class, place):
+            unbar(world.classes, job_class, place)
         world.window[job_class] = ALWAYS
         world.best[job_class] = -1
     world.signal[REOPENED] = 1

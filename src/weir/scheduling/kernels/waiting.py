@@ -11,7 +11,7 @@ from weir.scheduling.kernels.tenants import ahead_of
 from weir.scheduling.tables import Counter
 
 FREE_SLOT = Counter.FREE_SLOT
-FILLED = 48
+FILLED = 56
 """Entries that a block is filled with at first, so that there is room for those that come between."""
 KEY_BITS = 53
 KEY_MASK = 2**KEY_BITS - 1
@@ -24,10 +24,9 @@ def find(index, slots, job):  # type: ignore[no-untyped-def]
     """The row in which the job waits, or -1."""
     mask = len(index) - 1
     place = mixed(job) & mask
-    while index[place].job >= 0:
-        if index[place].job == job:
-            slot = np.int64(index[place].slot)
-            return slot if slots[slot].job == job else np.int64(-1)
+    while index[place] >= 0:
+        if slots[index[place]].job == job:
+            return np.int64(index[place])
         place = (place + 1) & mask
     return np.int64(-1)
 
@@ -37,13 +36,11 @@ def remember(index, job, slot):  # type: ignore[no-untyped-def]
     """Let the index lead from the job to the row. Returns 1 if that took a new entry."""
     mask = len(index) - 1
     place = mixed(job) & mask
-    while index[place].job >= 0:
-        if index[place].job == job:
-            index[place].slot = slot
+    while index[place] >= 0:
+        if index[place] == slot:
             return 0
         place = (place + 1) & mask
-    index[place].job = job
-    index[place].slot = slot
+    index[place] = slot
     return 1
 
 

@@ -38,8 +38,8 @@ from weir.scheduling.kernels.stay import is_in_service, limit_within, score_now,
 from weir.scheduling.kernels.supply import in_service_until
 from weir.scheduling.kernels.tenants import SHARING, ahead_of, hold, is_beyond, let_go
 from weir.scheduling.kernels.turn import ONLY
+from weir.scheduling.kernels.vacancy import bar, is_eligible, is_vacant, unbar, unbar_all
 from weir.scheduling.kernels.verdicts import judge
-from weir.scheduling.tables import BLOCKED, FAILS
 
 NONE = -1
 DEPTH, REASONS = 0, 6
@@ -86,8 +86,7 @@ def know_nothing(world, job_class):  # type: ignore[no-untyped-def]
     """Of a class without waiting jobs nothing is kept up to date; so start anew when one comes."""
     world.window[job_class] = ALWAYS
     if world.waiting_at[job_class] < 0:
-        for place in range(len(world.pools)):
-            world.classes.barred[job_class, place] &= FAILS
+        unbar_all(world.classes, job_class)
 
 
 @inner
@@ -98,8 +97,10 @@ def score_with_room(rule, world, slots, slot):  # type: ignore[no-untyped-def]
     eights = world.classes.eights
     count = 0
     width = segment_width(world)
-    segments = world.classes.row[job_class].segments
+    segments = world.classes.row[job_class].chances
+    none = segments
     first = 0
+    part = np.int64(1)
     while segments != 0:
         if segments & 1 != 0:
             for eight in range(first, min(first + width, eights.shape[1])):
@@ -108,15 +109,20 @@ def score_with_room(rule, world, slots, slot):  # type: ignore[no-untyped-def]
                 if (several - _ONES) & ~several & _HIGHS == _NO_ZERO:
                     continue
                 for place in range(8 * eight, 8 * eight + 8):
-                    if barred[job_class, place] == 0 and world.pools[place].open != 0:
+                    if barred[job_class, place] != 0:
+                        continue
+                    if world.pools[place].open != 0:
                         if not may_fit(world.pools[place], world.classes.row[job_class]):
-                            barred[job_class, place] = BLOCKED
+                            bar(world.classes, job_class, place)
                             continue
                         world.score[place] = score_now(world, slots, slot, place)
                         world.candidate[count] = place
                         count += 1
+                    none &= ~part
         segments >>= 1
         first += width
+        part <<= 1
+    world.classes.row[job_class].chances &= ~none
     return count
 
 
@@ -152,17 +158,18 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
                     at += 1
                     continue
                 slot = np.int64(order.entry[at].slot)
-                if world.window[order.entry[at].need] == CONTENT and waits_by_choice(slots, world, slot, now):
+                job_class = np.int64(order.entry[at].need)
+                if world.window[job_class] == CONTENT and waits_by_choice(slots, world, slot, now):
                     at += 1
                     continue
-                if is_short_of_rows(world, np.int64(slots[slot].need)):
+                if is_short_of_rows(world, job_class):
                     world.signal[RESUMED] = at
                     return starts
                 if examine(rule, slots, world, slot, now):
                     started[starts] = slot
                     starts += 1
                     at = remove_at(order, lines, ONLY, block, at)
-                    wait_no_more(world, np.int64(slots[slot].need))
+                    wait_no_more(world, job_class)
                 else:
                     at += 1
             block = after
@@ -209,7 +216,6 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     candidates = score_with_room(rule, world, slots, slot)
     score = world.score
     candidate = world.candidate
-    barred = world.classes.barred
     window = np.int64(NONE)
     beyond = False
     while True:
@@ -242,7 +248,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 )
                 == 0
             ):
-                barred[job_class, best] = BLOCKED
+                bar(world.classes, job_class, best)
                 continue
             renew(rule, slots, world, best, now)
         both = kept_from(rule, slots, world, best, slot, now + stays(rule, world, best, job_class, limit))
@@ -270,7 +276,7 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
                 world.pools, world.classes, world.free, world.later, False, world.work, best, job_class
             )
         if nodes == 0:
-            barred[job_class, best] = BLOCKED
+            bar(world.classes, job_class, best)
         else:
             left = world.promise[best].start - now
             # From 0 on: there is room, and it is kept.
@@ -352,44 +358,57 @@ def end(rule, slots, world, slot):  # type: ignore[no-untyped-def]
 
 
 @inner
+def give_chance(world, job_class, place, first, end):  # type: ignore[no-untyped-def]
+    """On the nodes in `touched` from first to end, all of a pool, something is free: a class may start there now."""
+    classes = world.classes
+    if not is_vacant(classes, job_class, place):
+        if not is_eligible(classes, job_class, place):
+            return
+        pool = world.pools[place]
+        need = classes.row[job_class]
+        if not may_fit(pool, need):
+            return
+        fits = need.tasks > 1
+        at = first
+        while not fits and at < end:
+            node = world.touched[at]
+            fits = (
+                node < pool.nodes
+                and fitting(pool, world.free, world.free, False, node, need, np.int64(1))[0] > 0
+            )
+            at += 1
+        if not fits:
+            return
+        unbar(classes, job_class, place)
+    world.window[job_class] = ALWAYS
+
+
+@inner
 def end_run(slots, world, run):  # type: ignore[no-untyped-def]
     """What a placement held is free, and whom that may concern is to be looked at again."""
     place = np.int64(world.runs[run].pool)
+    freed = give_up_room(slots, world, run, np.int64(0))
+    for i in range(world.signal[WAITING]):
+        give_chance(world, world.waiting[i].job_class, place, np.int64(0), freed)
+
+
+@inner
+def give_up_room(slots, world, run, first):  # type: ignore[no-untyped-def]
+    """What a placement held is free. Its nodes are in `touched` from `first` on; returns where they end."""
+    place = np.int64(world.runs[run].pool)
     record = world.runs[run].record
-    freed = 0
+    freed = first
     while record >= 0:
         node = world.records[record].node
-        if freed == 0 or world.touched[freed - 1] != node:
+        if freed == first or world.touched[freed - 1] != node:
             world.touched[freed] = node
             freed += 1
         record = world.records[record].next
     if world.tenants.clock[SHARING] != 0:
         let_go(world, run)
     release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
-    pool = world.pools[place]
-    barred = world.classes.barred
-    for i in range(world.signal[WAITING]):
-        job_class = world.waiting[i].job_class
-        if barred[job_class, place] & FAILS != 0:
-            continue
-        if barred[job_class, place] == BLOCKED:
-            need = world.classes.row[job_class]
-            if not may_fit(pool, need):
-                continue
-            fits = need.tasks > 1
-            for j in range(freed):
-                if fits:
-                    break
-                node = world.touched[j]
-                fits = (
-                    node < pool.nodes
-                    and fitting(pool, world.free, world.free, False, node, need, np.int64(1))[0] > 0
-                )
-            if not fits:
-                continue
-            barred[job_class, place] = 0
-        world.window[job_class] = ALWAYS
     holder = world.promise[place].slot
     if holder >= 0:
         world.promise[place].stale = 1
         world.window[slots[holder].need] = ALWAYS
+    return freed
