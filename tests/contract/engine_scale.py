@@ -3,7 +3,10 @@
 import os
 import socket
 
-from weir.engines.conformance import FULL, QUICK, Scale
+from weir.engines.conformance import CASES, FULL, QUICK, Scale
+
+IMAGES = frozenset(case.name for case in CASES if "containers" in case.needs)
+"""The cases that take a container image."""
 
 
 def engine_scale() -> Scale:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engine_scale import engine_scale
+from tests.contract.engine_scale import IMAGES, engine_scale
 from weir.engines.conformance import (
     NARROW,
     QUICK,
@@ -125,16 +125,10 @@ ON_THE_FAKE = {
     "the engine's clock is wrong",
 }
 CORES = {"bound to cores"}
-# Played by test_local_containers.py, with an image of its own.
-IMAGES = {
-    "in an image",
-    "stopped in an image",
-    "memory limit in an image",
-    "in an image while the driver restarts",
-}
 MEMORY = {"memory limit", "memory of a child"}
 
 
+# test_local_containers.py plays those of IMAGES, with an image of its own.
 def test_local_engine(tmp_path: Path) -> None:
     report = local(tmp_path, SCALE)
     assert report.passed, str(report)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engine_scale import engine_scale, free_port
+from tests.contract.engine_scale import IMAGES, engine_scale, free_port
 from weir.engines.conformance import CASES, FULL, QUICK, ConformanceReport, Provocations, run_conformance
 from weir.engines.conformance.stage import NARROW, WIDE
 from weir.engines.kubernetes.driver import KubernetesDriver
@@ -99,6 +99,7 @@ def test_only_these_are_not_played(report: ConformanceReport) -> None:
         "take back what waits": "not claimed",
         "requeued by the engine": "not tried",
         "a killed supervisor": "not tried",
+        **dict.fromkeys(IMAGES, "not claimed"),
     } == unplayed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.engine_scale import IMAGES
 from tests.contract.podman_image import IMAGE, PodmanStore, podman_problem
 from weir.engines.conformance import NARROW, WIDE, Stage, run_conformance
 from weir.engines.local.control import Control
@@ -18,12 +19,6 @@ from weir.model.problem import ProblemError
 from weir.model.state import Cause, Observed
 
 pytestmark = pytest.mark.conformance
-CASES = (
-    "in an image",
-    "stopped in an image",
-    "memory limit in an image",
-    "in an image while the driver restarts",
-)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +60,10 @@ def stage_at(tmp_path: Path, podman: PodmanStore) -> Iterator[Callable[..., Stag
 
 
 def test_the_suite_in_containers(tmp_path: Path, podman: PodmanStore) -> None:
-    report = run_conformance(LocalDriver, tmp_path, only=CASES, image=IMAGE)
+    report = run_conformance(LocalDriver, tmp_path, only=IMAGES, image=IMAGE)
     assert report.passed, str(report)
     memory = set() if "memory-limit" in report.capabilities else {"memory limit in an image"}
-    assert set(CASES) - memory == {one.name for one in report.results if one.verdict == "passed"}
+    assert set(IMAGES) - memory == {one.name for one in report.results if one.verdict == "passed"}
     assert [] == podman.names(), "and nothing of it is kept once it is forgotten"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cut_wire import CutWire
-from tests.contract.engine_scale import engine_scale
+from tests.contract.engine_scale import IMAGES, engine_scale
 from tests.contract.ray_cluster import RayCluster, find_ray
 from weir.engines.conformance import FULL, NARROW, WIDE, Provocations, Stage, run_conformance
 from weir.engines.driver import CAPABILITIES
@@ -95,6 +95,7 @@ def test_ray_engine(cluster: RayCluster, tmp_path: Path) -> None:
         "a gang's last task",
         "a gang is cancelled",
         "the engine's clock is wrong",
+        *IMAGES,
     } == {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cut_wire import CutWire
-from tests.contract.engine_scale import engine_scale, free_port
+from tests.contract.engine_scale import IMAGES, engine_scale, free_port
 from tests.engines_up.slurm import SlurmCluster, missing
 from weir.engines.conformance import CASES, FULL, ConformanceReport, Provocations, run_conformance
 from weir.engines.driver import CAPABILITIES
@@ -33,9 +33,10 @@ NEVER = {
     "shares of a device",
     "cleaned up when forgotten",
     "the engine's clock is wrong",
-    "take back what waits",
+    *IMAGES,
 }
-"""Slurm gives out whole devices, remembers ended jobs as long as its own settings say, and has this machine's clock."""
+"""Slurm gives out whole devices, runs no images, remembers ended jobs as long as its own settings say, and has this
+machine's clock."""
 BY_THE_AGENT = {
     "working files",
     "files of a failure",
@@ -168,9 +169,7 @@ def check(report: ConformanceReport) -> None:
     assert report.passed, str(report)
     assert report.capabilities <= set(CAPABILITIES)
     unplayed = {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
-    # Only Slurm's commands can cancel what waits and nothing else.
     assert NEVER >= unplayed
-    assert ("withdraw" in report.capabilities) == ("take back what waits" not in unplayed)
 
 
 def test_slurmrestd(tmp_path: Path, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> None:

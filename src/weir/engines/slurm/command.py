@@ -74,6 +74,9 @@ class CommandCluster:
         for some in _portions(jobs):
             self._cancel(form.cancel_command(some, waiting_only=waiting_only))
 
+    def withdraw(self, jobs: Sequence[str]) -> None:
+        self.cancel(jobs, waiting_only=True)
+
     def tell(self, jobs: Sequence[str]) -> None:
         for some in _portions(jobs):
             self._cancel(form.tell_command(some))

@@ -181,8 +181,6 @@ class SlurmDriver:
             self._roll.woken.set()
 
     def withdraw(self, attempts: Iterable[str]) -> None:
-        if "withdraw" not in self._capabilities:
-            return
         waiting: list[str] = []
         with self._roll.lock:
             for name in attempts:
@@ -196,8 +194,8 @@ class SlurmDriver:
                     waiting.append(tracked.number)
             self._roll.save()
         if waiting:
-            # The controller itself leaves alone what it has started meanwhile.
-            self._cluster.cancel(waiting, waiting_only=True)
+            # What has been started meanwhile is left alone.
+            self._cluster.withdraw(waiting)
             self._watch.soon()
             self._roll.woken.set()
 
@@ -417,6 +415,7 @@ def _capabilities(facts: ClusterFacts, settings: Settings) -> frozenset[str]:
         "streams",
         "time-limit",
         "output-live",
+        "withdraw",
     }
     if settings.folder == "shared":
         found.add("shared-folder")
@@ -424,8 +423,6 @@ def _capabilities(facts: ClusterFacts, settings: Settings) -> frozenset[str]:
         found |= {"kill-all", "kill-by-cgroup"}
     if facts.limits_memory or settings.limits_memory == "yes":
         found.add("memory-limit")
-    if not settings.rest:  # slurmrestd ends a job without looking whether it has started
-        found.add("withdraw")
     if any(pool.gres_name != "gpu" for pool in settings.pools.values()):
         found.discard("devices")
     return frozenset(found)

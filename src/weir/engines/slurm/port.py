@@ -185,6 +185,10 @@ class Cluster(Protocol):
         """End jobs (`17`) and elements (`17_3`): with `waiting_only` none that runs, where that can be told."""
         ...
 
+    def withdraw(self, jobs: Sequence[str]) -> None:
+        """Cancel those of these jobs and elements that wait; what runs goes on."""
+        ...
+
     def tell(self, jobs: Sequence[str]) -> None:
         """Have batch scripts that run look at once whether they were told to stop, where that can be done."""
         ...

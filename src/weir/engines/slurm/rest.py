@@ -120,6 +120,13 @@ class RestCluster:
         for job in self._own_of(jobs):
             self._cancel(f"/job/{quote(job)}")
 
+    def withdraw(self, jobs: Sequence[str]) -> None:
+        if self._commands:
+            self._commands.withdraw(jobs)
+            return
+        for job in self._own_of(jobs):
+            self._withdraw(f"/job/{quote(job)}")
+
     def tell(self, jobs: Sequence[str]) -> None:
         if self._version >= form.FIRST_NEW:  # before, nothing could be told to the batch script alone
             for job in self._own_of(jobs):
@@ -144,6 +151,19 @@ class RestCluster:
                     raise problem
                 own[number] = JOB_NAME in form.job_names(answer)
         return [job for job in jobs if own[job.partition("_")[0]]]
+
+    def _withdraw(self, path: str) -> None:
+        """slurmrestd ends what runs as well as what waits, so a job is held first: what waits then cannot start
+        between the question and the order, and what had started before is let go again."""
+        if not form.is_waiting(_json(self._exchange("GET", path)[1])):
+            return
+        # For an element 22.05 says that this has failed, and has done it; so what came of it is asked.
+        self._exchange("POST", path, form.hold(held=True))
+        answer = _json(self._exchange("GET", path)[1])
+        if form.is_waiting(answer) and form.is_held(answer):
+            self._cancel(path)
+        elif answer.get("jobs"):
+            self._exchange("POST", path, form.hold(held=False))
 
     def _cancel(self, path: str) -> None:
         """That a job has ended meanwhile is no failure; that nobody answered is one."""

@@ -26,6 +26,9 @@ __all__ = [
     "FIRST_NEW",
     "OLDEST",
     "failure",
+    "hold",
+    "is_held",
+    "is_waiting",
     "job_names",
     "offered_versions",
     "parse_ended",
@@ -225,6 +228,23 @@ def _comment(plain: Mapping[str, Any]) -> str:
     comment = plain.get("comment") or ""
     # In accounting it is an object of several comments.
     return str(comment.get("job", "") if isinstance(comment, Mapping) else comment)
+
+
+def hold(*, held: bool) -> dict[str, Any]:
+    """The body of an update that holds a job, or lets it go. It works on a job that runs too, and does nothing then
+    but keep it from being run again."""
+    return {"hold": held}
+
+
+def is_waiting(answer: Mapping[str, Any]) -> bool:
+    """Whether what was asked for, a job or one element, is there and waits, all of it."""
+    jobs = answer.get("jobs") or ()
+    return bool(jobs) and all(_words(plain.get("job_state")) == ["PENDING"] for plain in jobs)
+
+
+def is_held(answer: Mapping[str, Any]) -> bool:
+    """Whether it is held: the controller starts nothing whose priority is 0."""
+    return all(_number(plain.get("priority")) == 0 for plain in answer.get("jobs") or ())
 
 
 def _node(plain: Mapping[str, Any]) -> NodeRow:

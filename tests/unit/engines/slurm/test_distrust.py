@@ -231,3 +231,47 @@ def test_a_job_that_outlives_its_attempts_end_is_cancelled(
         driver.wait(0.05)
     assert "1" in cluster.cancelled
     assert [] == driver.live(), "it is no stray either"
+
+
+def restd(
+    monkeypatch: pytest.MonkeyPatch, states: list[tuple[str, int]]
+) -> tuple[RestCluster, list[tuple[str, object]]]:
+    """A slurmrestd with one job, which shows these states and priorities one after another; and what it is told."""
+    told: list[tuple[str, object]] = []
+    left = [*states]
+
+    def exchange(method: str, path: str, body: Any = None, user: str = "") -> tuple[int, str]:
+        if method == "GET":
+            state, priority = left.pop(0) if len(left) > 1 else left[0]
+            jobs = [{"name": "weir", "job_state": state, "priority": priority}]
+            return 200, json.dumps({"jobs": jobs, "errors": []})
+        told.append((method, body))
+        # What 22.05 says of an element, though it has done it.
+        return 200, json.dumps({"errors": [{"description": "job array update failed"}]})
+
+    rest = RestCluster(Settings(users="one", rest="http://localhost:1"))
+    monkeypatch.setattr(rest, "_exchange", exchange)
+    return rest, told
+
+
+@pytest.mark.parametrize(
+    ("states", "wanted"),
+    [
+        ([("PENDING", 7), ("PENDING", 7), ("PENDING", 0)], [("POST", {"hold": True}), ("DELETE", None)]),
+        ([("PENDING", 7), ("RUNNING", 7)], []),
+        (
+            [("PENDING", 7), ("PENDING", 7), ("RUNNING", 0)],
+            [("POST", {"hold": True}), ("POST", {"hold": False})],
+        ),
+        (
+            [("PENDING", 7), ("PENDING", 7), ("PENDING", 7)],
+            [("POST", {"hold": True}), ("POST", {"hold": False})],
+        ),
+    ],
+)
+def test_slurmrestd_takes_back_what_is_held_and_waits_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, states: list[tuple[str, int]], wanted: list[tuple[str, object]]
+) -> None:
+    rest, told = restd(monkeypatch, states)
+    rest.withdraw(["1_3"])
+    assert wanted == told

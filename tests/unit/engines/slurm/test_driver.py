@@ -93,6 +93,9 @@ class Spoken:
     def cancel(self, jobs: Sequence[str], *, waiting_only: bool) -> None:
         self.cancelled += jobs
 
+    def withdraw(self, jobs: Sequence[str]) -> None:
+        self.cancelled += jobs
+
     def tell(self, jobs: Sequence[str]) -> None:
         self.cancelled += jobs
 
