@@ -28,6 +28,7 @@ from bench import (
     quality,
     quality_curve,
     quality_province,
+    ray,
     rounds,
     schemes,
     simulation,
@@ -56,11 +57,12 @@ MEASUREMENTS: dict[str, Callable[[int], Sequence[Figure]]] = {
     "past-cycle": live_cycle.measure_past,
     "take-over": take_over.measure,
     "take-over-million": take_over.measure_million,
-    "engines": engines.measure,
+    "local": engines.measure,
     "slurm": slurm.measure,
+    "kubernetes": kubernetes.measure,
+    "ray": ray.measure,
     "simulation": simulation.measure,
     "kill": kill.measure,
-    "kubernetes": kubernetes.measure,
     "prediction": prediction.measure,
     "speed": speed.measure,
     "quality": quality.measure,
@@ -90,9 +92,8 @@ ON_REQUEST = (
     "past-cycle",
     "take-over-million",
     "peers",
-    "slurm",
 )
-"""Measured only when named: they take minutes, are among others, or need root and other programs."""
+"""Measured only when named: they take minutes, or are among others."""
 NEED_TRACES = ("published", "rounds")
 
 

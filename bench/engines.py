@@ -1,132 +1,220 @@
-"""What a driver adds to its engine: the same commands through the driver and by the engine's own means.
-
-Each engine is measured where it is: the local one always, Ray where `make ray` has installed one. The engine
-alone is the least that anybody could do: a bare `posix_spawn`, or a bare request to Ray.
-"""
+"""What is measured of every engine alike: through Weir, by the driver alone, with thousands live, and beside what
+the engine does by itself in the same run. The local engine stands here; the others have modules of their own."""
 
 import os
-import shlex
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import weir
+from bench.centre import running_centre
 from bench.figure import Figure, median, percentile
-from tests.contract.ray_cluster import RayCluster, find_ray
-from weir.engines.conformance import NARROW, WIDE, Scale, Stage, stage_pools
-from weir.engines.driver import AttemptOrder
+from bench.many_live import FEW, MANY, Ask, ManyLive, many_live, resident_bytes, share_of
+from weir.engines.conformance import FULL, WIDE, Scale, Stage
+from weir.engines.driver import AttemptOrder, Driver
+from weir.engines.local.allocation import Allocation, TaskPlace
+from weir.engines.local.cgroup import find_groups
+from weir.engines.local.control import Control
 from weir.engines.local.driver import LocalDriver
-from weir.engines.ray.driver import RayDriver
+from weir.engines.local.launch import Site, launch_of, write_order
+from weir.engines.local.settings import Settings
 from weir.model.agent import PoolEntry
-from weir.model.state import Observed
 
-WAITING = 2_000
+LIVE = 10_000
+_WRAPPED = 100
+_WRAPPER = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from weir.engines.local.supervisor import supervise; "
+    "sys.exit(supervise(sys.argv[2], 0))"
+)
+_SOURCE = str(Path(weir.__file__).parents[1])
+_PLACE = Allocation((TaskPlace(0, 0, (), ()),))
+_QUIET_S = 10.0
+_ENDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """One engine: a stage for its driver, and how it runs commands without one."""
+class Engine:
+    """One engine that is up, and how it runs commands without Weir."""
 
     name: str
-    stage: Stage
-    alone: Callable[[int, Sequence[str], str], None]
-    """Run a command so many times at once, its output into a file, and return when all have ended."""
-    single: int
-    """How many are run one by one."""
-    at_once: int
+    driver: str
+    """By which an agent finds its driver."""
+    make: Callable[[Path], Driver]
+    options: Callable[[Path], Mapping[str, str]]
+    """The driver's options, by the folder that everything of a measurement lies in."""
+    pool: PoolEntry
+    """Where everything is measured but what concerns thousands."""
+    device: str
+    """What the province file says that the pool is."""
+    first_ms: Callable[[], float]
+    """Milliseconds from a command's submission by the engine's own means until the command's own time stamp."""
+    own_rate: Callable[[int], float]
+    """Commands a second that the engine runs by its own means, from the first submission until the last end."""
+    how: str
+    """What these means are."""
+    single: int = 30
+    at_once: int = 500
+    cores_milli: int = 100
+    apart: bool = False
+    """Its agent keeps its work elsewhere than in its own folder, which the tasks' user could read."""
+    refresh: Callable[[Any], object] = lambda driver: None
+    """What the driver asks of the engine in a cycle, done by it; nothing where the engine tells by itself."""
+
+    def province_pool(self) -> str:
+        """The pool as the province file has it."""
+        pool = self.pool
+        options = "".join(f'{name}: "{value}", ' for name, value in pool.options.items())
+        return (
+            f"{{id: {pool.id}, device: {self.device}, nodes: {pool.nodes}, cores_per_node: "
+            f"{pool.cores_milli_per_node // 1_000}, memory_per_node: {pool.memory_bytes_per_node >> 30}GiB, "
+            f"options: {{{options}}}}}"
+        )
+
+    def province_engine(self, folder: Path) -> str:
+        """The engine as the province file has it."""
+        options = "".join(f'{name}: "{value}", ' for name, value in self.options(folder).items())
+        return f"{{driver: {self.driver}, options: {{{options}}}}}"
 
 
 def measure(seed: int) -> Sequence[Figure]:
-    """Start and end latency one by one, commands a second, and what a look at waiting attempts costs."""
+    """The local engine, which is on any machine."""
     del seed
-    figures: list[Figure] = []
-    with _local() as bench:
-        figures += [*_latency(bench), *_rate(bench), *_look(bench)]
-    if find_ray() is not None:
-        with _ray() as bench:
-            figures += [*_latency(bench), *_rate(bench)]
-    return figures
+    return [*_local()]
 
 
-def _latency(bench: Bench) -> Iterator[Figure]:
-    """One command at a time, which writes the time: until then from its submission, and from then until its
-    end is seen."""
-    starts, ends, alone = [], [], []
-    stage = bench.stage
-    for _ in range(bench.single):
-        order = stage.order("date", "+%s.%N")
-        began = time.time()
-        stage.submit(order)
-        stage.reach(order, Observed.ENDED)
-        seen = time.time()
-        stamp = float(stage.output(order))
-        starts.append((stamp - began) * 1_000)
-        ends.append((seen - stamp) * 1_000)
-        file = stage.folder / "stamp"
-        began = time.time()
-        bench.alone(1, ["date", "+%s.%N"], str(file))
-        alone.append((float(file.read_text()) - began) * 1_000)
-    how = f"{bench.single} commands one by one, until their own time stamp, through the driver"
-    yield Figure(f"engines: {bench.name}, submit to running, p50", percentile(starts, 0.5), "ms", how)
-    own = f"the same by the engine alone: {median(alone):.1f} ms at the median"
-    added = median(starts) - median(alone)
-    yield Figure(f"engines: {bench.name}, added to the start, p50", added, "ms", own)
-    how = "from the command's own time stamp until the driver says that it ended"
-    yield Figure(f"engines: {bench.name}, end to seen, p50", percentile(ends, 0.5), "ms", how)
+def through_weir(engine: Engine) -> Iterator[Figure]:
+    """Latency and rate from the tenant's call to the tenant's answer, over server, agent and engine."""
+    with running_centre(
+        engine.province_engine, engine.province_pool(), engine.cores_milli / 1_000, apart=engine.apart
+    ) as centre:
+        starts, ends = centre.one_by_one(engine.single)
+        alone = median([engine.first_ms() for _ in range(engine.single)])
+        through = centre.rate(engine.at_once)
+    own = engine.own_rate(engine.at_once)
+    how = f"{engine.single} jobs one by one, from the call until their own time stamp"
+    yield Figure(f"engines: {engine.name}, submit to running, p50", percentile(starts, 0.5), "ms", how)
+    how = f"less the same by {engine.how} alone, {alone:.1f} ms at the median"
+    yield Figure(f"engines: {engine.name}, added to the start, p50", median(starts) - alone, "ms", how)
+    how = "from the job's own time stamp until the tenant is told that it ended"
+    yield Figure(f"engines: {engine.name}, end to seen, p50", percentile(ends, 0.5), "ms", how)
+    how = f"an array of {engine.at_once}, from the call until the last has ended"
+    yield Figure(f"engines: {engine.name}, jobs a second", through, "jobs/s", how)
+    how = f"{engine.how} alone: {own:.1f}/s"
+    yield Figure(f"engines: {engine.name}, rate over the engine's own", through / own, "", how)
 
 
-def _rate(bench: Bench) -> Iterator[Figure]:
-    """Many at once, until the last has ended."""
-    stage = bench.stage
-    orders = [stage.order("true", cores_milli=10, memory_bytes=1 << 20) for _ in range(bench.at_once)]
-    began = time.perf_counter()
-    stage.submit(*orders)
-    stage.ends(orders)
-    through = bench.at_once / (time.perf_counter() - began)
-    stage.clear()
-    began = time.perf_counter()
-    bench.alone(bench.at_once, ["true"], os.devnull)
-    alone = bench.at_once / (time.perf_counter() - began)
-    how = f"{bench.at_once} commands at once; by the engine alone {alone:.1f}/s"
-    yield Figure(f"engines: {bench.name}, jobs a second", through, "jobs/s", how)
-    yield Figure(f"engines: {bench.name}, rate over the engine's own", through / alone, "", how)
-
-
-def _look(bench: Bench) -> Iterator[Figure]:
-    """What it costs to ask how attempts stand that wait."""
-    stage = bench.stage
-    stage.submit(stage.blocking())
-    orders: list[AttemptOrder] = [stage.order("true", pool=NARROW) for _ in range(WAITING)]
-    stage.submit(*orders)
-    names = [order.attempt for order in orders]
-    took = []
-    for _ in range(20):
-        began = time.perf_counter()
-        stage.driver.changed()
-        stage.driver.observe(names)
-        took.append((time.perf_counter() - began) * 1_000)
-    stage.clear()
-    how = f"`changed` and `observe` of {WAITING} that wait, median of 20"
-    yield Figure(f"engines: {bench.name}, one look", median(took), "ms", how)
-
-
-@contextmanager
-def _local() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        stage = Stage(LocalDriver(Path(folder)), Path(folder), LocalDriver, {}, Scale(), stage_pools())
+def by_driver(engine: Engine, *, scale: Scale = FULL) -> Iterator[Figure]:
+    """The driver's own rate, in this process."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as name:
+        folder = Path(name)
+        pool = replace(engine.pool, id=WIDE)
+        stage = Stage(
+            engine.make(folder / "agent"),
+            folder / "agent",
+            engine.make,
+            engine.options(folder),
+            scale,
+            (pool,),
+        )
         stage.attach()
         try:
-            yield Bench("local", stage, _spawn_all, 50, 500)
+            orders = [
+                stage.order("true", cores_milli=engine.cores_milli, memory_bytes=64 << 20)
+                for _ in range(engine.at_once)
+            ]
+            began = time.perf_counter()
+            stage.submit(*orders)
+            stage.ends(orders)
+            rate = engine.at_once / (time.perf_counter() - began)
         finally:
             stage.clear()
             stage.driver.close()
+    own = engine.own_rate(engine.at_once)
+    how = (
+        f"{engine.at_once} at once by the driver in one process, {rate:.1f}/s; {engine.how} alone {own:.1f}/s"
+    )
+    yield Figure(f"engines: {engine.name}, driver's rate over the engine's own", rate / own, "", how)
 
 
-def _spawn_all(count: int, command: Sequence[str], output: str) -> None:
+def with_many(
+    engine: Engine,
+    many: PoolEntry,
+    ask: Ask,
+    live: int = LIVE,
+    *,
+    what: str,
+    more: Callable[[ManyLive], Iterator[Figure]] = lambda agent: iter(()),
+) -> Iterator[Figure]:
+    """An agent with so many live jobs that its engine has: `what` says what they are."""
+    few = replace(engine.pool, id=FEW)
+    pools = (few, many)
+    name = engine.name
+    with many_live(
+        engine.driver, engine.options, pools, Ask(engine.cores_milli), ask, apart=engine.apart
+    ) as agent:
+        pid = agent.process.pid
+        agent.ends(2)
+        before = resident_bytes(pid)
+        took = agent.fill(live)
+        ends = agent.ends(_ENDS)
+        memory = resident_bytes(pid)
+        share = share_of(pid, _QUIET_S)
+        yield from more(agent)
+        looks = agent.cycle_ms(engine.make, pools, engine.refresh)
+    how = (
+        f"a real agent's process, {live:,} live jobs ({what}); {before >> 20} MiB before; had in {took:.0f} s"
+    )
+    yield Figure(f"engines: {name}, agent's memory, many live", memory / 2**20, "MiB", how)
+    how = f"while nothing happens, over {_QUIET_S:.0f} s"
+    yield Figure(f"engines: {name}, agent's share of a processor, many live", share, "%", how)
+    how = (
+        f"median of {len(looks)}: what is asked, and how each of {live:,} stands; the first {looks[0]:.0f} ms"
+    )
+    yield Figure(f"engines: {name}, one observe cycle, many live", median(looks), "ms", how)
+    how = f"{_ENDS} jobs beside them, from their own time stamp until the server hears of the end"
+    yield Figure(f"engines: {name}, end to seen, many live, p50", percentile(ends, 0.5), "ms", how)
+    yield Figure(f"engines: {name}, end to seen, many live, worst", max(ends), "ms", how)
+
+
+def _local() -> Iterator[Figure]:
+    engine = Engine(
+        "local",
+        "local",
+        LocalDriver,
+        lambda folder: {},
+        PoolEntry("wide", 8, 0, 64_000, 1 << 36, "any", False),
+        "intel-xeon-platinum-8358",
+        _spawn_ms,
+        _spawn_rate,
+        "posix_spawn of the bare command",
+    )
+    yield from through_weir(engine)
+    yield from by_driver(engine)
+    yield from _wrapped(engine)
+    many = PoolEntry(MANY, 1, 0, 20_000, 1 << 40, "any", False)
+    yield from with_many(engine, many, Ask(1_000), what="20 run, the others wait in the engine's queue")
+
+
+def _spawn_ms() -> float:
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        stamp = Path(folder) / "stamp"
+        began = time.time()
+        _spawn(1, ["date", "+%s.%N"], str(stamp))
+        return (float(stamp.read_text(encoding="ascii")) - began) * 1_000
+
+
+def _spawn_rate(count: int) -> float:
+    began = time.perf_counter()
+    _spawn(count, ["true"], os.devnull)
+    return count / (time.perf_counter() - began)
+
+
+def _spawn(count: int, command: Sequence[str], output: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     actions = [(os.POSIX_SPAWN_OPEN, 1, output, flags, 0o600)]
     pids = [
@@ -136,36 +224,43 @@ def _spawn_all(count: int, command: Sequence[str], output: str) -> None:
         os.waitpid(pid, 0)
 
 
-@contextmanager
-def _ray() -> Iterator[Bench]:
-    ray = find_ray()
-    assert ray is not None
-    cluster = RayCluster(ray)
-    pools = (
-        PoolEntry(WIDE, 1, 8, 8_000, 16 << 30, "any", True),
-        PoolEntry(NARROW, 1, 0, 8_000, 16 << 30, "any", False, {"node_resource": "narrow"}),
-    )
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            options = {"address": cluster.address}
-            scale = Scale(patience_s=300)
-            stage = Stage(RayDriver(Path(folder)), Path(folder), RayDriver, options, scale, pools)
-            stage.attach()
-            try:
-                yield Bench("ray", stage, partial(_ray_alone, cluster), 5, 8)
-            finally:
-                stage.clear()
-                stage.driver.close()
-    finally:
-        cluster.remove()
+def _wrapped(engine: Engine) -> Iterator[Figure]:
+    """The driver's own work beside `Popen` of the same wrapper, the supervisor that claims, limits and records."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as name:
+        folder = Path(name)
+        stage = Stage(LocalDriver(folder), folder, LocalDriver, {}, FULL, (replace(engine.pool, id=WIDE),))
+        stage.attach()
+        groups = find_groups(f"weir-bench-{os.getpid()}", "", limit_processes=True)
+        try:
+            made = [stage.order("true", cores_milli=10, memory_bytes=64 << 20) for _ in range(2 * _WRAPPED)]
+            began = time.perf_counter()
+            stage.submit(*made[:_WRAPPED])
+            stage.ends(made[:_WRAPPED])
+            driven = _WRAPPED / (time.perf_counter() - began)
+            site = Site(Settings(), groups, False, os.fspath(folder / "poke"), dict(os.environ))
+            began = time.perf_counter()
+            for order in made[_WRAPPED:]:
+                write_order(order, _PLACE, launch_of(order, _PLACE, 0, site))
+            wrappers = [
+                subprocess.Popen([sys.executable, "-I", "-S", "-c", _WRAPPER, _SOURCE, str(order.folder)])
+                for order in made[_WRAPPED:]
+            ]
+            failed = sum(wrapper.wait() != 0 for wrapper in wrappers)
+            wrapped = _WRAPPED / (time.perf_counter() - began)
+            ended = sum(_state(order) == "ended" for order in made[_WRAPPED:])
+            if failed or ended != _WRAPPED:
+                raise RuntimeError(
+                    f"{failed} wrappers failed, and {ended} of {_WRAPPED} left a record of an end"
+                )
+        finally:
+            stage.clear()
+            stage.driver.close()
+            groups.remove()
+    how = f"{_WRAPPED} of `true`: {driven:.0f}/s by the driver; {wrapped:.0f}/s by Popen of a supervisor each"
+    yield Figure("engines: local, driver's rate over Popen of its wrapper", driven / wrapped, "", how)
 
 
-def _ray_alone(cluster: RayCluster, count: int, command: Sequence[str], output: str) -> None:
-    """The commands as Ray's own users would submit them, by its HTTP interface."""
-    body: dict[str, Any] = {"entrypoint": f"{shlex.join(command)} > {output}", "entrypoint_num_cpus": 0.01}
-    left = {cluster.ask("POST", "/api/jobs/", body)["submission_id"] for _ in range(count)}
-    while left:
-        time.sleep(0.02)
-        for job in cluster.ask("GET", "/api/jobs/"):
-            if job["status"] in ("SUCCEEDED", "FAILED", "STOPPED"):
-                left.discard(job["submission_id"])
+def _state(order: AttemptOrder) -> object:
+    with Control(os.fspath(order.folder)) as control:
+        record = control.record(0)
+    return None if record is None else record["state"]

@@ -52,15 +52,16 @@ class Processes:
             say(lines[-1] if lines else "starting the server")
         return str(json.loads(address.read_text(encoding="utf-8"))["url"])
 
-    def start_agent(self, centre: str, url: str, code: str) -> None:
-        """Start the agent of one centre; its one-time code goes by a file that only this user reads."""
+    def start_agent(self, centre: str, url: str, code: str, *options: str) -> None:
+        """Start the agent of one centre, also with these options; its one-time code goes by a file that only this
+        user reads."""
         folder = self.agent_folder(centre)
         folder.mkdir(parents=True, mode=0o700)
         code_file = folder / "code"
         with os.fdopen(os.open(code_file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as out:
             out.write(code)
         arguments = ["agent", "--folder", str(folder), "--url", url, "--code-file", str(code_file)]
-        arguments += ["--private-root", str(self.folder)]
+        arguments += ["--private-root", str(self.folder), *options]
         self._start(centre, arguments, self.folder / f"agent-{centre}.log")
 
     def agent_folder(self, centre: str) -> Path:

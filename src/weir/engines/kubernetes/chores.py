@@ -27,6 +27,7 @@ STOP_FILE = "stop"
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _AGAIN_S = 0.5
+_DOUBT_S = 0.05
 _NO_POD_S = 10.0
 """A Job controller makes pods within a second or two; what takes longer is held by a quota or a webhook."""
 
@@ -90,6 +91,9 @@ class Chores:
             with mirror.changed_state:
                 if not mirror.doubts and not mirror.unsealed:
                     mirror.changed_state.wait(_LOOK_S)
+                if mirror.doubts and not mirror.unsealed and not self._closed.is_set():
+                    # The pods' watch tells most of it a moment after that of the Jobs.
+                    mirror.changed_state.wait_for(self._closed.is_set, _DOUBT_S)
                 doubts, unsealed = list(mirror.doubts), list(mirror.unsealed)
                 mirror.doubts.clear()
                 mirror.unsealed.clear()
@@ -125,6 +129,9 @@ class Chores:
         return bool(left)
 
     def _make_certain(self, attempt: str) -> None:
+        tracked = self._mirror.get(attempt)
+        if tracked is not None and tracked.ended:
+            return  # the watch has told meanwhile
         pods, _ = self._api.list(self._mirror.pods_path, labelSelector=f"{ATTEMPT}={attempt}")
         self._mirror.pods_certain(attempt, pods)
 

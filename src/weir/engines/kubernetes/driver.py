@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from weir.engines.kubernetes.chores import Chores
 from weir.engines.kubernetes.credentials import Access, find_access
 from weir.engines.kubernetes.manifest import (
     DIGEST,
+    OWNER,
     Carrying,
     has_files,
     job_manifest,
@@ -141,7 +142,8 @@ class KubernetesDriver:
         pods = []
         if self._settings.foreign:
             what = "pods of the whole cluster (or set the option foreign to no)"
-            pods = self._read("/api/v1/pods", what, fieldSelector=_NOT_OVER)
+            others = f"{OWNER}!={self._settings.owner}"
+            pods = self._read("/api/v1/pods", what, fieldSelector=_NOT_OVER, labelSelector=others)
         capabilities = self.capabilities - {"containers"}
         return tuple(
             pool_observation(
@@ -158,8 +160,9 @@ class KubernetesDriver:
 
     def submit(self, orders: Sequence[AttemptOrder], now_ms: int) -> list[SubmitOutcome]:
         self._attached_or_raise()
-        # One after another, so that what came first waits first in the cluster too.
-        return [self._submit(order) for order in orders]
+        # Begun in their order, so that what came first waits first in the cluster too, but for the few under way:
+        # a server that takes its time with each is not waited for by all.
+        return self._each(self._submit, orders)
 
     def observe(self, attempts: Iterable[str]) -> list[EngineState]:
         self._reached()
@@ -230,13 +233,17 @@ class KubernetesDriver:
         self._mirror.reached()
 
     def _each(self, do: Callable[[T], R], given: Sequence[T]) -> list[R]:
-        """Do it for each, several at a time; raises what any of them raised once all are done."""
+        """Do it for each, several at a time; raises what any of them raised, and begins none after that."""
         if len(given) == 1:
             return [do(given[0])]
         futures = [self._workers.submit(do, one) for one in given]
-        failures = [error for future in futures if (error := future.exception()) is not None]
-        if failures:
-            raise failures[0]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            future.cancel()  # nothing where all are done
+        wait(futures)
+        for future in futures:
+            if not future.cancelled() and (error := future.exception()) is not None:
+                raise error
         return [future.result() for future in futures]
 
     def _read(self, path: str, what: str, **query: str) -> list[dict[str, object]]:

@@ -31,7 +31,8 @@ class FakeCluster:
     Pods run as processes of this machine: an image is the machine's own files, and a hostPath must be mounted
     where it is. With `pretend` they run nothing, and end by `finish`, or after
     `pretend_s`. `sync_s` is how long the Job controller
-    waits before it looks at what has changed (1.36 takes a second, which tests would wait for).
+    waits before it looks at what has changed (1.36 takes a second, which tests would wait for). With `jobs_per_s` it
+    begins so many Jobs a second and no more, as a real one's own client lets it (1.36: 29).
     """
 
     def __init__(
@@ -43,11 +44,14 @@ class FakeCluster:
         pretend: bool = False,
         pretend_s: float | None = None,
         sync_s: float = 0.0,
+        jobs_per_s: float = 0.0,
     ) -> None:
         self.token = token
         self.forbidden: set[tuple[str, str]] = set()
         self._namespaces = set(namespaces)
         self._sync_s = sync_s
+        self._begins_s = 1.0 / jobs_per_s if jobs_per_s else 0.0
+        self._next_begin_s = 0.0
         self._skew_ms = 0
         self._folder = Path(tempfile.mkdtemp(prefix="weir-kubernetes-"))
         self.objects = ObjectStore(self._now)
@@ -58,6 +62,8 @@ class FakeCluster:
         self.objects.listeners.append(lambda *event: self._events.put(event))
         for node in nodes:
             self.objects.create("nodes", "", node_object(node, self._now()))
+            if node.hollow:
+                self._kubelet.hollow.add(node.name)
         self._thread = threading.Thread(target=self._control, daemon=True, name="fake controllers")
         self._thread.start()
         self.server = ApiServer(self)
@@ -283,11 +289,18 @@ class FakeCluster:
                 _, namespace, name = heapq.heappop(due)
                 dirty[namespace, name] = None
             for namespace, name in dirty:
+                self._pace(namespace, name)
                 again_ms = self._jobs.reconcile(namespace, name)
                 if again_ms is not None:
                     heapq.heappush(due, (again_ms, namespace, name))
             if pending:
                 self._schedule(pending)
+
+    def _pace(self, namespace: str, name: str) -> None:
+        job = self.objects.find("jobs", namespace, name) if self._begins_s else None
+        if job is not None and not job["status"]:
+            time.sleep(max(0.0, self._next_begin_s - time.monotonic()))
+            self._next_begin_s = time.monotonic() + self._begins_s
 
     def _look(
         self,

@@ -63,6 +63,8 @@ class _Run:
     deadline_s: float | None = None
     over_s: float | None = None
     """When a pretended pod ends by itself."""
+    hollow: bool = False
+    """There is no process."""
     late: bool = False
     lost: bool = False
     """Its node failed: nobody hears of its end."""
@@ -84,6 +86,8 @@ class Kubelet:
         self._now = now
         self._pretend = pretend
         self._pretend_s = pretend_s
+        self.hollow: set[str] = set()
+        """Nodes whose pods run nothing, and end by `finish`."""
         self._lock = threading.RLock()
         self._runs: dict[str, _Run] = {}
         self._logs: dict[str, Log] = {}
@@ -164,7 +168,8 @@ class Kubelet:
         run.deadline_s = None if limit_s is None else time.monotonic() + limit_s
         self._runs[uid] = run
         self._logs[uid] = run.log
-        if self._pretend:
+        run.hollow = self._pretend or pod["spec"]["nodeName"] in self.hollow
+        if run.hollow:
             self._started(uid)
             if self._pretend_s == 0:
                 self._ended(uid, 0, 0)
@@ -257,9 +262,11 @@ class Kubelet:
         self._objects.update("pods", namespace, name, change)
 
     def _signal(self, uid: str, number: int) -> None:
-        if self._pretend:
-            if uid in self._runs:
-                self._ended(uid, 128 + number, 0)
+        run = self._runs.get(uid)
+        if run is not None and run.hollow:
+            self._ended(uid, 128 + number, 0)
+        elif self._process is None:
+            return
         else:
             self._send({"signal": uid, "number": int(number)})
 

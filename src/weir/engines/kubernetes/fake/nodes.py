@@ -23,6 +23,8 @@ class FakeNode:
     memory_bytes: int
     devices: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    hollow: bool = False
+    """Its pods run nothing, and end by `FakeCluster.finish` alone."""
 
 
 def node_object(node: FakeNode, now: str) -> Plain:

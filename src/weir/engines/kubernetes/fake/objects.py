@@ -1,5 +1,6 @@
 """The objects of the fake API server: versions, watches of what happened, and labels."""
 
+import itertools
 import json
 import threading
 import uuid
@@ -133,9 +134,8 @@ class ObjectStore:
         with self.lock:
             if after < self._floor:
                 raise GoneError
-            events = (
-                [event for event in reversed(self._events) if event[0] > after] if self._newer(after) else []
-            )
+            # Versions rise along the events, so that a watch looks at none but those that it has not had.
+            events = list(itertools.takewhile(lambda event: event[0] > after, reversed(self._events)))
         for version, what, where, written, plain, line in reversed(events):
             if where == kind and (not namespace or written == namespace) and selects(selector, plain):
                 if not line:
@@ -147,9 +147,6 @@ class ObjectStore:
         with self.lock:
             self._events.clear()
             self._floor = self.version
-
-    def _newer(self, after: int) -> bool:
-        return bool(self._events) and self._events[-1][0] > after
 
     def _put(self, what: str, kind: str, namespace: str, plain: Plain) -> Plain:
         self._objects.setdefault(kind, {})[namespace, plain["metadata"]["name"]] = plain
@@ -181,9 +178,10 @@ def details(kind: str, name: str) -> Plain:
 
 
 def selects(selector: str, plain: Plain) -> bool:
-    """Whether a label selector of the form `a=b,c=d` takes the object."""
+    """Whether a label selector of the form `a=b,c!=d` takes the object."""
     labels = plain["metadata"].get("labels") or {}
-    return all(
-        labels.get(key) == value
-        for key, _, value in (part.partition("=") for part in selector.split(",") if part)
-    )
+    for part in selector.split(","):
+        key, _, value = part.partition("=")
+        if part and (labels.get(key.removesuffix("!")) == value) is key.endswith("!"):
+            return False
+    return True
