@@ -131,7 +131,8 @@ def _unasked(entrypoint: str, count: int) -> tuple[float, float]:
 @contextlib.contextmanager
 def _sdk(python: Path, address: str) -> Iterator[Callable[[str, int], tuple[float, float]]]:
     """What submits by Ray's own SDK, in Ray's own environment, and waits for the ends."""
-    command = [str(python), str(Path(__file__).with_name("ray_sdk.py")), address]
+    # Isolated, since beside that script this module would be taken for Ray's own.
+    command = [str(python), "-I", str(Path(__file__).with_name("ray_sdk.py")), address]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         stdin: Any = process.stdin
         stdout: Any = process.stdout
@@ -143,7 +144,8 @@ def _sdk(python: Path, address: str) -> Iterator[Callable[[str, int], tuple[floa
             return began, ended
 
         try:
-            stdout.readline()
+            if stdout.readline() != "ready\n":
+                raise RuntimeError("Ray's own SDK does not come up")
             yield ask
         finally:
             stdin.close()
