@@ -140,6 +140,14 @@ def test_a_job_is_paid_for_and_everybody_sees_their_part_of_it(world: World) -> 
     assert world.client(world.token("centre-operator", centre="wuhu-hpc")).bill().total == 0
     back = boss.refund(f"{charge.job}-1", "0.004", "slow disk")
     assert back.corrects == charge.entry
+    for amount in ("0", "-1", "9"):
+        refused = refusal(lambda given=amount: boss.refund(f"{charge.job}-1", given, "x"))
+        assert "give more than 0 and at most ¥0.006" in str(refused)
+    assert f"no charged attempt '{charge.job}-7'" in str(
+        refusal(lambda: boss.refund(f"{charge.job}-7", "1", "x"))
+    )
+    assert refusal(lambda: boss.bill(organisation="nobody")).status == 404
+    assert refusal(lambda: boss.bill(centre="nowhere")).status == 404
     assert world.client().bill().total == 6_000
     auditor = world.client(world.token("auditor"))
     assert auditor.verify_ledger().faults == ()

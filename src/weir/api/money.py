@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from starlette.responses import Response
 
 from weir.access import Permission, scope_of
@@ -18,7 +18,7 @@ from weir.api.specifications import read_value
 from weir.billing import balances, entries_of_book, entry_of, verify
 from weir.billing.budget import Budget, budgets_of, find_budget, state_of
 from weir.billing.budget_orders import pay_out, set_budget, top_up
-from weir.billing.charges import BillScope, bill, refund
+from weir.billing.charges import BillScope, bill, refund, was_charged
 from weir.billing.counter_check import last_check
 from weir.billing.exceptions import exceptions, resolve
 from weir.billing.ledger_view import budget_view, entry_view, exception_view, with_names
@@ -37,7 +37,7 @@ from weir.model.money_view import (
     VerificationView,
 )
 from weir.model.problem import Problem, ProblemError, not_found, refused
-from weir.store import Transaction
+from weir.store import Transaction, schema
 from weir.units import MicroYuan
 
 router = APIRouter(prefix="/api/v1", tags=["money"], responses=REFUSALS)
@@ -146,7 +146,14 @@ def show_bill(
         if own.centre is not None and scope.centre != own.centre:
             raise not_found("centre", centre)
         if caller.actor.centre == "" and caller.actor.role.value == "centre-operator":
-            raise ProblemError(Problem("forbidden", 403, "a centre's token is made for one centre; name it"))
+            title = "this token is of no centre; give one that was made with --centre"
+            raise ProblemError(Problem("forbidden", 403, title))
+        for table, name, kind in (
+            (schema.organisation, organisation, "organisation"),
+            (schema.centre, centre, "centre"),
+        ):
+            if name and connection.execute(select(table.c.id).where(table.c.id == name)).first() is None:
+                raise not_found(kind, name)
         found = bill(connection, scope, from_ms, to_ms, cursor=cursor, limit=limit)
         return with_names(found, names_of(connection, {int(one.job) for one in found.charges}))
 
@@ -171,7 +178,10 @@ def make_refund(caller: Asked, body: JsonBody, key: IdempotencyKey = "") -> Resp
 
     def work(tx: Transaction) -> LedgerEntryView:
         found = find(tx.connection, caller.actor, job)
-        number = refund(tx, caller.actor, found.first, epoch, amount, given.get("reason", ""), caller.now_ms)
+        reason = given.get("reason", "")
+        if not was_charged(tx.connection, found.first, epoch):
+            raise not_found("charged attempt", given.get("attempt", ""))
+        number = refund(tx, caller.actor, found.first, epoch, amount, reason, caller.now_ms)
         return _entry(tx.connection, number)
 
     return create(caller, key, body.raw, work)

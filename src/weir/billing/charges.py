@@ -107,7 +107,7 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
     ).scalar_one()
     most = min(int(so_far), total_charged(found.own.legs))
     if not 0 < amount <= most:
-        raise refused("amount", format_yuan(amount), f"give an amount of at most {format_yuan(most)}")
+        raise refused("amount", format_yuan(amount), f"give more than 0 and at most {format_yuan(most)}")
     if not reason.strip():
         raise refused("reason", reason, "say why it is given back")
     legs, transfers = _given_back(found.own.legs, amount, account("payable", last.centre))
@@ -133,6 +133,12 @@ def refund(tx: Transaction, actor: Actor, job: int, epoch: int, amount: int, rea
     detail = {"amount_micro_yuan": amount, "reason": reason, "entry": posted.number}
     record(tx, actor, "charge.refund", f"{job}-{epoch}", detail, now_ms, organisation=found.of.organisation)
     return posted.number
+
+
+def was_charged(connection: Connection, job: int, epoch: int) -> bool:
+    """Whether an attempt was ever charged."""
+    wanted = select(_charge.entry).where(_charge.job == job, _charge.epoch == epoch).limit(1)
+    return connection.execute(wanted).first() is not None
 
 
 def _given_back(legs: Sequence[Leg], amount: int, payable: str) -> tuple[tuple[Leg, ...], list[Transfer]]:
@@ -172,4 +178,4 @@ def _view(row: AnyRow) -> ChargeView:
     )
 
 
-__all__ = ["BillScope", "bill", "refund"]
+__all__ = ["BillScope", "bill", "refund", "was_charged"]

@@ -40,7 +40,7 @@ class Asked:
     fewest: int = 0
     """Of an elastic job, its fewest tasks."""
     max_price: int | None = None
-    """In micro-yuan: pools where a job could cost more refuse it."""
+    """In micro-yuan: a job that could cost more at a pool that it may use is refused."""
 
 
 def quote(
@@ -73,11 +73,8 @@ def quote(
             fewest = card_for(version, known[key], tenant_class, asked.needs.of(asked.fewest))
             assert isinstance(fewest, RateCard)  # it uses the same units
             share = book.share_of(tenant_class)
-            one = _of_pool(connection, asked, (card, fewest), share, forecast_ms, now_ms, offers)
-            if asked.max_price is not None and one.worst > asked.max_price:
-                most = f"up to {format_yuan(one.worst)}, and max_price is {format_yuan(asked.max_price)}"
-                one = PoolQuoteView(key, refused=most)
-            pools.append(one)
+            pools.append(_of_pool(connection, asked, (card, fewest), share, forecast_ms, now_ms, offers))
+    refused = _refused(asked, pools)
     pools.sort(key=lambda one: (bool(one.refused), one.net, one.pool))
     return QuoteView(
         version=version.version,
@@ -87,9 +84,10 @@ def quote(
         forecast_ms=forecast_ms,
         forecast_from=remembered,
         jobs=asked.jobs,
-        hold=max((one.worst for one in pools), default=0) * asked.jobs,
+        hold=0 if refused else max((one.worst for one in pools), default=0) * asked.jobs,
         pools=tuple(pools),
         class_share=_decimal(book.share_of(tenant_class)),
+        refused=refused,
     )
 
 
@@ -114,6 +112,17 @@ def forecast(connection: Connection, organisation: str, name: str, limit_ms: int
     ).all()
     lengths = [row.ended_ms - row.started_ms for row in rows]
     return (min(limit_ms, median_low(lengths)) if lengths else None), len(lengths)
+
+
+def _refused(asked: Asked, pools: Sequence[PoolQuoteView]) -> str:
+    """As a submission would be (`holds.place`), but for a budget that has too little left."""
+    if all(one.refused for one in pools):
+        return "no pool that could run it has a price for all that it uses"
+    dear = [one for one in pools if asked.max_price is not None and one.worst > asked.max_price]
+    if asked.max_price is None or not dear:
+        return ""
+    shown = ", ".join(f"{one.pool} up to {format_yuan(one.worst)}" for one in dear[:5])
+    return f"max_price is {format_yuan(asked.max_price)}, and it could cost more ({shown})"
 
 
 def _of_pool(

@@ -149,6 +149,8 @@ def show(
     if json_:
         show_json(page)
         return
+    if not page.entries:
+        print("no entries")
     for entry in page.entries:
         _show_entry(entry)
     if page.next:

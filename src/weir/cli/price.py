@@ -141,8 +141,8 @@ def _show(found: QuoteView, lines: bool) -> None:
         for one in found.pools:
             _show_lines(one, found.class_share)
     _show_start(found)
-    if all(one.refused for one in found.pools):
-        print("submitting it would be refused: no pool takes it")
+    if found.refused:
+        print(f"submitting it would be refused: {found.refused}")
     else:
         print(f"submitting it sets {format_yuan(found.hold)} aside")
 

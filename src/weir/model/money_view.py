@@ -117,6 +117,8 @@ class QuoteView:
     """Of list prices, that this class of tenants pays (decimal)."""
     tasks: str = ""
     """Of an elastic job, from how many tasks to how many, such as 2..8."""
+    refused: str = ""
+    """Why submitting it would be refused, whatever the budget has; empty where it would not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,21 +167,22 @@ def test_a_price_below_max_price_is_kept_to() -> None:
     made.submit(job(cores=4_000, time_limit=2 * HOUR_MS, max_price=5 * YUAN, constraints=cheap))
 
 
-def test_a_quote_says_which_pools_are_dearer_than_max_price() -> None:
+def test_a_quote_says_that_a_submission_would_be_refused_for_its_max_price() -> None:
     made = priced()
 
-    def quoted(most: int) -> tuple[int, dict[str, str]]:
+    def quoted(most: int) -> tuple[int, str]:
         asked = job(cores=4_000, time_limit=2 * HOUR_MS, max_price=most)
         found = made.store.read(lambda c: quote_job(c, made.tenant, asked, made.now_ms))
-        return found.hold, {one.pool: one.refused for one in found.pools if one.refused}
+        return found.hold, found.refused
 
-    hold, refused_there = quoted(5 * YUAN)
-    assert "up to ¥8.000001, and max_price is ¥5.00" == refused_there["hefei-ai/cpu"]
-    assert "wuhu-hpc/cpu" not in refused_there
-    assert 0 < hold <= 5 * YUAN
-    hold, refused_there = quoted(1)
-    assert {"hefei-ai/cpu", "wuhu-hpc/cpu"} <= set(refused_there)
+    hold, why = quoted(5 * YUAN)
     assert 0 == hold
+    assert why.startswith("max_price is ¥5.00, and it could cost more (hefei-ai/cpu up to ¥8.000001, ")
+    refusal(made, job(cores=4_000, time_limit=2 * HOUR_MS, max_price=5 * YUAN))
+    hold, why = quoted(9 * YUAN)
+    assert (8 * YUAN + 1, "") == (hold, why)
+    made.submit(job(cores=4_000, time_limit=2 * HOUR_MS, max_price=9 * YUAN))
+    assert hold == counter(made)[0]
 
 
 def test_an_array_holds_once_for_all_and_each_end_gives_back_its_part() -> None:
