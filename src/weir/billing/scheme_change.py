@@ -118,7 +118,8 @@ def apply_change(
     """
     change = preview_change(tx.connection, text, source, now_ms, claw_back=claw_back)
     if expected and expected != change.digest:
-        raise conflict("what this would change has changed since it was looked at; look at the dry run again")
+        said = "this is not what the dry run showed; look at it again, with claw-back where that is to be applied"
+        raise conflict(said)
     if change.reaches_back is not None:
         if not act.strip():
             raise refused(
