@@ -47,6 +47,11 @@ def play(order, lines, slots, scratch, actions):  # type: ignore[no-untyped-def]
         block = np.int64(order.block[block].next)
 
 
+@numba.njit(cache=False, error_model="numpy", **_OPTIONS)
+def bucket_of(limit):  # type: ignore[no-untyped-def]
+    return kernels.bucket_of(limit)
+
+
 class Waiting:
     """The same jobs in a line of blocks and in a sorted list."""
 
@@ -151,4 +156,4 @@ def test_any_few_come_and_go_in_any_order(keys: list[int], leaving: list[int], d
 
 @given(st.integers(1, 2**50))
 def test_buckets_of_limits_double_from_four_seconds(limit: int) -> None:
-    assert max(0, min(lanes.BUCKETS - 1, (limit // 4_096).bit_length())) == kernels.bucket_of.py_func(limit)
+    assert max(0, min(lanes.BUCKETS - 1, (limit // 4_096).bit_length())) == bucket_of(limit)
