@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from weir.engines.conformance.stage import Stage, stage_pools
 from weir.engines.driver import AttemptOrder, EngineUnreachableError
+from weir.engines.kubernetes.api import Api, Plain
 from weir.engines.kubernetes.driver import KubernetesDriver
 from weir.engines.kubernetes.fake import FakeCluster, FakeNode
 from weir.engines.kubernetes.manifest import job_name
@@ -42,6 +44,11 @@ def stage_on(cluster: FakeCluster, root: Path, *, shared: bool = True, **options
         stage.clear()
     finally:
         stage.driver.close()
+
+
+def ran_once(order: AttemptOrder) -> bool:
+    runs = order.folder / "work" / "runs"
+    return runs.exists() and runs.read_text() == "run\n"
 
 
 def names(*orders: AttemptOrder) -> list[str]:
@@ -101,6 +108,38 @@ def test_the_suspended_job_of_a_queue_waits_until_it_is_admitted(
         before = stage.end(withdrawn)
         stage.restart_driver()
         assert before == stage.end(withdrawn), "an end whose Job is gone is noted"
+
+
+def test_what_its_queue_has_not_admitted_is_taken_back_and_nothing_else(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stage_on(cluster, tmp_path, kueue_queue="outside") as stage:
+        assert "withdraw" in stage.driver.capabilities
+        waiting, admitted, late = (stage.order("sh", "-c", "echo run >> runs; sleep 600") for _ in range(3))
+        stage.submit(waiting, admitted, late)
+        admit(cluster, admitted, True)
+        stage.reach(admitted, Observed.RUNNING)
+        stage.driver.withdraw(names(waiting, admitted))
+        end = stage.end(waiting)
+        assert (Cause.CANCELLED, None) == (end.cause, end.started_ms)
+        assert not exists(cluster, waiting)
+        stage.restart_driver()
+        assert end == stage.end(waiting), "an end whose Job is gone is noted"
+
+        read = Api.list
+
+        def admitted_after_it_was_read(api: Api, *given: str, **query: str) -> tuple[list[Plain], str]:
+            found = read(api, *given, **query)
+            if query.get("labelSelector", "").endswith(late.attempt):
+                admit(cluster, late, True)
+            return found
+
+        monkeypatch.setattr(Api, "list", admitted_after_it_was_read)
+        stage.driver.withdraw(names(late))
+        monkeypatch.undo()
+        for order in (late, admitted):
+            stage.until(partial(ran_once, order), "it to run")
+            assert Observed.RUNNING is stage.state(order).observed, "it goes on"
 
 
 def test_logs_are_copied_where_no_folder_is_shared(cluster: FakeCluster, tmp_path: Path) -> None:

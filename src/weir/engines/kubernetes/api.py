@@ -75,10 +75,18 @@ class Api:
         """Merge into an object. Raises as `get`."""
         return self._json("PATCH", path, body, {})
 
-    def delete(self, path: str, propagation: str) -> bool:
-        """Delete, with what it owns; False where there was nothing. Raises as `get`."""
+    def delete(self, path: str, propagation: str, unchanged: Plain | None = None) -> bool:
+        """Delete, with what it owns; False where there was nothing. Raises as `get`.
+
+        `unchanged` is the object as it was read: where anything of it has changed since, ApiError (409) is raised and
+        nothing is deleted.
+        """
+        body: Plain = {"propagationPolicy": propagation}
+        if unchanged is not None:
+            meta = unchanged["metadata"]
+            body["preconditions"] = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
         try:
-            self._json("DELETE", path, {"propagationPolicy": propagation}, {})
+            self._json("DELETE", path, body, {})
         except ApiError as error:
             if error.status == 404:
                 return False

@@ -17,7 +17,7 @@ from weir.engines.kubernetes.parsing import Stop
 from weir.engines.kubernetes.settings import Settings
 from weir.engines.kubernetes.state import CANNOT_START, waiting_reason
 from weir.engines.kubernetes.tracked import EndNotes, Tracked
-from weir.model.state import Cause
+from weir.model.state import Cause, Observed
 
 __all__ = ["STOP_FILE", "Chores"]
 
@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _AGAIN_S = 0.5
 _DOUBT_S = 0.05
+_CHANGED = 409
+"""What was to be deleted has changed since it was read."""
 _NO_POD_S = 10.0
 """A Job controller makes pods within a second or two; what takes longer is held by a quota or a webhook."""
 
@@ -83,6 +85,31 @@ class Chores:
             self._delete_pods(tracked)
             return
         self._mirror.stop_told(attempt, stop)
+
+    def take_back(self, attempt: str) -> None:
+        """End an attempt whose queue has not admitted it, and leave any other one alone.
+
+        Its Job makes no pod while it is suspended. It is deleted only as it was read, suspended, so that one that is
+        admitted in between goes on. Raises EngineUnreachableError.
+        """
+        tracked = self._mirror.get(attempt)
+        waits = tracked is not None and tracked.state.observed is Observed.QUEUED and not tracked.vanished
+        if tracked is None or not waits or tracked.job.stop is not None or not tracked.job.queue:
+            return
+        path = f"{self._mirror.jobs_path}/{tracked.job.name}"
+        try:
+            found = self._api.find(path)
+            pods, _ = self._api.list(self._mirror.pods_path, labelSelector=f"{ATTEMPT}={attempt}")
+            if found is None or not found["spec"].get("suspend") or pods:
+                return
+            self._mirror.taking_back(attempt, Stop(Cause.CANCELLED.value, "", self._clock(), None))
+            self._api.delete(path, "Background", unchanged=found)
+        except ApiError as error:
+            self._mirror.taking_back(attempt, None)
+            if error.status != _CHANGED:
+                raise EngineUnreachableError(f"the Job cannot be taken back: {error}") from error
+            return
+        self._mirror.job_vanished(attempt)
 
     def _run(self) -> None:
         looked_s = 0.0

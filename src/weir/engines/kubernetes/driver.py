@@ -101,6 +101,8 @@ class KubernetesDriver:
             found |= {"files", "shared-folder", "streams"}
         if any(pool.images for _, pool in self._pools.values()):
             found.add("containers")
+        if any(pool.kueue_queue for _, pool in self._pools.values()):
+            found.add("withdraw")
         if self._attached and self._settings.door is not None:
             found.add("files")
         return frozenset(found)
@@ -144,7 +146,7 @@ class KubernetesDriver:
             what = "pods of the whole cluster (or set the option foreign to no)"
             others = f"{OWNER}!={self._settings.owner}"
             pods = self._read("/api/v1/pods", what, fieldSelector=_NOT_OVER, labelSelector=others)
-        capabilities = self.capabilities - {"containers"}
+        capabilities = self.capabilities - {"containers", "withdraw"}
         return tuple(
             pool_observation(
                 entry,
@@ -153,7 +155,7 @@ class KubernetesDriver:
                 pods,
                 self._settings.owner,
                 now_ms,
-                sorted(capabilities | ({"containers"} if pool.images else set())),
+                sorted(capabilities | _of_pool(pool)),
             )
             for entry, pool in self._pools.values()
         )
@@ -181,7 +183,9 @@ class KubernetesDriver:
         self._each(lambda attempt: self._chores.stop(attempt, Cause.CANCELLED, ""), list(attempts))
 
     def withdraw(self, attempts: Iterable[str]) -> None:
-        """Nothing: Kubernetes ends a Job's pods without looking whether they have started, so this is not claimed."""
+        """Of pools with a queue alone: elsewhere Kubernetes ends pods without looking whether they have started."""
+        self._reached()
+        self._each(self._chores.take_back, list(attempts))
 
     def output(self, attempt: str, task: int, stream: str, offset: int, limit: int) -> bytes:
         path = self._output_file(attempt, task, stream)
@@ -391,3 +395,8 @@ def _give_below(folder: Path, user: tuple[int, int]) -> None:
         for name in (*folders, *files):
             with contextlib.suppress(FileNotFoundError):
                 os.chown(name, *user, dir_fd=here, follow_symlinks=False)
+
+
+def _of_pool(pool: PoolSettings) -> set[str]:
+    """What one pool claims besides."""
+    return ({"containers"} if pool.images else set()) | ({"withdraw"} if pool.kueue_queue else set())

@@ -153,6 +153,8 @@ class Mirror:
             if tracked.job.stop is not None and job.stop is None:
                 job = replace(job, stop=tracked.job.stop)  # told by this driver, and not heard of yet
             tracked.job = job
+            if deleted:
+                self._gone(tracked)
             tracked.vanished = deleted
             self._judge(tracked)
 
@@ -161,8 +163,16 @@ class Mirror:
         with self.changed_state:
             tracked = self._tracked.get(attempt)
             if tracked is not None:
+                self._gone(tracked)
                 tracked.vanished = True
                 self._judge(tracked)
+
+    def taking_back(self, attempt: str, stop: Stop | None) -> None:
+        """Should the Job be gone from now on, this is why; None for no longer."""
+        with self.changed_state:
+            tracked = self._tracked.get(attempt)
+            if tracked is not None:
+                tracked.taking_back = stop
 
     def stop_told(self, attempt: str, stop: Stop) -> None:
         """This driver has told a Job to stop, of which a watch may have told more already."""
@@ -282,6 +292,10 @@ class Mirror:
         job = JobFacts(attempt, "", "", "", 1, False, False, False, "", "", "", None)
         self._tracked[attempt] = Tracked(attempt, job, state, vanished=True)
         self._note(attempt)
+
+    def _gone(self, tracked: Tracked) -> None:
+        if tracked.taking_back is not None:
+            tracked.job = replace(tracked.job, stop=tracked.job.stop or tracked.taking_back)
 
     def _judge(self, tracked: Tracked) -> None:
         """Draw the conclusions of what has become known."""

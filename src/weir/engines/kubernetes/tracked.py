@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weir.engines.driver import EngineEnd, EngineState
-from weir.engines.kubernetes.parsing import JobFacts, PodFacts
+from weir.engines.kubernetes.parsing import JobFacts, PodFacts, Stop
 from weir.model.codec import CodecError, from_plain, to_plain
 from weir.model.state import Observed
 
@@ -26,6 +26,8 @@ class Tracked:
     """Its pods were listed after it seemed to have ended."""
     vanished: bool = False
     """Its Job no longer exists."""
+    taking_back: Stop | None = None
+    """Its Job is being deleted, should it not have been admitted: then this is why it is gone."""
     held_by: tuple[str, float] = ("", 0.0)
     """Why it does not start, and since when (by the monotonic clock)."""
 

@@ -274,7 +274,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _delete(self, body: Plain) -> tuple[int, bytes]:
         namespace, kind, name, _ = self._target("delete")
-        found = self.api.cluster.delete(kind, namespace, name, body.get("propagationPolicy", "Background"))
+        objects = self.api.cluster.objects
+        with objects.lock:
+            meta = objects.get(kind, namespace, name)["metadata"]
+            for field, wanted in (body.get("preconditions") or {}).items():
+                if meta[field] != wanted:
+                    message = (
+                        f'Operation cannot be fulfilled on {kind} "{name}": the object has been modified'
+                    )
+                    raise RefusedError(409, "Conflict", message, details(kind, name))
+            policy = body.get("propagationPolicy", "Background")
+            found = self.api.cluster.delete(kind, namespace, name, policy)
         status = {
             "kind": "Status",
             "apiVersion": "v1",
