@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from weir.billing.ledger import Transfer
 from weir.billing.stored_text import quoted, read_texts
+from weir.store.bulk import made
 from weir.units import cumulative_share
 
 
@@ -66,17 +67,17 @@ def resized(before: Sequence[Leg], after: Sequence[Leg]) -> tuple[tuple[Leg, ...
     A leg that is not among the new ones stays, with nothing held, because it may have been charged.
     """
     old = {leg.account: leg for leg in before}
-    made: list[Leg] = []
+    kept: list[Leg] = []
     transfers: list[Transfer] = []
     for leg in after:
         known = old.pop(leg.account, None)
         charged = known.charged if known else 0
-        made.append(leg._replace(charged=charged, base=charged))
+        kept.append(leg._replace(charged=charged, base=charged))
         transfers += _held(leg, leg.held - (known.held if known else 0))
     left = [leg._replace(held=0, base=leg.charged, share=Fraction(0)) for leg in old.values()]
     for leg in old.values():
         transfers += _held(leg, -leg.held)
-    return (*(leg for leg in left if leg.charged), *made), transfers
+    return (*(leg for leg in left if leg.charged), *kept), transfers
 
 
 def charged(legs: Sequence[Leg], more: int, payable: str) -> tuple[tuple[Leg, ...], list[Transfer]]:
@@ -85,10 +86,15 @@ def charged(legs: Sequence[Leg], more: int, payable: str) -> tuple[tuple[Leg, ..
     What is given back is held again. Where a leg has too little held, what it lacks is taken from its funding first,
     as part of the same transfers; a limit may then refuse them.
     """
+    if len(legs) == 1:
+        [(account, funding, share, held, taken, base)] = legs
+        if share is None and 0 < more <= held:
+            paid = made(Leg, (account, funding, None, held - more, taken + more, base))
+            return (paid,), [made(Transfer, (account, payable, more))]
     total = more
     for leg in legs:
         total += leg.charged - leg.base
-    made: list[Leg] = []
+    after: list[Leg] = []
     transfers: list[Transfer] = []
     left = total
     for account, funding, share, held, taken, base in legs:
@@ -102,8 +108,8 @@ def charged(legs: Sequence[Leg], more: int, payable: str) -> tuple[tuple[Leg, ..
             transfers.append(Transfer(account, payable, step))
         elif step < 0:
             transfers.append(Transfer(payable, account, -step))
-        made.append(Leg(account, funding, share, held + lacks - step, taken + step, base))
-    return tuple(made), transfers
+        after.append(Leg(account, funding, share, held + lacks - step, taken + step, base))
+    return tuple(after), transfers
 
 
 def released(legs: Sequence[Leg]) -> tuple[tuple[Leg, ...], list[Transfer]]:
@@ -127,6 +133,9 @@ def total_charged(legs: Iterable[Leg]) -> int:
 
 def stored_legs(legs: Sequence[Leg]) -> str:
     """The legs as they are stored."""
+    if len(legs) == 1 and legs[0][2] is None:
+        [(account, funding, _, held, taken, base)] = legs
+        return f"[[{quoted(account)},{quoted(funding)},null,{held},{taken},{base}]]"
     rows = [
         f"[{quoted(account)},{quoted(funding)},{'null' if share is None else quoted(str(share))},{held},{taken},{base}]"
         for account, funding, share, held, taken, base in legs
@@ -144,7 +153,7 @@ def many_legs_from(stored: Iterable[str]) -> list[tuple[Leg, ...]]:
     return [
         tuple(
             [
-                Leg(account, funding, None if share is None else Fraction(share), held, taken, base)
+                made(Leg, (account, funding, None if share is None else Fraction(share), held, taken, base))
                 for account, funding, share, held, taken, base in legs
             ]
         )

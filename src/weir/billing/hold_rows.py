@@ -12,7 +12,7 @@ from weir.billing.hold_legs import Leg, legs_from, many_legs_from, stored_legs
 from weir.billing.ledger import Entry, Transfer
 from weir.billing.rate_card import Needs
 from weir.store import Transaction, schema
-from weir.store.bulk import run_many
+from weir.store.bulk import made, plain_rows, run_many
 from weir.store.listed import AnyRow, among, number_list
 
 _hold = schema.hold.c
@@ -62,6 +62,13 @@ _WRITE_OWN = (
     )
 )
 
+_WRITE_POSTED = (
+    update(schema.job_hold)
+    .where(_own.job == bindparam("of_job"))
+    .values(legs=bindparam("new_legs"), postings=bindparam("so_many"))
+)
+"""What is indexed is left as it is, because an index is written anew whether or not the value is another."""
+
 
 @dataclass(frozen=True, slots=True)
 class SubmissionHold:
@@ -100,8 +107,7 @@ class JobHold(NamedTuple):
 
     def posted(self, legs: tuple[Leg, ...], entries: int, **changes: Any) -> "JobHold":
         """The hold after so many entries that left it with these legs."""
-        made = JobHold(self.job, self.submission, legs, self.closed, self.postings + entries, self.waiting_ms)
-        return made._replace(**changes) if changes else made
+        return self._replace(legs=legs, postings=self.postings + entries, **changes)
 
 
 class PricedJob(NamedTuple):
@@ -134,7 +140,7 @@ def job_holds(connection: Connection, jobs: Sequence[int]) -> dict[int, JobHold]
 
 def priced_jobs(connection: Connection, jobs: Iterable[int]) -> dict[int, PricedJob]:
     """Those of the jobs that are priced."""
-    rows = connection.execute(_PRICED, {"jobs": number_list(jobs)}).all()
+    rows = plain_rows(connection, _PRICED, {"jobs": number_list(jobs)})
     if not rows:
         return {}
     holds = submission_holds(connection, {row[1] for row in rows})
@@ -143,8 +149,8 @@ def priced_jobs(connection: Connection, jobs: Iterable[int]) -> dict[int, Priced
         job, submission, limit_ms, own_submission, closed, postings, waiting_ms, _ = row
         own = None
         if own_submission is not None:
-            own = JobHold(job, own_submission, legs, bool(closed), postings, waiting_ms)
-        found[job] = PricedJob(job, limit_ms, holds[submission], own)
+            own = made(JobHold, (job, own_submission, legs, bool(closed), postings, waiting_ms))
+        found[job] = made(PricedJob, (job, limit_ms, holds[submission], own))
     return found
 
 
@@ -205,6 +211,16 @@ def write_job_holds(tx: Transaction, holds: Sequence[JobHold]) -> None:
     )
 
 
+def write_posted(tx: Transaction, holds: Sequence[tuple[JobHold, tuple[Leg, ...]]]) -> None:
+    """Store that one entry each has left the holds of single jobs with these legs, and else as they were."""
+    run_many(
+        tx.connection,
+        _WRITE_POSTED,
+        ("new_legs", "so_many", "of_job"),
+        [(stored_legs(legs), before.postings + 1, before.job) for before, legs in holds],
+    )
+
+
 def bar(tx: Transaction, hold: SubmissionHold, pool: str, why: tuple[str, str]) -> None:
     """The jobs of a submission may not use this pool from now on: what is needed, and what was found."""
     barred = {**hold.barred, pool: why}
@@ -228,9 +244,10 @@ def job_entry(
     detail: Mapping[str, Any] = NO_DETAIL,
 ) -> Entry:
     """An entry about one job; its cause is numbered by the job's postings."""
-    cause = f"job/{own.job}/{own.postings}"
-    said = {"submission": hold.submission, "job": own.job, **detail}
-    return Entry(hold.organisation, cause, kind, now_ms, tuple(transfers), None, said)
+    job, submission, _, _, postings, _ = own
+    said = {**detail, "job": job, "submission": submission}
+    cause = f"job/{job}/{postings}"
+    return made(Entry, (hold.organisation, cause, kind, now_ms, tuple(transfers), None, said))
 
 
 def _submission_hold(row: AnyRow) -> SubmissionHold:
@@ -272,4 +289,5 @@ __all__ = [
     "submission_holds",
     "touch",
     "write_job_holds",
+    "write_posted",
 ]

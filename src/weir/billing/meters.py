@@ -27,7 +27,7 @@ from weir.billing.hold_rows import (
     job_entry,
     priced_jobs,
     touch,
-    write_job_holds,
+    write_posted,
 )
 from weir.billing.ledger import Entry, post_within
 from weir.billing.ledger_counters import Shortage
@@ -36,7 +36,7 @@ from weir.billing.price_bands import Bands, extended, time_in_bands, union
 from weir.billing.rate_card import RateCard, Unpriced, difference
 from weir.billing.stored_text import amounts_text
 from weir.store import Transaction, schema
-from weir.store.bulk import run_many, uncollected
+from weir.store.bulk import made, run_many, uncollected
 from weir.store.listed import among, number_list
 from weir.units import format_duration, format_yuan
 
@@ -154,32 +154,34 @@ def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
     meters |= _begin(tx, [(priced, one) for priced, one in metered if (one.job, one.epoch) not in meters])
     cards = Cards(tx.connection)
     posting: list[_Posting] = []
-    quiet: list[Meter] = []
+    quiet: list[tuple[Meter, Meter]] = []
     trouble: list[NewException] = []
-    touched = _touched(tx, found)
+    fresh = _touched(tx, found)
     payables = {centre: account("payable", centre) for centre in {one.centre for one in seen}}
     for priced, one in metered:
-        before = meters[one.job, one.epoch]
-        card = cards.of(priced.of, one.centre, one.pool, before.tasks)
+        job, _, of, own = priced
+        _, epoch, centre, pool, *_ = one
+        before = meters[job, epoch]
+        card = cards.of(of, centre, pool, before.tasks)
         if isinstance(card, Unpriced):
             trouble.append(_unpriced(priced, one, card))
             continue
         after, exceeded = _after(before, one, card, now_ms)
         if exceeded:
             trouble.append(_exceeded(priced, one, exceeded, now_ms))
-        if after != before:
-            parts = difference(before.parts, after.parts)
-            amount = sum(parts.values())
-            if amount:
-                own, kind = touched[one.job], _kind(one, after, amount)
-                legs, transfers = charged(own.legs, amount, payables[one.centre])
-                detail = {"contract": after.contract, "epoch": after.epoch}
-                entry = job_entry(priced.of, own, kind, now_ms, transfers, detail)
-                posting.append(
-                    _Posting(priced.of, own, legs, before, after, card.bands, parts, amount, entry)
-                )
-            else:
-                quiet.append(after)
+        if after == before:
+            continue
+        parts = difference(before.parts, after.parts)
+        amount = sum(parts.values())
+        if not amount:
+            quiet.append((before, after))
+            continue
+        if own is None:
+            own = fresh[job]
+        legs, transfers = charged(own.legs, amount, payables[centre])
+        detail = {"contract": before.contract, "epoch": epoch}
+        entry = job_entry(of, own, _kind(one, after, amount), now_ms, transfers, detail)
+        posting.append(made(_Posting, (of, own, legs, before, after, card.bands, parts, amount, entry)))
     trouble += _charge(tx, posting, now_ms)
     write_meters(tx, quiet)
     exceptions.put(tx, trouble, now_ms)
@@ -187,8 +189,9 @@ def _observe(tx: Transaction, seen: Sequence[Seen], now_ms: int) -> None:
 
 def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Meter, int]:
     """The meter after what was seen, and how many milliseconds the centre's clock goes too far (less than 0: back)."""
-    job, epoch, centre, pool, contract, started_ms, until_ms, intervals, parts, postings, _, tasks = before
-    exceeded, lasted_ms = 0, seen.lasted_ms
+    _, _, _, _, _, started_ms, until_ms, intervals, parts, postings, _, tasks = before
+    _, _, _, _, _, lasted_ms, lost, preempted, kept, _, proven = seen
+    exceeded = 0
     if lasted_ms is None:
         its = extended(intervals, started_ms, min(now_ms, until_ms))
     else:
@@ -196,15 +199,12 @@ def _after(before: Meter, seen: Seen, card: RateCard, now_ms: int) -> tuple[Mete
         if ends > now_ms + CLOCK_TOLERANCE_MS or lasted_ms < 0:
             exceeded = ends - now_ms if lasted_ms >= 0 else lasted_ms
         its = extended((), started_ms, min(ends, now_ms, until_ms))
-        if seen.lost or (seen.preempted and not card.preempted_charged):
-            its = tuple(union(seen.kept))
+        if lost or (preempted and not card.preempted_charged):
+            its = tuple(union(kept))
     if its != intervals:
         parts = card.parts(its)
-    still = lasted_ms is None and not seen.proven
-    after = Meter(
-        job, epoch, centre, pool, contract, started_ms, until_ms, its, parts, postings, still, tasks
-    )
-    return after, exceeded
+    still = lasted_ms is None and not proven
+    return made(Meter, (*before[:7], its, parts, postings, still, tasks)), exceeded
 
 
 def _charge(tx: Transaction, posting: Sequence[_Posting], now_ms: int) -> list[NewException]:
@@ -216,7 +216,8 @@ def _charge(tx: Transaction, posting: Sequence[_Posting], now_ms: int) -> list[N
             if short:
                 trouble.append(_no_money(one, short.key, short.short))
                 # As before: what still runs is tried again with its next interval, and all of it then.
-                unpaid.append(one.after._replace(intervals=one.before.intervals, parts=one.before.parts))
+                after = one.after._replace(intervals=one.before.intervals, parts=one.before.parts)
+                unpaid.append((one.before, after))
     write_meters(tx, unpaid)
     return trouble
 
@@ -227,28 +228,35 @@ def _post(tx: Transaction, posting: Sequence[_Posting], now_ms: int) -> Shortage
     if isinstance(numbers, Shortage):
         return numbers
     charges: list[tuple[Any, ...]] = []
-    for (of, _, _, before, after, bands, parts, amount, entry), number in zip(posting, numbers, strict=True):
-        begins, ends = _span(before, after)
-        times = amounts_text(_times(bands, before, after))
+    holds: list[tuple[JobHold, tuple[Leg, ...]]] = []
+    meters: list[tuple[Meter, Meter]] = []
+    for (_, own, legs, before, after, bands, parts, amount, entry), number in zip(
+        posting, numbers, strict=True
+    ):
+        begins, ends, times = _news(bands, before, after)
         job, epoch, centre, pool, contract, *_ = after
-        about = (of.organisation, centre, pool, contract, entry.kind, now_ms, begins, ends, times)
-        charges.append((number, 0, job, epoch, *about, amounts_text(parts), amount))
+        organisation, _, kind, *_ = entry
+        span, costs = amounts_text(times), amounts_text(parts)
+        about = (organisation, centre, pool, contract, kind, now_ms, begins, ends, span, costs, amount)
+        charges.append((number, 0, job, epoch, *about))
+        holds.append((own, legs))
+        meters.append((before, after))
     run_many(tx.connection, _ADD_CHARGE, _CHARGE_COLUMNS, charges)
-    write_job_holds(tx, [one.own.posted(one.legs, 1) for one in posting])
-    write_meters(tx, [one.after for one in posting], 1)
+    write_posted(tx, holds)
+    write_meters(tx, meters, 1)
     return None
 
 
 def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tuple[int, int], Meter]:
     """New meters for attempts that are seen for the first time, by job and epoch."""
     agreed: dict[tuple[str, str], list[Contract]] = {}
-    made = {}
+    begun = {}
     for priced, seen in fresh:
         pair = (priced.of.organisation, seen.centre)
         if pair not in agreed:
             agreed[pair] = contracts_between(tx.connection, *pair)
         contract = contract_among(agreed[pair], *pair, seen.started_ms)
-        made[seen.job, seen.epoch] = Meter(
+        begun[seen.job, seen.epoch] = Meter(
             seen.job,
             seen.epoch,
             seen.centre,
@@ -260,13 +268,13 @@ def _begin(tx: Transaction, fresh: Sequence[tuple[PricedJob, Seen]]) -> dict[tup
             {},
             tasks=seen.tasks if priced.of.needs.tasks else 0,
         )
-    add_meters(tx, made.values())
-    return made
+    add_meters(tx, begun.values())
+    return begun
 
 
 def _touched(tx: Transaction, found: Mapping[int, PricedJob]) -> dict[int, JobHold]:
-    """The holds of the jobs, each its own."""
-    own = {job: one.own for job, one in found.items() if one.own is not None}
+    """The holds of those jobs that had none of their own so far."""
+    own: dict[int, JobHold] = {}
     by_submission: dict[int, list[PricedJob]] = {}
     for one in found.values():
         if one.own is None:
@@ -274,6 +282,16 @@ def _touched(tx: Transaction, found: Mapping[int, PricedJob]) -> dict[int, JobHo
     for fresh in by_submission.values():
         own |= touch(tx, fresh[0].of, [one.job for one in fresh])
     return own
+
+
+def _news(bands: Bands, before: Meter, after: Meter) -> tuple[int, int, dict[str, int]]:
+    """From when to when the intervals differ, at most, and by how much the time in each band does."""
+    if len(before.intervals) == len(after.intervals) == 1:
+        [(began, ended)], [(begins, ends)] = before.intervals, after.intervals
+        if began == begins and ended <= ends:
+            return ended, ends, bands.split(ended, ends)
+    times = difference(time_in_bands(bands, before.intervals), time_in_bands(bands, after.intervals))
+    return *_span(before, after), times
 
 
 def _span(before: Meter, after: Meter) -> tuple[int, int]:
@@ -285,15 +303,6 @@ def _span(before: Meter, after: Meter) -> tuple[int, int]:
     if before.intervals[0] != after.intervals[0] and len(before.intervals) + len(after.intervals) > 2:
         begins = min(before.intervals[0][0], after.intervals[0][0])
     return begins, ends
-
-
-def _times(bands: Bands, before: Meter, after: Meter) -> dict[str, int]:
-    """By how much the time in each band differs."""
-    if len(before.intervals) == len(after.intervals) == 1:
-        (began, ended), (begins, ends) = before.intervals[0], after.intervals[0]
-        if began == begins and ended <= ends:
-            return bands.split(ended, ends)
-    return difference(time_in_bands(bands, before.intervals), time_in_bands(bands, after.intervals))
 
 
 def _kind(seen: Seen, after: Meter, amount: int) -> str:

@@ -99,13 +99,19 @@ class RateCard:
             return {}
         found = {}
         for _, band, _, numerator, denominator, name in self.lines:
-            if band in times and (amount := round_half_even(numerator * times[band], denominator)):
-                found[name] = amount
+            if band in times:
+                # As `round_half_even`; this is done for each line of each interval.
+                amount, rest = divmod(numerator * times[band], denominator)
+                if rest and (rest + rest > denominator or (rest + rest == denominator and amount & 1)):
+                    amount += 1
+                if amount:
+                    found[name] = amount
         if self.transfer_micro_yuan:
             found["transfer_gb"] = self.transfer_micro_yuan
-        missing = self.minimum_micro_yuan - sum(found.values())
-        if missing > 0:
-            found["minimum"] = missing
+        if self.minimum_micro_yuan:
+            missing = self.minimum_micro_yuan - sum(found.values())
+            if missing > 0:
+                found["minimum"] = missing
         return found
 
     def total(self, intervals: Sequence[tuple[int, int]]) -> int:
@@ -205,9 +211,10 @@ def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str,
         more = amount - before.get(name, 0)
         if more:
             found[name] = more
-    for name, amount in before.items():
-        if name not in after and amount:
-            found[name] = -amount
+    if not before.keys() <= after.keys():
+        for name, amount in before.items():
+            if name not in after and amount:
+                found[name] = -amount
     return found
 
 

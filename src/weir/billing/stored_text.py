@@ -29,6 +29,9 @@ def amounts_text(amounts: Mapping[str, int]) -> str:
     if len(amounts) == 1:
         [(name, amount)] = amounts.items()
         return f'{{"{name}":{amount}}}'
+    if len(amounts) == 2:
+        [(name, amount), (other, more)] = amounts.items()
+        return f'{{"{name}":{amount},"{other}":{more}}}'
     return "{" + ",".join([f'"{name}":{amount}' for name, amount in amounts.items()]) + "}"
 
 
@@ -43,16 +46,22 @@ def intervals_text(intervals: Sequence[tuple[int, int]]) -> str:
 def detail_text(detail: Mapping[str, Any]) -> str:
     """An entry's detail in the one form in which it is hashed: sorted, without spaces."""
     parts = []
-    for name in sorted(detail):
+    for name, head in _heads(tuple(detail)):
         value = detail[name]
         kind = type(value)
         if kind is int:
-            parts.append(f"{quoted(name)}:{value}")
+            parts.append(f"{head}{value}")
         elif kind is str:
-            parts.append(f"{quoted(name)}:{quoted(value)}")
+            parts.append(head + quoted(value))
         else:
-            parts.append(f"{quoted(name)}:{_sorted(value)}")
-    return "{" + ",".join(parts) + "}"
+            parts.append(head + _sorted(value))
+    return f"{{{','.join(parts)}}}"
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _heads(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The names in order, each with how its member begins."""
+    return [(name, f"{quoted(name)}:") for name in sorted(names)]
 
 
 def hashed_text(

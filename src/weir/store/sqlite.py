@@ -27,6 +27,9 @@ GROUP_LIMIT = 256
 """So many waiting works share a commit at most, so that the first of them need not wait for ever."""
 READER_LIMIT = 8
 BUSY_TIMEOUT_S = 10.0
+CHECKPOINT_PAGES = 4_000
+"""So many pages (16 MiB) may be in the write-ahead log before they go to the file: a page that is changed again and
+again goes there once."""
 
 _INSERT_CHANGE = "INSERT INTO change (position, at_ms, kind, organisation, body) VALUES (?, ?, ?, ?, ?)"
 # A disk over its quota shows as a failed write.
@@ -395,6 +398,7 @@ def _prepared(path: Path, *, restored: bool, random_bits: RandomBits) -> tuple[S
         session.raw.execute("COMMIT")
         session.raw.execute("PRAGMA foreign_keys = ON")
         session.raw.execute("PRAGMA cache_size = -65536")
+        session.raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     except BaseException:
         session.close()
         raise
