@@ -142,7 +142,7 @@ def verify_statements(connection: Connection) -> tuple[str, ...]:
     last: dict[tuple[str, str], tuple[str, int]] = {}
     by_month: dict[str, list[tuple[str, str, str]]] = {}
     query = select(s.statement).order_by(_statement.month, _statement.id)
-    for row in connection.execution_options(yield_per=BATCH).execute(query):
+    for row in connection.execute(query, execution_options={"yield_per": BATCH}):
         made = statement_from(row.body)
         if hash_of(row.body) != row.hash:
             faults.append(f"{row.id}: its hash is another")
@@ -250,7 +250,7 @@ def _by_party(
         .where(_covered(window))
         .order_by(party, _charge.entry, _transfer.line)
     )
-    rows = connection.execution_options(yield_per=BATCH).execute(query)
+    rows = connection.execute(query, execution_options={"yield_per": BATCH})
     for name, group in itertools.groupby(rows, key=lambda row: row.party):
         postings = [one for one in _postings(group) if one.entry not in held_back]
         if postings:

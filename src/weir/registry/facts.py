@@ -44,7 +44,7 @@ def all_facts(connection: Connection) -> Iterator[tuple[str, tuple[Fact, ...]]]:
     columns = (facts.c.organisation, facts.c.name, facts.c.value, facts.c.valid_from)
     query = _known(select(*columns, facts.c.valid_through, facts.c.evidence), None)
     query = query.order_by(facts.c.organisation, *_ORDER)
-    rows = connection.execution_options(yield_per=10_000).execute(query)
+    rows = connection.execute(query, execution_options={"yield_per": 10_000})
     for organisation, group in itertools.groupby(rows, key=lambda row: row.organisation):
         yield organisation, tuple(_fact(row) for row in group)
 

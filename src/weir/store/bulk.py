@@ -31,6 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
 
+_UNBUFFERED: Mapping[str, Any] = {"yield_per": None, "stream_results": False}
+"""Nothing stands between the driver's rows and whoever asks, whatever the connection has been told."""
 FEW = 8
 """Fewer rows than this go the usual way."""
 
@@ -69,7 +71,7 @@ def plain_rows(
 
     So a truth value is 0 or 1 on SQLite.
     """
-    result = connection.execute(statement, parameters)
+    result = connection.execute(statement, parameters, execution_options=_UNBUFFERED)
     cursor = result.cursor
     assert cursor is not None, "a query has rows"
     found: list[tuple[Any, ...]] = list(cursor.fetchall())
