@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
-from weir.control.listed import among_texts, text_list
+from weir.control.listed import among, number_list
 from weir.scheduling.plan import Cause, Reservation
 from weir.store import schema
 
-_GONE = delete(schema.promise).where(among_texts(schema.promise.c.pool, "pools"))
+_GONE = delete(schema.promise).where(among(schema.promise.c.job, "jobs"))
 
 
 class Kept(NamedTuple):
@@ -20,10 +20,10 @@ class Kept(NamedTuple):
     promise: Reservation
 
 
-def load(connection: Connection) -> dict[str, Kept]:
-    """All that is stored, by pool."""
+def load(connection: Connection) -> dict[int, Kept]:
+    """All that is stored, by job: each is promised one start at most."""
     return {
-        row.pool: Kept(
+        row.job: Kept(
             row.version,
             Reservation(
                 row.job,
@@ -38,17 +38,17 @@ def load(connection: Connection) -> dict[str, Kept]:
     }
 
 
-def kept(promises: Sequence[Reservation], versions: Mapping[int, int]) -> dict[str, Kept]:
+def kept(promises: Sequence[Reservation], versions: Mapping[int, int]) -> dict[int, Kept]:
     """What a plan promises, as it is stored."""
-    return {one.pool: Kept(versions[one.job], one) for one in promises if one.job in versions}
+    return {one.job: Kept(versions[one.job], one) for one in promises if one.job in versions}
 
 
-def store(connection: Connection, before: Mapping[str, Kept], after: Mapping[str, Kept]) -> None:
+def store(connection: Connection, before: Mapping[int, Kept], after: Mapping[int, Kept]) -> None:
     """Make what is stored `after`, where it is `before`."""
-    gone = [pool for pool, one in before.items() if after.get(pool) != one]
-    new = [one for pool, one in after.items() if before.get(pool) != one]
+    gone = [job for job, one in before.items() if after.get(job) != one]
+    new = [one for job, one in after.items() if before.get(job) != one]
     if gone:
-        connection.execute(_GONE, {"pools": text_list(gone)})
+        connection.execute(_GONE, {"jobs": number_list(gone)})
     if new:
         connection.execute(
             insert(schema.promise),

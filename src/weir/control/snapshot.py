@@ -128,7 +128,7 @@ class Snapshot:
         """Of each job that holds capacity, the epoch of its attempt; ghosts included."""
         self.promised: frozenset[int] = frozenset()
         """The jobs to which pools are promised: they are not told anew, so that this stands."""
-        self.stored: dict[str, Kept] = {}
+        self.stored: dict[int, Kept] = {}
         """What pools are promised, as it is stored."""
         self._shares: tuple[TenantRow, ...] = ()
         self.sharing = False

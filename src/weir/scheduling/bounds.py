@@ -9,7 +9,7 @@ import numpy as np
 from weir.scheduling.inputs import NO_DEADLINE, Curve, JobClass, PoolRow, QueuedJobs, RunningJob, TenantRow
 from weir.scheduling.plan import Reservation
 from weir.scheduling.policy import Order, Placement, Policy
-from weir.scheduling.tables import Int64s
+from weir.scheduling.tables import Int64s, Table
 
 MOST_NODES = 2**20
 MOST_DEVICES_A_NODE = 2**10
@@ -144,14 +144,10 @@ def check_running(job: RunningJob) -> None:
 
 
 def check_promises(promised: Sequence[Reservation]) -> None:
-    """Raise ValueError where two promises are of one job or of one pool, or one is outside the bounds."""
-    for what, named in (
-        ("job", sorted(str(kept.job) for kept in promised)),
-        ("pool", sorted(kept.pool for kept in promised)),
-    ):
-        for one, other in itertools.pairwise(named):
-            if one == other:
-                raise ValueError(f"{what} {one} is listed twice among what is promised")
+    """Raise ValueError where two promises are of one job, or one is outside the bounds."""
+    for one, other in itertools.pairwise(sorted(kept.job for kept in promised)):
+        if one == other:
+            raise ValueError(f"job {one} is listed twice among what is promised")
     for kept in promised:
         where = f"what is promised to job {kept.job}"
         _check(where, "job", kept.job, LARGEST_NUMBER)
@@ -162,12 +158,22 @@ def check_promises(promised: Sequence[Reservation]) -> None:
             _check(where, "tasks on a node", tasks, MOST_TASKS, least=1)
 
 
+def seated(promised: Sequence[Reservation], rows: Sequence[PoolRow], pools: Table) -> list[Reservation]:
+    """Of each pool as many as it has seats, the earliest: a policy before this one may have promised more."""
+    left = {row.key: int(seats) for row, seats in zip(rows, pools["seats"], strict=True)}
+    found = []
+    for kept in sorted(promised, key=lambda kept: (kept.start_ms, kept.job)):
+        left[kept.pool] = left.get(kept.pool, 0) - 1
+        if left[kept.pool] >= 0:
+            found.append(kept)
+    return found
+
+
 def check_live(policy: Policy) -> None:
     """Raise ValueError for a policy that asks for what only simulated time knows, rather than pass it over."""
     for name, wrong in (
         ("order", policy.order in (Order.WFP3, Order.UNICEF)),
         ("backfill_order", policy.backfill_order is not None),
-        ("depth", policy.depth > 1),
         ("blocking", policy.blocking),
         ("placement", policy.placement is not Placement.SCORE),
         ("fair", policy.fair),

@@ -10,7 +10,6 @@ from weir.scheduling.policy import Policy
 from weir.scheduling.span import Span
 from weir.scheduling.state import State
 from weir.scheduling.step import apply
-from weir.scheduling.tables import NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class KeptCycle:
     starts: tuple[Start, ...]
     digest: str
     promised: tuple[Reservation, ...]
-    """The promises after it that are others than before it."""
+    """All promises after it of the pools where one is another than before it."""
     lapsed: tuple[str, ...]
     """Pools that had a promise before it and have none after it."""
 
@@ -32,12 +31,12 @@ class Promises:
     """The promises from cycle to cycle, so that only what is another need be kept."""
 
     def __init__(self, standing: Sequence[Reservation] = ()) -> None:
-        self._standing = {kept.pool: kept for kept in standing}
+        self._standing = _by_pool(standing)
 
     def of(self, policy: Policy, changes: Changes, plan: Plan, now_ms: int) -> KeptCycle:
         """The cycle that made this plan, to be kept; it is the next one after those told before."""
-        after = {kept.pool: kept for kept in plan.reservations}
-        new = tuple(kept for pool, kept in after.items() if self._standing.get(pool) != kept)
+        after = _by_pool(plan.reservations)
+        new = tuple(each for pool, kept in after.items() if self._standing.get(pool) != kept for each in kept)
         lapsed = tuple(pool for pool in self._standing if pool not in after)
         self._standing = after
         return KeptCycle(now_ms, policy, changes, plan.starts, plan.digest, new, lapsed)
@@ -46,12 +45,19 @@ class Promises:
         """A cycle that was kept is the next one."""
         for pool in cycle.lapsed:
             self._standing.pop(pool, None)
-        self._standing.update((kept.pool, kept) for kept in cycle.promised)
+        self._standing.update(_by_pool(cycle.promised))
 
     @property
     def standing(self) -> tuple[Reservation, ...]:
         """As they are now, by pool."""
-        return tuple(self._standing[pool] for pool in sorted(self._standing))
+        return tuple(kept for pool in sorted(self._standing) for kept in self._standing[pool])
+
+
+def _by_pool(promised: Sequence[Reservation]) -> dict[str, tuple[Reservation, ...]]:
+    found: dict[str, tuple[Reservation, ...]] = {}
+    for kept in promised:
+        found[kept.pool] = (*found.get(kept.pool, ()), kept)
+    return found
 
 
 def replayed(base: Base | None, cycles: Sequence[KeptCycle]) -> State:
@@ -88,8 +94,7 @@ def replayed(base: Base | None, cycles: Sequence[KeptCycle]) -> State:
 
 def _promise(state: State, promises: Promises) -> None:
     """Let these promises stand, and none besides."""
-    state.queue.slots["promised"] = NOTHING
-    state.promise["slot"] = NOTHING
+    state.promise_none()
     state.promise_all(promises.standing)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weir.scheduling.supply import Supply, supply_of
-from weir.scheduling.tables import NODE, NOTHING, Classes, Int32s, Int64s, Nodes, Pass, Table
+from weir.scheduling.tables import NODE, NOTHING, RESERVED_NODE, Classes, Int32s, Int64s, Nodes, Pass, Table
 
 HALF_LIFE_MS = 7 * 86_400_000
 """Of what a tenant has used."""
@@ -64,12 +64,48 @@ class Profile(NamedTuple):
 
 
 PROMISE = np.dtype(
-    [(name, np.int64) for name in ("slot", "start", "used", "stale", "first", "cause", "chosen")], align=True
+    [(name, np.int64) for name in ("slot", "start", "used", "stale", "first", "cause", "chosen", "until")],
+    align=True,
 )
 """A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there. first:
 the start that was promised first. cause: why it is later than that, see kernels/world.py. chosen: 1 while its holder
 could have started elsewhere when it was last looked at. A start of 2**62 keeps the pool's promise for a job that has
-not waited long enough to be given it, and binds nobody."""
+not waited long enough to be given it, and binds nobody.
+
+Where pools have several seats, the rows of all first seats are followed by those of all second ones, and so on; then
+until: as long as its holder may stay. See kernels/seats.py."""
+MOST_SEATS = 32
+"""Of one pool."""
+
+
+def most_seats(depth: int) -> int:
+    """How many seats a pool has at most."""
+    return max(1, min(MOST_SEATS, depth))
+
+
+class Seats(NamedTuple):
+    """Tables of promises, for so many seats a pool."""
+
+    promise: Table
+    proven: Table
+    layers: Nodes
+    """Of each seat, as all nodes are."""
+    laid: Int64s
+    """Of each pool, the seats for which layers are laid, a bit each, or -1; no rows where each pool has one seat."""
+
+
+def seats_of(depth: int, pools: int, free: Nodes) -> Seats:
+    """No promises yet, and seats for as many a pool as a policy's depth says."""
+    seats = most_seats(depth)
+    promise = np.zeros(seats * pools, PROMISE)
+    promise["slot"] = NOTHING
+    layers = seats if seats > 1 else 0
+    return Seats(
+        promise,
+        np.zeros(seats * len(free.node), RESERVED_NODE),
+        Nodes(np.zeros(layers * len(free.node), NODE), np.zeros(layers * len(free.device), np.int64)),
+        np.full(pools if seats > 1 else 0, NOTHING, np.int64),
+    )
 
 
 KEEP = np.dtype([(name, np.int64) for name in ("preemptible", "every", "save", "restore")], align=True)
@@ -160,14 +196,16 @@ class Tenants(NamedTuple):
     seen: Int64s
     """Of each class, the last round that came to a job of it."""
     kept: Int64s
-    """Of each pool, what is kept idle there by its promise, in micro-yuan an hour, and:"""
+    """Of each promise, what is kept idle by it, in micro-yuan an hour, and:"""
     kept_for: Int64s
     """For whom."""
     rate: Any
     """[pool, (device, core)] micro-yuan an hour, by the share book."""
 
 
-def tenants_of(tenants: int, lines: int, classes: int, rate: Any, *, sharing: bool = True) -> Tenants:
+def tenants_of(
+    tenants: int, lines: int, classes: int, rate: Any, *, sharing: bool = True, seats: int = 1
+) -> Tenants:
     """So many tenants who have used nothing, of equal weight, without quotas or ceilings."""
     none = [np.zeros(tenants, np.int64) for _ in range(5)]
     return Tenants(
@@ -185,8 +223,8 @@ def tenants_of(tenants: int, lines: int, classes: int, rate: Any, *, sharing: bo
         heap=np.zeros(lines, np.int64),
         cursor=np.zeros(lines, np.int64),
         seen=np.zeros(classes, np.int64),
-        kept=np.zeros(len(rate), np.int64),
-        kept_for=np.zeros(len(rate), np.int64),
+        kept=np.zeros(seats * len(rate), np.int64),
+        kept_for=np.zeros(seats * len(rate), np.int64),
         rate=rate,
     )
 
@@ -219,6 +257,8 @@ class World(NamedTuple):
     """Pools that a job is held against."""
     promise: Table
     proven: Table
+    layers: Nodes
+    laid: Int64s
     window: Int64s
     """Of each class, the longest limit with which a job of it might start now."""
     waiting: Table

@@ -60,8 +60,12 @@ def pools(
     rows: Sequence[PoolRow],
     wanted: Int64s,
     numbers: Numbers,
+    seats: int,
 ) -> Table:
-    """A row a pool, all idle. Each has its nodes in service, and at least so many as are wanted of it."""
+    """A row a pool, all idle. Each has its nodes in service, and at least so many as are wanted of it.
+
+    seats: of a pool. One that shares devices has a single one, for which devices a job finds there is not promised.
+    """
     nodes = column(row.nodes for row in rows)
     laid_out = np.maximum(nodes, wanted)
     devices = column(row.devices_per_node for row in rows)
@@ -87,6 +91,7 @@ def pools(
         last=np.full(len(rows), NOTHING),
         free_cores=nodes * column(row.cores_milli_per_node for row in rows),
         free_devices=nodes * devices * 1_000,
+        seats=np.where(shares, 1, seats),
     )
     take_in(found, rows)
     return found

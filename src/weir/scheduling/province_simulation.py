@@ -21,7 +21,7 @@ from weir.scheduling.simulated import (
 )
 from weir.scheduling.state import State
 from weir.scheduling.supply import changes_with_time, supply_of
-from weir.scheduling.tables import NOTHING, RESERVED_NODE, Classes, Counter, Int64s
+from weir.scheduling.tables import NOTHING, Classes, Counter, Int64s
 from weir.scheduling.tenants import note_least, rates_of_pools
 
 _EVENTS_BETWEEN_NEWS = 1 << 15
@@ -119,8 +119,6 @@ class ProvinceRun:
         )
         backlog = np.zeros((places, 4), np.int64)
         backlog[:, 3] = capacity
-        promise = np.zeros(places, lanes.PROMISE)
-        promise["slot"] = NOTHING
         nodes = len(state.free.node)
         self._world = lanes.World(
             pools=state.pools,
@@ -136,8 +134,7 @@ class ProvinceRun:
             turn=self._rates,
             score=np.zeros(places, np.int64),
             candidate=np.zeros(places, np.int64),
-            promise=promise,
-            proven=np.zeros(nodes, RESERVED_NODE),
+            **state.seats._asdict(),
             window=np.full(len(classes.row), _FAR, np.int64),
             waiting=np.zeros(len(classes.row), lanes.WAITING),
             waiting_at=np.full(len(classes.row), NOTHING, np.int64),
@@ -252,7 +249,8 @@ def _tenants_of(state: State, jobs: SimulatedJobs, classes: int) -> lanes.Tenant
     band = np.unique(-jobs.priority, return_inverse=True)[1]
     most = max([int(jobs.tenant.max(initial=0)), *(row.tenant for row in jobs.tenants)])
     pairs = np.unique(band * 2**40 + jobs.tenant)
-    tenants = lanes.tenants_of(most + 1, len(pairs), classes, rates_of_pools(state.rows))
+    seats = len(state.seats.promise) // max(1, len(state.rows))
+    tenants = lanes.tenants_of(most + 1, len(pairs), classes, rates_of_pools(state.rows), seats=seats)
     tenants.band[:], tenants.of[:] = pairs >> 40, pairs & (2**40 - 1)
     for row in jobs.tenants:
         tenants.weight[row.tenant] = row.weight_milli
@@ -294,10 +292,14 @@ def simulate_province(
 
 def check_province(policy: Policy) -> None:
     """Raise ValueError for what only a single pool of whole nodes can be asked to do."""
-    if policy.depth > 1 or policy.backfill_order is not None or policy.blocking or policy.order in CHANGING:
+    if policy.backfill_order is not None or policy.blocking or policy.order in CHANGING:
         raise ValueError(
-            f"policy {policy.name} is for one pool whose jobs take whole nodes; for others choose one that promises at "
-            "most one start a pool, backfills in its own order and does not reorder jobs while they wait"
+            f"policy {policy.name} is for one pool whose jobs take whole nodes; for others choose one that backfills "
+            "in its own order and does not reorder jobs while they wait"
+        )
+    if policy.depth > 1 and policy.placement is Placement.RACE:
+        raise ValueError(
+            f"depth: policy {policy.name} lets jobs race for pools, each of which promises one start at most"
         )
 
 

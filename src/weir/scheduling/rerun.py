@@ -96,8 +96,7 @@ def _undo(state: State, last: Cycle) -> None:
     """Make a state that has just made its cycle what it was before, so far as the plan depends on it."""
     state.release(last.started["job"].tolist())
     state.enqueue(_as_batches(state, last))
-    state.queue.slots["promised"] = NOTHING
-    state.promise["slot"] = NOTHING
+    state.promise_none()
     state.promise_all(state.reservations_of(last.promise, last.proven, last.holder))
 
 

@@ -10,6 +10,7 @@ from weir.scheduling.bounds import (
     check_pools,
     check_promises,
     check_running,
+    seated,
     within_bounds,
 )
 from weir.scheduling.classes import ALWAYS, ClassTable, Ground
@@ -27,7 +28,6 @@ from weir.scheduling.tables import (
     LISTED,
     NOTHING,
     RECORD,
-    RESERVED_NODE,
     RUN,
     Counter,
     Cycle,
@@ -66,8 +66,7 @@ class State:
     free: Nodes
     later: Nodes
     before: Nodes
-    promise: Table
-    proven: Table
+    seats: lanes.Seats
     score: Int64s
     candidate: Int64s
     touched: Int64s
@@ -109,7 +108,7 @@ class State:
         state.work = layout.empty_pass()
         for make in (state.make_runs, state.make_records):
             make(_FIRST_ROWS)
-        state.promise, state.proven = np.zeros(0, lanes.PROMISE), np.zeros(0, RESERVED_NODE)
+        state.seats = lanes.seats_of(1, 0, Nodes(np.zeros(0), np.zeros(0, np.int64)))
         state.set_pools((), None)
         state.make_groups(_FIRST_ROWS)
         return state
@@ -154,8 +153,7 @@ class State:
             turn=self.rates_of_order,
             score=self.score,
             candidate=self.candidate,
-            promise=self.promise,
-            proven=self.proven,
+            **self.seats._asdict(),
             window=self.known.window,
             waiting=self.known.waiting,
             waiting_at=self.known.waiting_at,
@@ -181,22 +179,24 @@ class State:
 
     def reservations(self) -> tuple[Reservation, ...]:
         """The promises as they stand, by pool."""
-        return self.reservations_of(self.promise, self.proven, self.holders())
+        return self.reservations_of(self.seats.promise, self.seats.proven, self.holders())
 
     def holders(self) -> Int64s:
-        """Of each pool, the job to which it is promised; where it is to nobody, that says nothing."""
-        found: Int64s = self.queue.slots["job"][self.promise["slot"]]
+        """Of each promise, the job to which it is made; where it is to nobody, that says nothing."""
+        found: Int64s = self.queue.slots["job"][self.seats.promise["slot"]]
         return found
 
     def reservations_of(self, promise: Table, proven: Table, holder: Int64s) -> tuple[Reservation, ...]:
         """The promises that such tables of this state's pools tell, by pool."""
         found = []
-        kept = (promise["slot"] >= 0) & (promise["start"] < ALWAYS)
-        for place in np.flatnonzero(kept).tolist():
-            _, start_ms, used, _, first_ms, cause, _ = promise[place].tolist()
-            first = int(self.pools["first_node"][place])
+        kept = np.flatnonzero((promise["slot"] >= 0) & (promise["start"] < ALWAYS))
+        places = len(self.rows)
+        for row in sorted(kept.tolist(), key=lambda row: (row % places, row)):
+            _, start_ms, used, _, first_ms, cause, *_ = promise[row].tolist()
+            seat, place = divmod(row, places)
+            first = seat * len(self.free.node) + int(self.pools["first_node"][place])
             nodes = tuple(proven[first : first + used].tolist())
-            job = int(holder[place])
+            job = int(holder[row])
             found.append(Reservation(job, self.rows[place].key, start_ms, nodes, first_ms, _CAUSES[cause]))
         return tuple(found)
 
@@ -204,21 +204,20 @@ class State:
         """Let promises stand that were made before; those of jobs that do not wait, and of pools that are not
         declared, are passed over."""
         check_promises(promised)
-        for kept in promised:
+        for kept in seated(promised, self.rows, self.pools):
             slot, place = self.queue.find(kept.job), self.pool_places.get(kept.pool, NOTHING)
             if slot >= 0 and place >= 0:
+                nodes = [column(each) for each in zip(*kept.nodes, strict=True)] or [column(())] * 2
                 kernel("live").stand(
-                    self.rule,
-                    self.queue.slots,
-                    self.world,
-                    place,
-                    slot,
-                    kept.start_ms,
-                    kept.first_start_ms,
-                    _CAUSES.index(kept.cause),
-                    column(node for node, _ in kept.nodes),
-                    column(tasks for _, tasks in kept.nodes),
-                )
+                    self.rule, self.queue.slots, self.world, place, slot, kept.start_ms, kept.first_start_ms,
+                    _CAUSES.index(kept.cause), *nodes,
+                )  # fmt: skip
+
+    def promise_none(self) -> None:
+        """Let no promise stand."""
+        self.queue.slots["promised"] = NOTHING
+        self.seats.promise["slot"] = NOTHING
+        self.seats.laid[:] = NOTHING
 
     # Pools and links.
 
@@ -242,7 +241,7 @@ class State:
         self._lay_out_nodes()
         self._reorder()
         self.lay_out_classes()
-        self.tenants.rate(self.rows, lambda: self.world)
+        self.tenants.rate(self.rows, lambda: self.world, lanes.most_seats(self.policy.depth))
         self.queue.slots["promised"] = NOTHING
         self.promise_all(standing)
         self.admit(anew)
@@ -269,13 +268,11 @@ class State:
         wanted += 1
         for place, nodes in (further or {}).items():
             wanted[place] = max(wanted[place], nodes)
-        self.pools = layout.pools(self.rows, wanted, self.numbers)
+        self.pools = layout.pools(self.rows, wanted, self.numbers, lanes.most_seats(self.policy.depth))
         self.free = layout.idle_nodes(self.rows, self.pools)
         self.later = Nodes(*(column.copy() for column in self.free))
         self.before = Nodes(*(column.copy() for column in self.free))
-        self.promise = np.zeros(count, lanes.PROMISE)
-        self.promise["slot"] = NOTHING
-        self.proven = np.zeros(len(self.free.node), RESERVED_NODE)
+        self.seats = lanes.seats_of(self.policy.depth, count, self.free)
         self.score, self.candidate = np.zeros((2, count), np.int64)
         self.touched = np.zeros(max(1, len(self.free.node)), np.int64)
         most = int((self.pools["end_node"] - self.pools["first_node"]).max(initial=1))

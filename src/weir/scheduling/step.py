@@ -39,7 +39,7 @@ def step(state: State, changes: Changes, now_ms: int) -> tuple[State, Plan]:
     apply(state, changes)
     state.look(now_ms)
     waiting = state.queued
-    before = (state.promise.copy(), state.proven.copy(), state.holders())
+    before = (state.seats.promise.copy(), state.seats.proven.copy(), state.holders())
     started = run_pass(state, now_ms)
     rows, deadline = state.queue.slots[started], state.queue.deadline[started]
     starts = starts_of(state, started, now_ms)

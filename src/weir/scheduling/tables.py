@@ -30,14 +30,14 @@ def _row(wide: str, narrow: str = "") -> np.dtype[Any]:
 POOL = _row(
     "first_node end_node nodes first_device end_device devices_per_node shares open"
     " speed carbon wait ahead city centre stack idle running last"
-    " free_cores free_devices"
+    " free_cores free_devices seats"
 )
 """In the order of pool keys. Its nodes lie from first_node to end_node; of them, the first `nodes` are in service
 and given work. Devices have rows of their own only where they are shared. carbon: mg of CO2 an hour of one device
 (watts times grams a kilowatt-hour). wait: ms expected in the pool's own queue.
 ahead: whether what is promised it is sent there at once. city: its number. idle: nodes in service that run nothing.
 running, last: the first and the last of its runs, by their latest ends. free_cores, free_devices: of all its nodes in
-service together."""
+service together. seats: how many waiting jobs are promised it at once, at most."""
 
 NODE = _row("devices cores memory tasks")
 """What is free of a node, and how many tasks it runs."""

@@ -147,11 +147,11 @@ class TenantTable:
         """The number of the tenant in a row; 0 where nothing is shared."""
         return int(self.table.number[row]) if self.sharing else 0
 
-    def rate(self, rows: Sequence[PoolRow], world: World) -> None:
-        """Take in the share book's prices of pools, and count anew what runs."""
+    def rate(self, rows: Sequence[PoolRow], world: World, seats: int) -> None:
+        """Take in the share book's prices of pools, of so many seats at most, and count anew what runs."""
         if not self.sharing:
             return
-        none = [np.zeros(len(rows), np.int64) for _ in range(2)]
+        none = [np.zeros(seats * len(rows), np.int64) for _ in range(2)]
         self.table = self.table._replace(rate=rates_of_pools(rows), kept=none[0], kept_for=none[1])
         note_least(self.table)
         kernel("tenants").rated_anew(world())

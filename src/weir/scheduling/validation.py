@@ -103,9 +103,11 @@ def _check_line(state: State) -> None:
 
 def _check_promises(state: State) -> None:
     held: set[int] = set()
-    for place, (slot, start, used, *_) in enumerate(state.promise.tolist()):
+    for row, (slot, start, used, *_) in enumerate(state.seats.promise.tolist()):
         if slot < 0:
             continue
+        seat, place = divmod(row, len(state.rows))
+        _require(seat < int(state.pools["seats"][place]), f"pool {state.rows[place].key} has no such seat")
         job = int(state.queue.slots["job"][slot])
         _require(job >= 0, f"pool {state.rows[place].key} is promised to nobody")
         _require(
@@ -116,8 +118,8 @@ def _check_promises(state: State) -> None:
         job_class = state.known.described[int(state.queue.slots["need"][slot])]
         if start >= NEVER_PROMISED:
             continue
-        first = int(state.pools["first_node"][place])
-        tasks = int(state.proven["tasks"][first : first + used].sum())
+        first = seat * len(state.free.node) + int(state.pools["first_node"][place])
+        tasks = int(state.seats.proven["tasks"][first : first + used].sum())
         _require(job_class is not None and tasks == job_class.tasks, f"job {job} is not promised whole")
     knowing = set(
         np.flatnonzero((state.queue.slots["job"] >= 0) & (state.queue.slots["promised"] >= 0)).tolist()

@@ -316,14 +316,14 @@ reason = Table(
 promise = Table(
     "promise",
     metadata,
-    Column("pool", Text, primary_key=True),
-    Column("job", BigInteger, nullable=False),
+    Column("job", BigInteger, primary_key=True, autoincrement=False),
+    Column("pool", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("start_ms", BigInteger, nullable=False),
     Column("first_start_ms", BigInteger, nullable=False),
     Column("nodes", Text, nullable=False),
     Column("cause", Text, nullable=False, server_default=""),
-    comment="control.promises: by centre/pool, what the last plan promised, and to which version of which job",
+    comment="control.promises: what the last plan promised of pools (centre/pool), to which version of which job",
 )
 
 output = Table(

@@ -43,14 +43,16 @@ def test_long_queues(policy: Policy, expected: Expected, per_event: bool) -> Non
 
 
 def test_every_named_policy_is_for_both_or_refused_over_many_pools() -> None:
-    only_one = {"fcfs", "sjf", "sjf-committed", "easy-sjbf", "conservative", "wfp3", "unicef"}
+    only_one = {"fcfs", "sjf", "sjf-committed", "easy-sjbf", "wfp3", "unicef"}
     for name, policy in NAMED.items():
         if name in only_one:
             with pytest.raises(ValueError, match=f"policy {name} is for one pool"):
                 check_province(policy)
-            assert policy.depth != 1 or policy.backfill_order is not None or policy.order in CHANGING
+            assert policy.blocking or policy.backfill_order is not None or policy.order in CHANGING
         else:
             check_province(policy)
+    with pytest.raises(ValueError, match="race for pools, each of which promises one start"):
+        check_province(replace(NAMED["race"], depth=2))
 
 
 def check(workload: SimulatedJobs, row: PoolRow, policy: Policy, expected: Expected, per_event: bool) -> None:

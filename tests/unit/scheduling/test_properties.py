@@ -40,6 +40,12 @@ POLICIES = (
     Policy(later=True),
     replace(NAMED["weir"], fair=False, later=True, time_micro_yuan_per_hour=1_000_000),
     Policy(later=True, gate_ms=5_000_000, gate_power=1),
+    Policy(depth=2),
+    Policy(depth=3, gate_ms=5_000_000, gate_power=1),
+    Policy(depth=4, by_tenant=True),
+    replace(NAMED["weir"], fair=False, depth=3, time_micro_yuan_per_hour=1_000_000),
+    replace(NAMED["weir-by-tenant"], depth=2),
+    NAMED["conservative"],
 )
 WINDOWS: tuple[tuple[Window, ...], ...] = (
     (),

@@ -138,7 +138,7 @@ def test_the_same_question_gets_the_same_ranges_whatever_the_order_of_rows() -> 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"policy": NAMED["conservative"]}, "for one pool"),
+        ({"policy": NAMED["wfp3"]}, "for one pool"),
         ({"running": replace(RUNNING, pool=np.array([0, 2]))}, "runs in no pool"),
         ({"waiting": replace(jobs([(0, 1, 1)]), user=np.zeros(0, np.int64))}, "waiting.user"),
     ],

@@ -411,7 +411,7 @@ class TestChanges:
 
 
 class TestRefused:
-    @pytest.mark.parametrize("name", ["fcfs", "conservative", "easy-sjbf", "wfp3"])
+    @pytest.mark.parametrize("name", ["fcfs", "easy-sjbf", "wfp3"])
     def test_policies_that_only_one_pool_can_be_run_by(self, name: str) -> None:
         with pytest.raises(ValueError, match=f"policy {name} is for one pool"):
             simulate([machine(2), machine(2, "wuhu/a")], (), jobs([(0, 1, 1, 1, 0)]), NAMED[name])

@@ -349,7 +349,7 @@ def test_classes_and_rows_that_no_job_has_any_more_are_forgotten() -> None:
     assert len(state.queue.slots) < 100
 
 
-@pytest.mark.parametrize("name", ["weir", "wfp3", "sjf", "easy-sjbf", "conservative", "race"])
+@pytest.mark.parametrize("name", ["weir", "wfp3", "sjf", "easy-sjbf", "race"])
 def test_a_policy_that_only_simulations_know_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"policy {name} is for simulations"):
         step(State.empty(NAMED[name]), Changes(), NOW)

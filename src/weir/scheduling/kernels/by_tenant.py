@@ -19,9 +19,10 @@ from weir.scheduling.kernels.promises import (
     REOPENED,
     RESUMED,
     WAITING,
-    open_gates,
     withdraw,
 )
+from weir.scheduling.kernels.seats import are_several
+from weir.scheduling.kernels.several import make_ready
 from weir.scheduling.kernels.tenants import (
     HEAPED,
     ROUND,
@@ -63,7 +64,7 @@ def go_by_turns(rule, slots, order, lines, world, started, now):  # type: ignore
     tenants = world.tenants
     resumed = world.signal[RESUMED] >= 0
     if not resumed:
-        open_gates(rule, slots, world, now)
+        make_ready(rule, slots, world, now)
         world.signal[REOPENED] = 1
         forget_order(world)
         take_from_those_beyond(rule, slots, world)
@@ -148,6 +149,8 @@ def asks(rule, slots, world, slot, job_class):  # type: ignore[no-untyped-def]
     """Whether the first job of a class that a round comes to has to ask for a promise, though it cannot start."""
     if rule[DEPTH] == 0:
         return False
+    if are_several(world):
+        return True
     if world.first[job_class] != slot:
         world.first[job_class] = NOBODY
         return True
@@ -171,8 +174,10 @@ def after(order, at):  # type: ignore[no-untyped-def]
 @inner
 def take_from_those_beyond(rule, slots, world):  # type: ignore[no-untyped-def]
     """Whose tenant's ceiling keeps him from what is promised to him is promised it no more."""
-    for place in range(len(world.pools)):
-        slot = np.int64(world.promise[place].slot)
+    # A seat that is given up is taken by those behind it.
+    for row in range(len(world.promise) - 1, -1, -1):
+        place = row % len(world.pools)
+        slot = np.int64(world.promise[row].slot)
         if slot >= 0 and is_beyond(world, slots, slot, place):
             withdraw(rule, slots, world, slot)
 

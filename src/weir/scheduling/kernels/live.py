@@ -23,13 +23,24 @@ from weir.scheduling.kernels.promises import (
     foresee,
     is_gated,
     keep_cause,
+    promise_of,
     reopen,
     wait_for_ends,
 )
 from weir.scheduling.kernels.reasons import GROUPS
 from weir.scheduling.kernels.reasons import hashed as group_place
-from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, withhold
+from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, withhold
 from weir.scheduling.kernels.running import release
+from weir.scheduling.kernels.seats import (
+    are_several,
+    give_up_seat,
+    open_seat,
+    row_at,
+    seat_of,
+    settle_seats,
+    still_proven,
+    taken,
+)
 from weir.scheduling.kernels.stay import as_of, score_from, stays
 from weir.scheduling.kernels.supply import next_change, opens_for
 from weir.scheduling.kernels.tenants import SHARING
@@ -107,6 +118,9 @@ def give_chances(world, places, begins, count):  # type: ignore[no-untyped-def]
 def stand(rule, slots, world, place, slot, start, first, cause, node, tasks):  # type: ignore[no-untyped-def]
     """A promise was told, in place of whatever the pool and the job had; it is still to be settled."""
     world = addressed(world)
+    if are_several(world):
+        stand_beside(rule, slots, world, place, slot, start, first, cause, node, tasks)
+        return
     holder = world.promise[place].slot
     if holder >= 0:
         slots[holder].promised = NOBODY
@@ -132,6 +146,54 @@ def stand(rule, slots, world, place, slot, start, first, cause, node, tasks):  #
     world.promise[place].chosen = 0
 
 
+@inner
+def stand_beside(rule, slots, world, place, slot, start, first, cause, node, tasks):  # type: ignore[no-untyped-def]
+    """`stand` where pools have several seats: beside those that stand; where there is no seat left, it does not."""
+    other = np.int64(slots[slot].promised)
+    if other >= 0:
+        give_up_seat(world, slots, other, seat_of(world, other, slot))
+        reopen(world, other)
+    seat = open_seat(world, slots, place, slot)
+    if seat < 0:
+        return
+    row = world.promise[row_at(world, seat, place)]
+    room = world.pools[place].end_node - world.pools[place].first_node
+    used = len(node) if len(node) <= room else 0
+    begin = seat * len(world.free.node) + world.pools[place].first_node
+    for i in range(used):
+        world.proven[begin + i].node = node[i]
+        world.proven[begin + i].tasks = tasks[i]
+    row.start = start
+    row.until = start + stays(rule, world, place, np.int64(slots[slot].need), slots[slot].limit)
+    row.used = used
+    row.first = first
+    row.cause = cause
+
+
+@inner
+def settle_several(rule, slots, world, place, now):  # type: ignore[no-untyped-def]
+    """`settle`, of the seats of a pool."""
+    pool = world.pools[place]
+    named = np.int64(LIMITS)
+    if pool.running >= 0 and world.runs[pool.running].end < now:
+        named = np.int64(OVERRUN)
+    seat = np.int64(0)
+    while seat < taken(world, place):
+        row = world.promise[row_at(world, seat, place)]
+        slot = np.int64(row.slot)
+        fails = world.classes.barred[slots[slot].need, place] & FAILS != 0
+        if row.start == ALWAYS or pool.open == 0 or fails or is_gated(slots, world, slot, place, now):
+            # Whoever has not waited long enough asks anew in each pass.
+            give_up_seat(world, slots, place, seat)
+            continue
+        if lost_nodes(world, place, row_at(world, seat, place)):
+            named = np.int64(CAPACITY)
+        world.window[slots[slot].need] = ALWAYS
+        seat += 1
+    settle_seats(rule, slots, world, place, named, now)
+    reopen(world, place)
+
+
 @entry
 def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
     """Put every promise right by what runs now. It depends on nothing but that and on the promises as they stand.
@@ -143,6 +205,9 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
     for place in range(len(world.pools)):
         slot = np.int64(world.promise[place].slot)
         if slot < 0:
+            continue
+        if are_several(world):
+            settle_several(rule, slots, world, place, now)
             continue
         if world.promise[place].start == ALWAYS or is_gated(slots, world, slot, place, now):
             # Whoever has not waited long enough asks anew in each pass.
@@ -169,12 +234,12 @@ def settle(rule, slots, world, before, now):  # type: ignore[no-untyped-def]
             void(slots, world, place, slot)
             continue
         was = world.promise[place].start
-        holds = still_proven(world, place, job_class)
+        holds = still_proven(world, place, pool.first_node, world.promise[place].used, job_class)
         if start != was or not holds:
             first = world.promise[place].first
             cause = world.promise[place].cause
             named = np.int64(LIMITS)
-            if lost_nodes(world, place):
+            if lost_nodes(world, place, place):
                 named = np.int64(CAPACITY)
             elif pool.running >= 0 and world.runs[pool.running].end < now:
                 named = np.int64(OVERRUN)
@@ -213,31 +278,13 @@ def void(slots, world, place, slot):  # type: ignore[no-untyped-def]
 
 
 @inner
-def still_proven(world, place, job_class):  # type: ignore[no-untyped-def]
-    """Whether the nodes of a promise hold the whole job in `later`."""
-    pool = world.pools[place]
-    need = world.classes.row[job_class]
-    total = 0
-    last = -1
-    for i in range(world.promise[place].used):
-        node = world.proven[pool.first_node + i].node
-        tasks = world.proven[pool.first_node + i].tasks
-        if node <= last or node >= pool.nodes or tasks < 1:
-            return False
-        if fitting(pool, world.later, world.later, False, node, need, tasks)[0] < tasks:
-            return False
-        last = node
-        total += tasks
-    return total == need.tasks
-
-
-@inner
-def lost_nodes(world, place):  # type: ignore[no-untyped-def]
+def lost_nodes(world, place, row):  # type: ignore[no-untyped-def]
     """Whether nodes of a promise are no longer in service."""
     pool = world.pools[place]
-    lost = world.promise[place].used == 0
-    for i in range(world.promise[place].used):
-        if world.proven[pool.first_node + i].node >= pool.nodes:
+    lost = world.promise[row].used == 0
+    first = row // len(world.pools) * len(world.free.node) + pool.first_node
+    for i in range(world.promise[row].used):
+        if world.proven[first + i].node >= pool.nodes:
             lost = True
     return lost
 
@@ -312,4 +359,5 @@ def later_score(slots, world, slot, now):  # type: ignore[no-untyped-def]
     """What a job scores where it is promised a start, from then on."""
     world = addressed(world)
     place = np.int64(slots[slot].promised)
-    return score_from(world, slots, slot, place, world.promise[place].start, as_of(world, now))
+    start = world.promise[promise_of(world, place, slot)].start
+    return score_from(world, slots, slot, place, start, as_of(world, now))

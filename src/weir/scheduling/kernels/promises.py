@@ -11,6 +11,7 @@ from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.priority import GATE_MS, gate
 from weir.scheduling.kernels.room import TASK_BITS, TASK_MASK, choose_later, fitting, give_back, withhold
+from weir.scheduling.kernels.seats import are_several, give_up_seat, row_at, seat_of
 from weir.scheduling.kernels.stay import as_of, latest_for, least_from, score_from, score_then, stays
 from weir.scheduling.kernels.supply import opens_for
 from weir.scheduling.kernels.tenants import ahead_of, is_beyond
@@ -91,8 +92,19 @@ def prefers_later(rule, slots, world, slot, there, here, now):  # type: ignore[n
 def waits_by_choice(slots, world, slot, now):  # type: ignore[no-untyped-def]
     """Whether a job could start when it was last looked at, and waits for the better pool that is promised to it from a
     later instant on."""
-    place = slots[slot].promised
-    return place >= 0 and world.promise[place].chosen != 0 and world.promise[place].start > now
+    place = np.int64(slots[slot].promised)
+    if place < 0:
+        return False
+    row = promise_of(world, place, slot)
+    return world.promise[row].chosen != 0 and world.promise[row].start > now
+
+
+@folded
+def promise_of(world, place, slot):  # type: ignore[no-untyped-def]
+    """The row of what a job is promised in a pool."""
+    if are_several(world):
+        return row_at(world, seat_of(world, place, slot), place)
+    return place
 
 
 @inner
@@ -192,6 +204,10 @@ def withdraw(rule, slots, world, slot):  # type: ignore[no-untyped-def]
     """Take back what is promised to a job."""
     place = np.int64(slots[slot].promised)
     if place >= 0:
+        if are_several(world):
+            give_up_seat(world, slots, place, seat_of(world, place, slot))
+            reopen(world, place)
+            return
         slots[slot].promised = NOBODY
         if rule[RACES] == 0:
             world.promise[place].slot = NOBODY

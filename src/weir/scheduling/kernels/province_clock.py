@@ -31,6 +31,7 @@ from weir.scheduling.kernels.preemption import (
 )
 from weir.scheduling.kernels.priority import KIND, PATIENCE, SUBMITTED, key_of
 from weir.scheduling.kernels.promises import ALWAYS, REOPENED, WAITING, WANTED, withdraw
+from weir.scheduling.kernels.seats import are_several, give_up_seat
 from weir.scheduling.kernels.shares import charge, put_off
 from weir.scheduling.kernels.stay import move_to, saving, speed_at
 from weir.scheduling.kernels.supply import next_change
@@ -373,7 +374,7 @@ def look_again(slots, world):  # type: ignore[no-untyped-def]
         job_class = world.waiting[i].job_class
         world.window[job_class] = ALWAYS
         first = world.first[job_class]
-        if first >= 0 and slots[first].promised < 0:
+        if are_several(world) or (first >= 0 and slots[first].promised < 0):
             world.best[job_class] = -1
     world.signal[REOPENED] = 1
 
@@ -382,10 +383,13 @@ def look_again(slots, world):  # type: ignore[no-untyped-def]
 def unsettle(slots, world, place):  # type: ignore[no-untyped-def]
     """A pool was closed or opened: nothing is known any more of who might start where, and its promise is void."""
     world = addressed(world)
-    holder = world.promise[place].slot
-    if holder >= 0:
-        slots[holder].promised = -1
-        world.promise[place].slot = -1
+    while world.promise[place].slot >= 0:
+        holder = np.int64(world.promise[place].slot)
+        if are_several(world):
+            give_up_seat(world, slots, place, np.int64(0))
+        else:
+            slots[holder].promised = -1
+            world.promise[place].slot = -1
     for i in range(world.signal[WAITING]):
         job_class = world.waiting[i].job_class
         if is_eligible(world.classes, job_class, place):

@@ -4,6 +4,7 @@ import numpy as np
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
+from weir.scheduling.kernels.seats import are_several, row_at
 from weir.scheduling.kernels.stay import is_in_service, terms_then
 from weir.scheduling.tables import BLOCKED, Counter
 
@@ -38,7 +39,7 @@ def group_of(rule, slots, world, candidates, slot, chosen, now):  # type: ignore
     for i in range(candidates):
         place = world.candidate[i]
         if score[place] <= score[chosen] and verdict_of(rule, slots, world, slot, place, chosen, now) == KEPT:
-            kept = mixed(mixed(kept + place + 1) + holder_of(slots, world, place))
+            kept = mixed(mixed(kept + place + 1) + holder_of(slots, world, slot, place))
     index = world.work.group_index
     mask = len(index) - 1
     at = hashed(job_class, limit, expected, deadline, chosen, kept) & mask
@@ -90,7 +91,7 @@ def list_pools(rule, slots, world, candidates, group, slot, chosen, now):  # typ
         row.pool = place
         row.verdict = verdict_of(rule, slots, world, slot, place, chosen, now)
         row.idle = world.pools[place].idle
-        row.holder = holder_of(slots, world, place)
+        row.holder = holder_of(slots, world, slot, place)
         row.run, row.data, row.money, row.carbon, row.score = terms_then(rule, world, slots, slot, place)
     return world.work.listed.shape[1]
 
@@ -114,9 +115,11 @@ def next_best(world, candidates, chosen, last):  # type: ignore[no-untyped-def]
 
 
 @folded
-def holder_of(slots, world, place):  # type: ignore[no-untyped-def]
-    """The job to which a pool is promised, or -1."""
+def holder_of(slots, world, slot, place):  # type: ignore[no-untyped-def]
+    """The job to which a pool is promised, the first of them but the one that asks, or -1."""
     holder = world.promise[place].slot
+    if holder == slot and are_several(world) and world.pools[place].seats > 1:
+        holder = world.promise[row_at(world, 1, place)].slot
     return slots[holder].job if holder >= 0 else np.int64(-1)
 
 

@@ -202,19 +202,35 @@ def let_go(world, run):  # type: ignore[no-untyped-def]
 def note_kept(slots, world):  # type: ignore[no-untyped-def]
     """After a pass: which idle nodes promises keep, and for whom."""
     tenants = world.tenants
-    for place in range(len(world.pools)):
-        tenants.kept[place] = 0
-        slot = np.int64(world.promise[place].slot)
-        if slot < 0 or world.promise[place].start == NEVER:
+    for row in range(len(world.promise)):
+        tenants.kept[row] = 0
+        slot = np.int64(world.promise[row].slot)
+        if slot < 0 or world.promise[row].start == NEVER:
             continue
+        place = row % len(world.pools)
         first = world.pools[place].first_node
+        before = row // len(world.pools) * len(world.free.node)
         tasks = 0
-        for i in range(first, first + world.promise[place].used):
-            if world.free.node[first + world.proven[i].node].tasks == 0:
+        for i in range(before + first, before + first + world.promise[row].used):
+            node = world.proven[i].node
+            if world.free.node[first + node].tasks == 0 and not is_kept_before(world, row, node):
                 tasks += world.proven[i].tasks
         job_class = np.int64(slots[slot].need)
-        tenants.kept[place] = rate_of(world, place, job_class) // world.classes.row[job_class].tasks * tasks
-        tenants.kept_for[place] = tenants.of[slots[slot].line]
+        tenants.kept[row] = rate_of(world, place, job_class) // world.classes.row[job_class].tasks * tasks
+        tenants.kept_for[row] = tenants.of[slots[slot].line]
+
+
+@inner
+def is_kept_before(world, row, node):  # type: ignore[no-untyped-def]
+    """Whether a node of a promise is one of another in the same pool, too, whose holder comes before."""
+    place = row % len(world.pools)
+    for other in range(place, row, len(world.pools)):
+        first = other // len(world.pools) * len(world.free.node) + world.pools[place].first_node
+        if world.promise[other].slot >= 0 and world.promise[other].start != NEVER:
+            for i in range(first, first + world.promise[other].used):
+                if world.proven[i].node == node:
+                    return True
+    return False
 
 
 @inner
@@ -222,10 +238,10 @@ def tell_time(world, now):  # type: ignore[no-untyped-def]
     """It is that time from now on: what was kept idle until now is used. Every AHEAD half-lives all is scaled down."""
     tenants = world.tenants
     passed = now - tenants.clock[NOW]
-    for place in range(len(tenants.kept)):
-        if tenants.kept[place] > 0:
-            tenant = tenants.kept_for[place]
-            tenants.past[tenant] += used_of(tenants, tenants.kept[place], passed, tenants.clock[NOW])
+    for row in range(len(tenants.kept)):
+        if tenants.kept[row] > 0:
+            tenant = tenants.kept_for[row]
+            tenants.past[tenant] += used_of(tenants, tenants.kept[row], passed, tenants.clock[NOW])
             weigh(tenants, tenant)
     tenants.clock[NOW] = now
     length = AHEAD * tenants.clock[HALF_LIFE]

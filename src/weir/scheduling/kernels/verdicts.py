@@ -7,6 +7,7 @@ from weir.scheduling.kernels.compiled import bare_inner as inner
 from weir.scheduling.kernels.promises import kept_from, score_of
 from weir.scheduling.kernels.reasons import AWAY, BEYOND, CLOSED, ELIGIBLE, FULL, KEPT, NEVER, OUTSCORED
 from weir.scheduling.kernels.room import room_for
+from weir.scheduling.kernels.seats import are_several, in_force, last_start, row_at, seat_of, shade
 from weir.scheduling.kernels.stay import is_in_service, stays, terms_then
 from weir.scheduling.kernels.tenants import is_beyond, rate_of
 
@@ -49,6 +50,13 @@ def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             row.ceiling = world.tenants.ceiling[tenant]
         elif row.room < tasks:
             row.verdict = FULL
+        elif are_several(world):
+            row.verdict = OUTSCORED
+            until, kept_for = binding_seat(world, slots, place, slot, end)
+            if until >= 0:
+                row.verdict = KEPT
+                row.until = until
+                row.holder = slots[kept_for].job
         elif (
             kept_from(rule, slots, world, place, slot, end)
             and room_left(world, True, place, job_class) < tasks
@@ -57,6 +65,27 @@ def judge(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
             row.until = world.promise[place].start
         else:
             row.verdict = OUTSCORED
+
+
+@inner
+def binding_seat(world, slots, place, slot, end):  # type: ignore[no-untyped-def]
+    """(until when a job could use the room that a pool has, the holder of the seat that binds it from then on); -1
+    where no seat does."""
+    seats = in_force(world, slots, place, slot, seat_of(world, place, slot))
+    tasks = world.classes.row[slots[slot].need].tasks
+    until = np.int64(end)
+    found = np.int64(-1)
+    holder = np.int64(-1)
+    while shade(world, slots, place, seats, until):
+        if room_left(world, True, place, np.int64(slots[slot].need)) >= tasks:
+            break
+        found = last_start(world, place, seats, until)
+        for seat in range(world.pools[place].seats):
+            row = world.promise[row_at(world, seat, place)]
+            if seats >> seat & 1 != 0 and row.start == found:
+                holder = np.int64(row.slot)
+        until = found
+    return found, holder
 
 
 @folded

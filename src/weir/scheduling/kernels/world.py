@@ -21,7 +21,6 @@ from weir.scheduling.kernels.promises import (
     WAITING,
     WANTED,
     kept_from,
-    open_gates,
     prefers_later,
     renew,
     reopen,
@@ -34,6 +33,8 @@ from weir.scheduling.kernels.promises import (
 from weir.scheduling.kernels.reasons import GROUPS, group_of
 from weir.scheduling.kernels.room import FREE_RECORDS, choose, fitting, may_fit, take
 from weir.scheduling.kernels.running import FREE_RUNS, new_run, release
+from weir.scheduling.kernels.seats import are_several, unsettle_seats
+from weir.scheduling.kernels.several import examine_several, make_ready
 from weir.scheduling.kernels.stay import is_in_service, limit_within, score_now, stays
 from weir.scheduling.kernels.supply import in_service_until
 from weir.scheduling.kernels.tenants import SHARING, ahead_of, hold, is_beyond, let_go
@@ -139,7 +140,7 @@ def go_over(rule, slots, order, lines, world, started, now):  # type: ignore[no-
     marked = np.int64(world.signal[MARKED])
     at = np.int64(world.signal[RESUMED])
     if at < 0:
-        open_gates(rule, slots, world, now)
+        make_ready(rule, slots, world, now)
         world.signal[REOPENED] = 1
     while at >= 0 or world.signal[REOPENED] != 0:
         if at >= 0:
@@ -200,7 +201,7 @@ def arrive(rule, slots, order, lines, world, slot, now):  # type: ignore[no-unty
     """
     if len(world.features) != 0 and world.now[1] == 0:
         world.now[0] = now
-    open_gates(rule, slots, world, now)
+    make_ready(rule, slots, world, now)
     know_nothing(world, np.int64(slots[slot].need))
     if examine(rule, slots, world, slot, now):
         return True
@@ -214,6 +215,8 @@ def examine(rule, slots, world, slot, now):  # type: ignore[no-untyped-def]
     job_class = np.int64(slots[slot].need)
     limit = slots[slot].limit
     candidates = score_with_room(rule, world, slots, slot)
+    if are_several(world):
+        return examine_several(rule, slots, world, candidates, slot, now)
     score = world.score
     candidate = world.candidate
     window = np.int64(NONE)
@@ -408,7 +411,9 @@ def give_up_room(slots, world, run, first):  # type: ignore[no-untyped-def]
         let_go(world, run)
     release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
     holder = world.promise[place].slot
-    if holder >= 0:
+    if are_several(world):
+        unsettle_seats(world, slots, place)
+    elif holder >= 0:
         world.promise[place].stale = 1
         world.window[slots[holder].need] = ALWAYS
     return freed
