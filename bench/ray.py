@@ -20,7 +20,7 @@ from weir.engines.ray.driver import RayDriver
 from weir.model.agent import PoolEntry
 
 _SINGLE, _AT_ONCE = 5, 8
-_BORNE_S = 20.0
+_BORNE_S = 15.0
 """For so long Ray itself is given more and more jobs that wait: with each it becomes slower."""
 _LIVE = 200
 """So many of Weir's are live on the real Ray."""

@@ -15,7 +15,6 @@ outside, where the work itself cannot write.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -66,7 +65,8 @@ def _main(arguments: "list[str]") -> int:
         attempt.end("cancelled", None, None, "cancelled before its start", None)
         return 0
     counts = tasks_per_node(os.environ.get("SLURM_TASKS_PER_NODE", "1"), launch["tasks"])
-    host, port = _meeting_place()
+    # One task meets nobody: it is spared the search for a name that others reach it by.
+    host, port = _meeting_place() if launch["tasks"] > 1 else (_names_here()[0], 0)
     if len(counts) > 1:
         return _run_gang(launch, attempt, counts, host, port, arguments[0])
     tasks_here = Tasks(launch, attempt, range(launch["tasks"]), [host] * launch["tasks"], host, port)
@@ -161,11 +161,24 @@ def _run_node(launch: "dict[str, Any]", attempt: Attempt, counts: "list[int]", h
 
 def _meeting_place() -> "tuple[str, int]":
     """The name by which other nodes reach this one, and a port that nobody listens on now."""
-    names = [os.environ.get("SLURMD_NODENAME", ""), socket.gethostname()]
-    host = next((name for name in names if name and _resolves(name)), "127.0.0.1")
+    import socket  # here alone, as above
+
+    def resolves(name: str) -> bool:
+        try:
+            socket.getaddrinfo(name, None)
+        except OSError:
+            return False
+        return True
+
+    host = next((name for name in _names_here() if resolves(name)), "127.0.0.1")
     with socket.socket() as trial:
         trial.bind(("", 0))
         return host, int(trial.getsockname()[1])
+
+
+def _names_here() -> "list[str]":
+    """What this node may be called, by Slurm and by itself."""
+    return [name for name in (os.environ.get("SLURMD_NODENAME", ""), os.uname().nodename) if name]
 
 
 def _names_of(nodes: str) -> "list[str]":
@@ -181,11 +194,3 @@ def _names_of(nodes: str) -> "list[str]":
     except (OSError, subprocess.SubprocessError):
         return [nodes]
     return said.stdout.decode().split()
-
-
-def _resolves(name: str) -> bool:
-    try:
-        socket.getaddrinfo(name, None)
-    except OSError:
-        return False
-    return True
