@@ -30,7 +30,8 @@ def output_live(stage: Stage) -> None:
     order = stage.order("sh", "-c", f"echo first; {stage.shell_gate()}; echo second")
     stage.submit(order)
     stage.until(lambda: stage.lines(order) == ["first"], "output while it runs")
-    check(stage.state(order).observed is Observed.RUNNING, "it still runs")
+    # What it writes may be seen a moment before it is told that it has started.
+    check(stage.reach(order, Observed.RUNNING).observed is Observed.RUNNING, "it still runs")
     stage.open_gate(order)
     stage.end(order)
     check(stage.lines(order) == ["first", "second"], "all of the output")
