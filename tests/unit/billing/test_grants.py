@@ -344,7 +344,7 @@ def test_past_days_are_changed_by_an_act_on_the_dry_run_that_was_seen(made: Gran
     change = made.store.read(lambda c: preview_change(c, text, "city.yaml", NOON))
     made.contract("k4", 100, organisation=OTHER, start="2024-03-01")
     claim(made, "k4", OTHER)
-    with pytest.raises(ProblemError, match="look at the dry run again"):
+    with pytest.raises(ProblemError, match="not what the dry run showed; look at it again"):
         apply(act="Act 7", expected=change.digest)
     assert [1] == [one.version for one in made.store.read(lambda c: versions_of(c, "city"))]
 
