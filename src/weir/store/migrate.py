@@ -12,7 +12,7 @@ from weir.store.problems import StoreError, StoreNewerError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0017"
+HEAD = "0018"
 """The newest revision, so that Alembic is imported only when there is something to migrate."""
 
 INCARNATION = "incarnation"

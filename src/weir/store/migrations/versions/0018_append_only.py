@@ -7,8 +7,8 @@ is nothing to undo. A transaction that meets one is rolled back by whoever began
 
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
