@@ -11,8 +11,10 @@ __all__ = ["write_kit"]
 
 _MODULES = (
     "weir.engines.local.cgroup",
+    "weir.engines.local.contained",
     "weir.engines.local.control",
     "weir.engines.local.namespace",
+    "weir.engines.local.podman",
     "weir.engines.local.process",
     "weir.engines.local.supervisor",
     "weir.engines.ray.runner",
