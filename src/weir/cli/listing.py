@@ -13,7 +13,7 @@ from weir.cli.session import client, show_facts, show_json, show_table
 from weir.cli.starting import expected_words, start_words
 from weir.client import Client
 from weir.model.task_range import TaskRange
-from weir.model.view import JobView, SubmissionView
+from weir.model.view import JobView, PoolView, SubmissionView
 from weir.units import format_bytes, format_duration, format_time, format_yuan
 
 JSON = typer.Option(False, "--json", help="Print JSON for a program.")
@@ -112,7 +112,7 @@ def pools(centre: str = typer.Option("", help="Only this centre's."), json_: boo
             format_bytes(one.memory_bytes_per_node),
             _price(one.device_hour_micro_yuan, one.core_hour_micro_yuan),
             str(one.running),
-            "draining" if one.draining or one.removed else one.drift or "-",
+            _note(one),
         )
         for one in found
     ]
@@ -228,6 +228,13 @@ def _tasks(one: JobView) -> str:
     if not tasks.elastic:
         return "" if tasks.most == 1 else str(tasks)
     return f"{one.attempts[-1].tasks} of {tasks}" if one.attempts else str(tasks)
+
+
+def _note(pool: PoolView) -> str:
+    if pool.draining or pool.removed:
+        return "draining"
+    reservations = f"{pool.reservations} reservations at a time" if pool.reservations is not None else ""
+    return ", ".join(filter(None, (pool.drift, reservations))) or "-"
 
 
 def _price(device_hour: int | None, core_hour: int | None) -> str:

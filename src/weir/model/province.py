@@ -183,6 +183,9 @@ class Pool:
     """Of a shared pool: the centre's own work may preempt Weir's there, so that only restartable jobs go there."""
     shares: bool = False
     """Whether one device may be shared in thousandths."""
+    reservations: int | None = None
+    """1..32: to so many waiting jobs at a time it promises a start, each with nodes of its own; without it, to as many
+    as the policy in force says. A pool with `shares: true` promises one at a time."""
     speed: int = 1_000
     """Speed relative to the province's reference, in thousandths; a job's variant multiplies it by its own."""
     price: Price = Price()

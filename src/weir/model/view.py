@@ -261,6 +261,8 @@ class PoolView:
     running: int = 0
     speed_milli: int = 1_000
     """Thousandths of nominal speed."""
+    reservations: int | None = None
+    """To how many waiting jobs at a time it promises a start, where its declaration says so; else the policy does."""
     runs_as: Mapping[str, str] = field(default_factory=dict)
     """Account → local user of the centre, `*` for every account, as its agent last told: all of it to the centre and
     the coordinator, to a tenant that of its own organisation. Empty where the engine knows no users."""

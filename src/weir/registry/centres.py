@@ -81,6 +81,7 @@ def list_pools(connection: Connection, centre: str | None = None) -> tuple[PoolV
                 cores_milli_per_node=shape.cores_milli_per_node,
                 memory_bytes_per_node=shape.memory_bytes_per_node,
                 shared=pool.shared,
+                reservations=pool.reservations,
                 device_hour_micro_yuan=pool.price.device_hour,
                 core_hour_micro_yuan=pool.price.core_hour,
                 capabilities=() if observed is None else observed.capabilities,

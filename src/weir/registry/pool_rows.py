@@ -71,6 +71,7 @@ def pool_row(
         sends_ahead=sends_ahead,
         job_options=tuple(sorted((name, tuple(values)) for name, values in pool.job_options.items())),
         preempts=pool.preempts,
+        reservations=pool.reservations,
     )
 
 

@@ -9,6 +9,7 @@ from weir.model.job_rules import JOB_OPTIONS
 from weir.model.province import Capacity, Centre, CentreKind, DeviceKind, DeviceModel, Pool, Province, Share
 from weir.registry.credit_code import credit_code_fault
 from weir.registry.pool_times import curve, parse_start
+from weir.scheduling.inputs import MOST_SEATS
 from weir.units import format_duration, format_yuan
 
 Path = tuple[str | int, ...]
@@ -164,6 +165,7 @@ def _pool(where: Path, pool: Pool, devices: Mapping[str, DeviceModel]) -> Iterat
         yield (*where, "devices_per_node"), pool.devices_per_node, accepted
     if pool.shares and not pool.devices_per_node:
         yield (*where, "shares"), pool.shares, "there is no device to share; leave it out"
+    yield from _reservations(where, pool)
     if pool.waiting_at_most is not None:
         yield from _within((*where, "waiting_at_most"), pool.waiting_at_most, 1, MOST_WAITING)
     for name, value in (("waiting_at_most", pool.waiting_at_most), ("preempts", pool.preempts)):
@@ -171,6 +173,16 @@ def _pool(where: Path, pool: Pool, devices: Mapping[str, DeviceModel]) -> Iterat
             yield (*where, name), value, "that is for a pool with shared: true; leave it out"
     yield from _windows(where, pool)
     yield from _bands(where, pool)
+
+
+def _reservations(where: Path, pool: Pool) -> Iterator[Fault]:
+    if pool.reservations is None:
+        return
+    here = (*where, "reservations")
+    yield from _within(here, pool.reservations, 1, MOST_SEATS)
+    if pool.shares and pool.reservations > 1:
+        accepted = "a pool with shares: true promises one start at a time; give 1 or leave it out"
+        yield here, pool.reservations, accepted
 
 
 def _job_options(where: Path, pool: Pool, driver: str) -> Iterator[Fault]:

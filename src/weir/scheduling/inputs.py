@@ -10,6 +10,8 @@ from weir.scheduling.plan import Reservation
 Int64s = NDArray[np.int64]
 
 NO_DEADLINE = 2**62
+MOST_SEATS = 32
+"""So many starts does a pool promise at a time, at most, where nodes are named; see kernels/seats.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,16 @@ class PoolRow:
     """Of the site's own means, those that a job may choose, each with the values that it may have."""
     preempts: bool = False
     """Whether others may end what runs there, so that only restartable jobs can go there."""
+    reservations: int | None = None
+    """How many starts it promises at a time, up to MOST_SEATS, under a policy that promises any; None: as many as the
+    policy's `depth`."""
     books: tuple[Prices, ...] = ()
     """What its use costs those jobs that are priced by a version of the price book of their own, each version once;
     all others, and those whose version is not among them, by the prices above."""
+
+    def promises(self, depth: int) -> int:
+        """How many starts it promises at a time under a policy of that depth, which promises none where that is 0."""
+        return depth if not depth or self.reservations is None else self.reservations
 
 
 @dataclass(frozen=True, slots=True)

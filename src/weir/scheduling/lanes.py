@@ -74,13 +74,6 @@ not waited long enough to be given it, and binds nobody.
 
 Where pools have several seats, the rows of all first seats are followed by those of all second ones, and so on; then
 until: as long as its holder may stay. See kernels/seats.py."""
-MOST_SEATS = 32
-"""Of one pool."""
-
-
-def most_seats(depth: int) -> int:
-    """How many seats a pool has at most."""
-    return max(1, min(MOST_SEATS, depth))
 
 
 class Seats(NamedTuple):
@@ -94,9 +87,8 @@ class Seats(NamedTuple):
     """Of each pool, the seats for which layers are laid, a bit each, or -1; no rows where each pool has one seat."""
 
 
-def seats_of(depth: int, pools: int, free: Nodes) -> Seats:
-    """No promises yet, and seats for as many a pool as a policy's depth says."""
-    seats = most_seats(depth)
+def seats_of(seats: int, pools: int, free: Nodes) -> Seats:
+    """No promises yet, and room for so many seats of each pool."""
     promise = np.zeros(seats * pools, PROMISE)
     promise["slot"] = NOTHING
     layers = seats if seats > 1 else 0

@@ -14,7 +14,7 @@ from weir.scheduling.bounds import (
     LONGEST_LIMIT_MS,
     LONGEST_WAIT,
 )
-from weir.scheduling.inputs import JobClass, PoolRow
+from weir.scheduling.inputs import MOST_SEATS, JobClass, PoolRow
 from weir.scheduling.policy import LARGEST_PRICE
 from weir.scheduling.supply import prices_by_book
 from weir.scheduling.tables import (
@@ -60,12 +60,9 @@ def pools(
     rows: Sequence[PoolRow],
     wanted: Int64s,
     numbers: Numbers,
-    seats: int,
+    seats: Int64s,
 ) -> Table:
-    """A row a pool, all idle. Each has its nodes in service, and at least so many as are wanted of it.
-
-    seats: of a pool. One that shares devices has a single one, for which devices a job finds there is not promised.
-    """
+    """A row a pool, all idle. Each has its nodes in service, at least so many as are wanted of it, and its seats."""
     nodes = column(row.nodes for row in rows)
     laid_out = np.maximum(nodes, wanted)
     devices = column(row.devices_per_node for row in rows)
@@ -91,10 +88,18 @@ def pools(
         last=np.full(len(rows), NOTHING),
         free_cores=nodes * column(row.cores_milli_per_node for row in rows),
         free_devices=nodes * devices * 1_000,
-        seats=np.where(shares, 1, seats),
+        seats=seats,
     )
     take_in(found, rows)
     return found
+
+
+def seats(rows: Sequence[PoolRow], depth: int) -> Int64s:
+    """Of each pool, how many promises it gives at a time under a policy of that depth; none is promised at depth 0.
+
+    One that shares devices gives a single one, for which devices a job finds there is not promised.
+    """
+    return column(1 if row.shares else max(1, min(MOST_SEATS, row.promises(depth))) for row in rows)
 
 
 def take_in(laid_out: Table, rows: Sequence[PoolRow]) -> None:

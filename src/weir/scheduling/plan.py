@@ -36,7 +36,8 @@ class Reservation:
     Nothing behind it in order starts if that could delay it. It stands from pass to pass until the job starts, waits
     no more, or loses it to a job ahead in order whose best pool is the same, and which has no other free promise. When
     what runs ends early it is for earlier; it is for later only for a cause. A pool may promise several starts, as many
-    as the policy's `depth`: they are in the order of their jobs, and none is made at the cost of one before it.
+    as it says itself or the policy's `depth`: they are in the order of their jobs, and none is made at the cost of one
+    before it. When that number is lowered, what goes beyond it lapses: the policy has changed.
     """
 
     job: int

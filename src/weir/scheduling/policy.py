@@ -84,8 +84,8 @@ class Policy:
     depth: int = 1
     """How many waiting jobs of a pool are promised a start: 0 none, 1 is EASY, ALL is conservative backfilling.
 
-    Where there are many pools, or shared nodes, more than 32 count as 32 (see kernels/seats.py); a pool whose single
-    devices are shared out promises one start at a time."""
+    A pool's own `reservations` go before it, unless it is 0. Where there are many pools, or shared nodes, more than 32
+    count as 32 (see kernels/seats.py); a pool whose single devices are shared out promises one start at a time."""
     blocking: bool = False
     """Nothing starts before the first in order."""
     most_preemptions: int = 3

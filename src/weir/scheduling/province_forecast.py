@@ -328,7 +328,7 @@ def _lived(
 
 
 def _check(present: Province, futures: int) -> None:
-    check_province(present.policy)
+    check_province(present.policy, present.pools)
     if futures < 1:
         raise ValueError(f"futures: {futures} is not 1 or more")
     for name in ("running", "waiting", "arrivals"):

@@ -290,17 +290,22 @@ def simulate_province(
     return run.outcome(clock() - begun)
 
 
-def check_province(policy: Policy) -> None:
-    """Raise ValueError for what only a single pool of whole nodes can be asked to do."""
+def check_province(policy: Policy, pools: Sequence[PoolRow] = ()) -> None:
+    """Raise ValueError for what only a single pool of whole nodes can be asked to do, or what these cannot."""
     if policy.backfill_order is not None or policy.blocking or policy.order in CHANGING:
         raise ValueError(
             f"policy {policy.name} is for one pool whose jobs take whole nodes; for others choose one that backfills "
             "in its own order and does not reorder jobs while they wait"
         )
-    if policy.depth > 1 and policy.placement is Placement.RACE:
-        raise ValueError(
-            f"depth: policy {policy.name} lets jobs race for pools, each of which promises one start at most"
-        )
+    if policy.placement is Placement.RACE:
+        races = f"policy {policy.name} lets jobs race for pools, each of which promises one start at most"
+        if policy.depth > 1:
+            raise ValueError(f"depth: {races}")
+        for row in pools:
+            if row.promises(policy.depth) > 1:
+                raise ValueError(
+                    f"{races}; {row.key} has reservations: {row.reservations}, so leave that out or choose another"
+                )
 
 
 _FIXED = {Placement.EARLIEST: 1, Placement.CHEAPEST: 2, Placement.NEAREST: 3}

@@ -52,10 +52,11 @@ def simulate(
     shared = policy.by_tenant and shared_out(jobs)
     nodes = None if changes or shared else whole_nodes(pools, jobs)
     if nodes is None:
-        check_province(policy)
+        check_province(policy, pools)
         return simulate_province(
             pools, links, jobs, policy, expected, pass_per_event, changes, progress, clock
         )
+    policy = replace(policy, depth=pools[0].promises(policy.depth))
     return _simulate_counted(pools[0], nodes, links, jobs, policy, expected, pass_per_event, progress, clock)
 
 

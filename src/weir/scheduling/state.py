@@ -241,7 +241,7 @@ class State:
         self._lay_out_nodes()
         self._reorder()
         self.lay_out_classes()
-        self.tenants.rate(self.rows, lambda: self.world, lanes.most_seats(self.policy.depth))
+        self.tenants.rate(self.rows, lambda: self.world, self._most_seats())
         self.queue.slots["promised"] = NOTHING
         self.promise_all(standing)
         self.admit(anew)
@@ -268,11 +268,11 @@ class State:
         wanted += 1
         for place, nodes in (further or {}).items():
             wanted[place] = max(wanted[place], nodes)
-        self.pools = layout.pools(self.rows, wanted, self.numbers, lanes.most_seats(self.policy.depth))
+        self.pools = layout.pools(self.rows, wanted, self.numbers, layout.seats(self.rows, self.policy.depth))
         self.free = layout.idle_nodes(self.rows, self.pools)
         self.later = Nodes(*(column.copy() for column in self.free))
         self.before = Nodes(*(column.copy() for column in self.free))
-        self.seats = lanes.seats_of(self.policy.depth, count, self.free)
+        self.seats = lanes.seats_of(self._most_seats(), count, self.free)
         self.score, self.candidate = np.zeros((2, count), np.int64)
         self.touched = np.zeros(max(1, len(self.free.node)), np.int64)
         most = int((self.pools["end_node"] - self.pools["first_node"]).max(initial=1))
@@ -283,6 +283,9 @@ class State:
         self.make_groups(_FIRST_ROWS)
         if self.run_details:
             kernel("running").lay_out(self.pools, self.known.table, self.free, self.runs, self.records)
+
+    def _most_seats(self) -> int:
+        return int(self.pools["seats"].max(initial=1))
 
     def _reorder(self) -> None:
         """Some orders go by the share that a job takes of the largest pool, which may be another now."""

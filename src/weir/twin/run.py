@@ -94,7 +94,7 @@ def run(
     )
     if events or whole_nodes(pools, jobs) is None:
         try:
-            check_province(NAMED[policy])
+            check_province(NAMED[policy], pools)
         except ValueError as error:
             raise refused("policy", policy, str(error)) from None
     simulated = simulate(

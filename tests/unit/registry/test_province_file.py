@@ -10,6 +10,7 @@ from weir.model.problem import ProblemError
 from weir.model.province import CentreKind, DeviceKind, Province
 from weir.registry import data_folder, device_catalogue, read_province, totals
 from weir.registry.catalogue import read_devices
+from weir.registry.pool_rows import province_rows
 from weir.registry.province_rules import province_faults
 from weir.units import UnlikeQuantitiesError
 
@@ -40,6 +41,14 @@ def test_a_centres_carbon_intensity_is_laid_into_its_pools(small: Province) -> N
     assert [[678, 678], [100]] == found
 
 
+def test_how_many_starts_a_pool_promises_is_told_to_the_core() -> None:
+    said = read_province(changed("nodes: 4,", "nodes: 4, reservations: 2,"), "small.yaml")
+    rows, _ = province_rows(said, device_catalogue())
+    assert {"hefei-ai/cpus": None, "hefei-ai/toys": 2, "wuhu-ai/toys": None} == {
+        row.key: row.reservations for row in rows
+    }
+
+
 @pytest.mark.parametrize(
     ("old", "new", "field", "said"),
     [
@@ -57,6 +66,14 @@ def test_a_centres_carbon_intensity_is_laid_into_its_pools(small: Province) -> N
         ("device: toy, nodes: 4", "device: toys, nodes: 4", "centres[0].pools[0].device", "of the catalogue"),
         ("devices_per_node: 8, ", "", "centres[0].pools[0].devices_per_node", "say how many"),
         ("nodes: 2,", "nodes: 2, devices_per_node: 1,", "centres[0].pools[1].devices_per_node", "is a CPU"),
+        ("nodes: 4,", "nodes: 4, reservations: 0,", "centres[0].pools[0].reservations", "from 1 to 32"),
+        ("nodes: 4,", "nodes: 4, reservations: 33,", "centres[0].pools[0].reservations", "from 1 to 32"),
+        (
+            "nodes: 4,",
+            "nodes: 4, shares: true, reservations: 2,",
+            "centres[0].pools[0].reservations",
+            "one start at a time; give 1 or leave it out",
+        ),
         ("nodes: 2,", "nodes: 2, shares: true,", "centres[0].pools[1].shares", "no device to share"),
         ("id: cpus", "id: toys", "centres[0].pools[1].id", "pools[0] has this id"),
         ("id: wuhu-ai", "id: hefei-ai", "centres[1].id", "centres[0] has this id"),

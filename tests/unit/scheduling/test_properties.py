@@ -70,6 +70,7 @@ def provinces(draw: st.DrawFn) -> tuple[PoolRow, ...]:
             devices_per_node=draw(st.integers(0, 3)),
             cores_milli_per_node=draw(st.sampled_from([2_000, 4_000, 9_500])),
             memory_bytes_per_node=draw(st.integers(2, 9)) * GIB,
+            reservations=draw(st.sampled_from([None, None, 1, 3])),
             shares=number % 2 == 1,  # of one pool always alike, so that the devices picked are always told
             speed_milli=draw(st.sampled_from([500, 1_000, 1_300])),
             device_hour_micro_yuan=draw(st.sampled_from([1_000_000, 30_000_000])),

@@ -1,5 +1,6 @@
 """Several promises a pool: who has one, what they bind, and when they may be for later."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from weir.scheduling.inputs import Changes, JobClass, PoolRow
 from weir.scheduling.plan import Cause, Verdict
 from weir.scheduling.policies import NAMED
 from weir.scheduling.policy import ALL
+from weir.scheduling.province_simulation import check_province
 from weir.scheduling.simulation import SimulatedJobs, simulate
 
 
@@ -97,6 +99,73 @@ def test_a_pool_that_shares_devices_promises_one_start_at_a_time() -> None:
     assert [10] == [kept.job for kept in plan.reservations]
 
 
+@pytest.mark.parametrize("depth", [1, 4])
+def test_a_pool_s_own_number_goes_before_the_policy_s(depth: int) -> None:
+    rows = (
+        pool(nodes=2),
+        pool("wuhu/two", nodes=2, reservations=2),
+        pool("suzhou/shared", nodes=2, reservations=3, shares=True),
+    )
+    state = busy(State.empty(Policy(depth=depth)), dict.fromkeys(range(1, 7), NOW + HOUR), rows)
+    cases = [("hefei", 10), ("wuhu", 20), ("suzhou", 30)]
+    queued = tuple(
+        waiting(replace(of(2), centres=(centre,)), range(first, first + 8)) for centre, first in cases
+    )
+    state, plan = step(state, Changes(queued=queued), NOW)
+    promised = Counter(kept.pool for kept in plan.reservations)
+    assert {"hefei/a": depth, "wuhu/two": 2, "suzhou/shared": 1} == promised
+    validate(state)
+
+
+def test_a_policy_that_promises_nothing_does_so_whatever_a_pool_says() -> None:
+    state = busy(
+        State.empty(Policy(depth=0)), {1: NOW + HOUR, 2: NOW + HOUR}, (pool(nodes=2, reservations=2),)
+    )
+    state, plan = step(state, Changes(queued=(waiting(of(2), [10, 11]),)), NOW)
+    assert () == plan.reservations
+
+
+def test_a_pool_s_number_may_change_at_any_cycle() -> None:
+    def numbered(number: int | None) -> Changes:
+        return Changes(pools=(pool(nodes=2, reservations=number),))
+
+    state = busy(State.empty(Policy()), {1: NOW + HOUR, 2: NOW + HOUR}, (pool(nodes=2),))
+    state, plan = step(state, Changes(queued=(waiting(of(2), [10, 11, 12, 13]),)), NOW)
+    [first] = plan.reservations
+    starts = [(10 + number, NOW + (number + 1) * HOUR) for number in range(4)]
+    for number, count in ((3, 3), (None, 1), (4, 4), (2, 2), (1, 1)):
+        state, plan = step(state, numbered(number), NOW)
+        assert starts[:count] == [(kept.job, kept.start_ms) for kept in plan.reservations]
+        assert first == plan.reservations[0]
+        validate(state)
+
+
+@pytest.mark.parametrize("number", [1, 2, 32])
+def test_the_twin_promises_as_a_pool_says_whether_nodes_are_named_or_counted(number: int) -> None:
+    count = 60
+    random: Any = np.random.default_rng(3)
+    none, kinds = np.zeros(count, np.int64), tuple(of(nodes) for nodes in range(1, 5))
+    limit = 60_000 * random.integers(1, 60, count)
+    jobs = SimulatedJobs(
+        submitted_ms=NOW + np.sort(random.integers(0, HOUR, count)), run_ms=limit // random.integers(1, 4, count),
+        limit_ms=limit, job_class=random.integers(0, 4, count), classes=kinds,
+        tenant=none, user=none, group=none, priority=none,
+    )  # fmt: skip
+    silent = (pool(nodes=5), pool("wuhu/b", nodes=0))
+    said = tuple(replace(row, reservations=number) for row in silent)
+    for pools in (1, 2):
+        by_pool, by_policy, neither = (
+            simulate(rows[:pools], (), jobs, Policy(depth=depth)).start_ms.tolist()
+            for rows, depth in ((said, 4), (silent, number), (silent, 4))
+        )
+        assert by_pool == by_policy != neither
+
+
+def test_jobs_cannot_race_for_a_pool_that_promises_several() -> None:
+    with pytest.raises(ValueError, match="wuhu/two has reservations: 2, so leave that out or choose another"):
+        check_province(NAMED["race"], (pool(reservations=1), pool("wuhu/two", reservations=2)))
+
+
 def test_promises_beyond_a_new_policy_s_number_lapse_but_for_the_earliest() -> None:
     state = busy(State.empty(Policy(depth=3)), {1: NOW + HOUR, 2: NOW + HOUR}, (pool(nodes=2),))
     queued = (waiting(of(2), [10, 11, 12]),)
@@ -116,6 +185,7 @@ def test_with_order_and_capacity_fixed_no_promise_is_ever_for_later(
     # Every job can go to one pool alone, so that nobody ahead in order comes from elsewhere, and nobody else comes.
     rows = tuple(replace(row, centre=f"c{number}", closed_because="") for number, row in enumerate(rows))
     told, numbers = Told(), iter(range(100))
+    most = [1 if row.shares else row.reservations or depth for row in rows]
     batches = []
     for job_class in data.draw(st.lists(classes, min_size=1, max_size=6)):
         at = data.draw(st.sampled_from(rows)).centre
@@ -140,10 +210,10 @@ def test_with_order_and_capacity_fixed_no_promise_is_ever_for_later(
             assert Cause.NONE == kept.cause
         assert set(promised) <= {kept.job for kept in plan.reservations}
         promised = {kept.job: kept.start_ms for kept in plan.reservations}
-        for row in rows:
+        for row, seats in zip(rows, most, strict=True):
             there = [kept.job for kept in plan.reservations if kept.pool == row.key]
             could = [job for job in sorted(told.queued) if fits(state, told, job, row)]
-            assert could[: 1 if row.shares else depth] == there
+            assert could[:seats] == there
         ends = {job: run.placed_ms + run.time_limit_ms for job, run in told.running.items()}
         if not ends and not promised:
             break
