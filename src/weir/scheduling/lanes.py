@@ -267,6 +267,8 @@ class World(NamedTuple):
     touched: Int64s
     backlog: Any
     """[pool, (sum of expected ends x amounts, amounts, work that waits, all that it has)], where jobs are bound."""
+    several: tuple[int, ...] = (1,)
+    """Empty where it is known beforehand that every pool has one seat; part of the type, as the next."""
     features: tuple[int, ...] = ()
     """Empty where nothing of what follows is asked for; its length is part of the type, for which code is compiled."""
     supply: Supply = CONSTANT

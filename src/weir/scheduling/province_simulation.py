@@ -135,6 +135,7 @@ class ProvinceRun:
             score=np.zeros(places, np.int64),
             candidate=np.zeros(places, np.int64),
             **state.seats._asdict(),
+            several=(1,) if len(state.seats.laid) else (),
             window=np.full(len(classes.row), _FAR, np.int64),
             waiting=np.zeros(len(classes.row), lanes.WAITING),
             waiting_at=np.full(len(classes.row), NOTHING, np.int64),

@@ -27,8 +27,8 @@ WINDOW = 5
 
 @folded
 def are_several(world):  # type: ignore[no-untyped-def]
-    """Whether any pool has more than one seat; else nothing of this is used."""
-    return len(world.laid) != 0
+    """Whether any pool has more than one seat; else nothing of this is used, nor compiled for simulations."""
+    return len(world.several) != 0 and len(world.laid) != 0
 
 
 @folded
