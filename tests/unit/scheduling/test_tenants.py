@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from math import log2
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.scheduling.provinces import HOUR, NOW, pool, waiting
 from tests.unit.scheduling.workloads import Row, jobs, machine, whole_nodes
 from weir.scheduling import Policy, SimulatedJobs, State, explain, simulate, step, validate
-from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, TenantRow
+from weir.scheduling.inputs import Changes, JobClass, QueuedJobs, RunningJob, TenantRow
 from weir.scheduling.lanes import HALF_LIFE_MS
 from weir.scheduling.plan import Plan
 from weir.scheduling.policies import NAMED
@@ -52,6 +53,20 @@ def test_a_tenant_of_three_times_the_weight_gets_three_times_as_much() -> None:
 def test_a_higher_priority_class_goes_first_whatever_its_tenant_has_used() -> None:
     _, plan = begun(3, of(1, range(3), priority=5, hours=9), of(2, range(10, 20)))
     assert [0, 1, 2] == numbers(plan)
+
+
+def test_who_starts_in_a_higher_class_stands_back_in_the_lower_one() -> None:
+    # Tenant 1 has used least until its urgent job starts, and 3 from then on.
+    held = tuple(
+        RunningJob(90 + node, ONE, "hefei/a", ((node, 1),), NOW, hours * HOUR, tenant=tenant)
+        for node, (tenant, hours) in enumerate(((2, 20), (3, 5), (4, 30)))
+    )
+    urgent = of(1, range(10, 11), priority=5, hours=10)
+    each = tuple(of(tenant, range(10 * tenant + 1, 10 * tenant + 2)) for tenant in (1, 2, 3, 4))
+    told = Changes(pools=(machine(5),), links=(), queued=(urgent, *each), running=held)
+    state, plan = step(State.empty(TURNS), told, NOW)
+    assert [10, 31] == numbers(plan)
+    validate(state)
 
 
 def test_long_jobs_use_a_turn_up_faster_than_short_ones() -> None:
@@ -234,6 +249,82 @@ def test_each_start_is_of_the_tenant_whose_turn_it_was(
             placed[start.job] = now
         free = nodes - len(placed.keys() - ended.keys())
         assert free == 0 or not any(map(may, range(3)))
+
+
+PATIENT = NAMED["weir-by-tenant"]
+
+
+def patience_ms(expected_ms: int, nodes: int) -> float:
+    hours = PATIENT.patience_ms * (expected_ms / HOUR) ** (PATIENT.run_power_milli / 1_000)
+    return float(hours * (1 / nodes) ** (PATIENT.size_power_milli / 1_000))
+
+
+comings = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, 12, 60]),  # hours since those before
+        st.lists(st.tuples(st.integers(0, 1), st.sampled_from([1, 8, 60, 400])), max_size=4),
+        st.integers(0, 2),
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=60)
+@given(comings, st.integers(1, 3))
+def test_whose_patience_has_ended_goes_before_all_of_his_tenant_who_came_later(
+    history: list[tuple[int, list[tuple[int, int]], int]], nodes: int
+) -> None:
+    state, now, coming = State.empty(PATIENT), NOW, 0
+    tenant_of, came, ends = dict[int, int](), dict[int, int](), dict[int, float]()
+    held, waits = list[int](), set[int]()
+    for number, (gap, new, frees) in enumerate(history):
+        now += gap * HOUR
+        batches = []
+        for tenant, hours in new:
+            coming += 1
+            waits.add(coming)
+            tenant_of[coming], came[coming] = tenant, now
+            ends[coming] = now + patience_ms(hours * HOUR, nodes)
+            told = of(tenant, range(coming, coming + 1), hours=hours)
+            batches.append(replace(told, submitted_ms=np.array([now])))
+        changes = Changes(
+            pools=(machine(nodes),) if number == 0 else None,
+            links=() if number == 0 else None,
+            queued=tuple(batches),
+            freed=tuple(held[:frees]),
+        )
+        del held[:frees]
+        state, plan = step(state, changes, now)
+        for job in numbers(plan):
+            waits.remove(job)
+            held.append(job)
+            left = [other for other in waits if tenant_of[other] == tenant_of[job]]
+            # Logarithms are counted in 65,536ths.
+            assert all(came[job] <= ends[other] + 0.001 * (ends[other] - came[other]) for other in left)
+        assert not waits or len(held) == nodes
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_who_used_all_for_ever_waits_for_its_turn_until_the_others_have_faded_it_away(others: int) -> None:
+    # docs/how-to/write-a-policy.md: half-lives x log2(1 + weight of the others / its own), and a job of each.
+    day, first, now = 24 * HOUR, 1_000, NOW
+    state, _ = step(State.empty(TURNS), Changes(pools=(machine(1),), links=()), now)
+    for job in range(70):
+        freed = (job - 1,) if job else ()
+        state, plan = step(state, Changes(queued=(of(0, range(job, job + 1), hours=24),), freed=freed), now)
+        assert [job] == numbers(plan)
+        now += day
+    flood = [
+        of(tenant, range(tenant * first, tenant * first + 100), hours=24) for tenant in range(1, others + 1)
+    ]
+    state, plan = step(state, Changes(queued=(*flood, of(0, range(500, 501))), freed=(69,)), now)
+    began = now
+    while numbers(plan) != [500]:
+        now += day
+        state, plan = step(state, Changes(freed=tuple(numbers(plan))), now)
+        assert now - began <= HALF_LIFE_MS * log2(1 + others) + (others + 1) * day
+    assert now - began > HALF_LIFE_MS * log2(1 + others) / 2
 
 
 def shared(rows: list[Row], *tenants: TenantRow, classes: list[JobClass] | None = None) -> SimulatedJobs:

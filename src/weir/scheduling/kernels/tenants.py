@@ -75,7 +75,13 @@ def gather(order, lines, tenants):  # type: ignore[no-untyped-def]
             tenants.heap[count] = line
             count += 1
     tenants.clock[HEAPED] = count
-    for at in range(count // 2 - 1, -1, -1):
+    heap_anew(tenants)
+
+
+@inner
+def heap_anew(tenants):  # type: ignore[no-untyped-def]
+    """Put all lines of the heap in order, however they lie."""
+    for at in range(tenants.clock[HEAPED] // 2 - 1, -1, -1):
         sink(tenants, at)
 
 
@@ -109,11 +115,16 @@ def leads(tenants):  # type: ignore[no-untyped-def]
 @folded
 def done_with(tenants):  # type: ignore[no-untyped-def]
     """The first line of the heap has been gone over."""
+    band = tenants.band[tenants.heap[0]]
     count = tenants.clock[HEAPED] - 1
     tenants.clock[HEAPED] = count
+    if count == 0:
+        return
     tenants.heap[0] = tenants.heap[count]
-    if count > 1:
-        sink(tenants, np.int64(0))
+    sink(tenants, np.int64(0))
+    if tenants.band[tenants.heap[0]] != band:
+        # Whoever started jobs of that priority class has used more, so his lines of the lower ones lie too high.
+        heap_anew(tenants)
 
 
 @folded
