@@ -198,12 +198,16 @@ class ProvinceRun:
         )
 
     def _features(self, classes: Classes, numbers: Int64s) -> dict[str, Any]:
-        """What the world has where supply changes with time, or jobs have deadlines or several priority classes."""
+        """What the world has where supply changes with time, or jobs have deadlines or several priority classes.
+
+        Also where pools promise several starts, so that code is compiled for these in one way only.
+        """
         jobs, state = self._jobs, self._state
         priorities, rank = np.unique(-jobs.priority, return_inverse=True)
         saves = any(wish.checkpoint_every_ms for wish in jobs.classes)
         if (
-            len(priorities) < 2
+            not len(state.seats.laid)
+            and len(priorities) < 2
             and jobs.deadline_ms is None
             and not saves
             and not changes_with_time(state.rows)
