@@ -152,7 +152,7 @@ def _check_states(
                 Observed(attempt["observed"]),
                 None if attempt["cause"] is None else Cause(attempt["cause"]),
             ),
-            attempts_left=job["epoch"] < submission["attempts_allowed"],
+            attempts_left=job["epoch"] - job["withdrawals"] < submission["attempts_allowed"],
             centre_reachable=attempt is not None and bool(centres[attempt["centre"]]["reachable"]),
         )
         state, cause = job_state(facts)
