@@ -11,6 +11,7 @@ from weir.engines.local.podman import (
     container_name,
     create_command,
     device_arguments,
+    image_problem,
     listed_command,
     parse_info,
     parse_state,
@@ -49,6 +50,38 @@ def created(podman: Podman = ROOT, **changes: object) -> list[str]:
         **changes,
     }
     return create_command(podman, **given)  # type: ignore[arg-type] # each is what the form takes
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "train",
+        "docker:24-dind",
+        "localhost/train:1.2",
+        "10.0.0.8:5000/team/train_it:V1",
+        f"registry.example.org/team/train@sha256:{'0' * 64}",
+    ],
+)
+def test_an_image_is_called_as_registries_call_it(image: str) -> None:
+    assert image_problem(image) == ""
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "--privileged",
+        "dir:/etc",
+        "dir:keys",
+        "oci:layout:1",
+        "docker-archive:/root/a.tar",
+        "docker://train",
+        "a b",
+        "",
+    ],
+)
+def test_a_tenant_names_no_option_and_no_place_of_the_agents_machine(image: str) -> None:
+    assert image_problem(image).startswith(image)
+    assert "give" in image_problem(image)
 
 
 def test_a_container_is_made_for_one_task_and_for_no_other() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from weir.engines.local.podman import (
     Podman,
     container_name,
+    image_problem,
     info_command,
     listed_command,
     parse_info,
@@ -92,7 +93,7 @@ class Containers:
             return f"image {work.image} is asked for, and this centre runs no container images: {self._why}"
         if work.devices_milli and not devices:
             return f"pool {work.pool} gives no device to a container: its option container_devices names none"
-        return ""
+        return image_problem(work.image)
 
     def mark(self, work: Work) -> None:
         """Put down that there may be containers from now on, where there may. Raises OSError."""

@@ -5,6 +5,7 @@ versions 4.3 to 5.x; what they leave open was seen with podman 4.3.1.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ __all__ = [
     "container_name",
     "create_command",
     "device_arguments",
+    "image_problem",
     "info_command",
     "listed_command",
     "parse_info",
@@ -53,6 +55,22 @@ _ENVIRONMENT = (
 )
 _SIGNALS_FROM, _SIGNALS_TO = 128, 128 + 64
 _REASON_CHARACTERS = 160
+_IMAGE = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/)?"  # the registry
+    r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"  # the repository
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?"
+)
+_TRANSPORTS = (
+    "containers-storage",
+    "dir",
+    "docker-archive",
+    "docker-daemon",
+    "oci",
+    "oci-archive",
+    "sif",
+    "tarball",
+)
+"""What podman takes for places of this machine, by containers-transports(5)."""
 
 
 class Podman(NamedTuple):
@@ -99,6 +117,19 @@ def parse_info(program: str, text: str, user: int, group: int) -> Podman | str:
         return f"{program} has no runtime such as crun or runc"
     limits = {"memory", "pids"} <= controllers
     return Podman(program, rootless, limits, "cpuset" in controllers, user, group)
+
+
+def image_problem(image: str) -> str:
+    """Why podman is not to be given this as an image's name, in one sentence; empty where it may be.
+
+    The name comes from a tenant. It must be a registry's, so that it is no option, and no file or folder that the
+    agent may read and the tenant may not.
+    """
+    if not _IMAGE.fullmatch(image):
+        return f"{image} is no image's name; give one such as registry.example.org/team/train:1.2"
+    if image.partition(":")[0] in _TRANSPORTS:
+        return f"{image} would be a place of this machine to podman; give the image's name with its registry"
+    return ""
 
 
 def container_name(attempt: str, task: int) -> str:
