@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.engine_scale import IMAGES
-from tests.contract.podman_image import IMAGE, PodmanStore, podman_problem
+from tests.contract.podman_image import IMAGE, OPTIONS, PodmanStore, podman_problem
 from weir.engines.conformance import NARROW, WIDE, Stage, run_conformance
 from weir.engines.local.control import Control
 from weir.engines.local.driver import LocalDriver
@@ -48,7 +48,7 @@ def stage_at(tmp_path: Path, podman: PodmanStore) -> Iterator[Callable[..., Stag
         folder = tmp_path / f"an agent's, {len(stages)}"
         wide = PoolEntry(WIDE, 2, 4, 512_000, 1 << 42, "any", True, pool_options or {})
         pools = (wide, PoolEntry(NARROW, 1, 0, 1_000, 1 << 34, "any", False))
-        stage = Stage(LocalDriver(folder), folder, LocalDriver, options, pools=pools, image=IMAGE)
+        stage = Stage(LocalDriver(folder), folder, LocalDriver, OPTIONS | options, pools=pools, image=IMAGE)
         stage.attach()
         stages.append(stage)
         return stage
@@ -60,7 +60,7 @@ def stage_at(tmp_path: Path, podman: PodmanStore) -> Iterator[Callable[..., Stag
 
 
 def test_the_suite_in_containers(tmp_path: Path, podman: PodmanStore) -> None:
-    report = run_conformance(LocalDriver, tmp_path, only=IMAGES, image=IMAGE)
+    report = run_conformance(LocalDriver, tmp_path, only=IMAGES, options=OPTIONS, image=IMAGE)
     assert report.passed, str(report)
     memory = set() if "memory-limit" in report.capabilities else {"memory limit in an image"}
     assert set(IMAGES) - memory == {one.name for one in report.results if one.verdict == "passed"}
@@ -133,13 +133,15 @@ def test_containers_that_nobody_knows_any_more_are_removed(
 
 
 def test_without_podman_an_image_is_refused_and_nothing_else(tmp_path: Path) -> None:
-    for options, why in (
+    refusals: tuple[tuple[dict[str, str], str], ...] = (
         ({"containers": "off"}, "its option containers is off"),
         ({"podman": "no-such-podman"}, "there is no program no-such-podman here"),
         ({"podman": "/bin/false"}, "/bin/false does not work here: podman does not say why"),
         ({"podman": "/bin/true"}, "/bin/true says of itself what cannot be read"),
-    ):
-        stage = Stage(LocalDriver(tmp_path / why), tmp_path / why, LocalDriver, options)
+    )
+    for number, (options, why) in enumerate(refusals):
+        folder = tmp_path / str(number)
+        stage = Stage(LocalDriver(folder), folder, LocalDriver, options)
         stage.attach()
         assert "containers" not in stage.driver.capabilities
         [outcome] = stage.driver.submit([stage.order("true", image=IMAGE)], 0)

@@ -199,6 +199,11 @@ def test_a_container_that_did_not_end_is_told_apart() -> None:
             "start",
             "not executable",
         ),
+        (
+            f"{STARTED}: exec: p: executable file not found\nError: create failed (no logs from conmon): found nothing",
+            "start",
+            "p: not found",
+        ),
         ("Error: crun: open executable: Permission denied: ./p", "start", "not executable"),
         ("Error: netavark: no route", "node-failed", "could not be started: netavark: no route"),
         ("", "node-failed", "podman does not say why"),

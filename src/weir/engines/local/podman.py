@@ -55,6 +55,7 @@ _ENVIRONMENT = (
 )
 _SIGNALS_FROM, _SIGNALS_TO = 128, 128 + 64
 _REASON_CHARACTERS = 160
+_UNHEARD = "no logs from conmon"
 _IMAGE = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?/)?"  # the registry
     r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"  # the repository
@@ -228,6 +229,8 @@ def parse_state(text: str) -> Ended | str:
 def reason_of(errors: str) -> str:
     """The reason in what podman wrote to its error stream, on one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    # Where conmon's own pipe broke off, the runtime's reason stands in a line before podman's.
+    lines = [line for line in lines if _UNHEARD not in line] or lines
     told = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
     reason = (told or lines or ["podman does not say why"])[-1]
     # The last of what is nested with colons says most.
