@@ -24,10 +24,10 @@ from weir.scheduling import Policy, State
 from weir.scheduling.explanation import explain_kept
 from weir.scheduling.inputs import Changes, QueuedJobs
 from weir.scheduling.kept import KeptCycle, replayed
-from weir.scheduling.outlook import Standing, standing_of
 from weir.scheduling.plan import Explanation, Plan
 from weir.scheduling.policies import NAMED
 from weir.scheduling.rerun import copied
+from weir.scheduling.standing import Standing, standing_of
 from weir.store import Store, Transaction
 
 LIVE = replace(NAMED["weir"], name="weir-unshared", fair=False)

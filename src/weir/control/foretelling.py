@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 
 from weir.control.listed import AnyRow, among, among_texts, number_list, text_list
 from weir.control.shapes import class_of_stored
+from weir.control.shares import tenant_number
 from weir.model.money_view import PoolStartView
 from weir.model.state import JobState
 from weir.model.view import StartForecastView
@@ -26,7 +27,6 @@ from weir.scheduling.outlook import (
     Learnt,
     Outlook,
     Picture,
-    Standing,
     at_pools,
     at_position,
     by_position,
@@ -36,6 +36,8 @@ from weir.scheduling.outlook import (
 )
 from weir.scheduling.packed import PackedError, packed, unpacked
 from weir.scheduling.province_forecast import NEVER_MS, Jobs, Province
+from weir.scheduling.standing import Standing
+from weir.scheduling.usage import Usage
 from weir.store import Store, Transaction, schema
 
 FUTURES = 64
@@ -120,15 +122,19 @@ class Foreteller:
         classes = _Classes(standing)
         # What runs counts as of the lowest class in a future; where there is but one class, futures are made faster.
         lowest = min(int(standing.priority.min()), *(row.priority for row in past))
+        usage = None
+        if standing.usage is not None:
+            usage = standing.usage.with_others(tenant_number(row.organisation) for row in past)
         here = Province(
             pools=standing.pools,
             links=standing.links,
             classes=(),
             now_ms=now_ms,
-            running=self._running(standing, classes, now_ms),
-            waiting=self._waiting(standing, classes, lowest),
-            arrivals=self._arrivals(past, classes, now_ms, lowest),
+            running=self._running(standing, classes, usage, now_ms),
+            waiting=self._waiting(standing, classes, usage, lowest),
+            arrivals=self._arrivals(past, classes, usage, now_ms, lowest),
             policy=standing.policy,
+            usage=usage,
         )
         ended.sort(key=lambda row: (row.ended_ms, row.number))
         return Picture(
@@ -242,7 +248,7 @@ class Foreteller:
         # Of what a lost centre may still run, nobody is told: it counts as the first user's.
         return _column(self._owners.get(job, 0) for job in jobs.tolist())
 
-    def _running(self, standing: Standing, classes: "_Classes", now_ms: int) -> Jobs:
+    def _running(self, standing: Standing, classes: "_Classes", usage: Usage | None, now_ms: int) -> Jobs:
         speed = np.array([pool.speed_milli for pool in standing.pools], np.int64)[standing.run_pool]
         # What core and futures call a time is one at nominal speed.
         elapsed = np.maximum(0, now_ms - standing.placed_ms) * speed // 1_000
@@ -258,9 +264,10 @@ class Foreteller:
             elapsed_ms=elapsed,
             pool=standing.run_pool,
             run_ms=np.full(len(number), -1, np.int64),
+            tenant=None if usage is None else usage.rows_of(standing.run_tenant),
         )
 
-    def _waiting(self, standing: Standing, classes: "_Classes", lowest: int) -> Jobs:
+    def _waiting(self, standing: Standing, classes: "_Classes", usage: Usage | None, lowest: int) -> Jobs:
         none = np.zeros(min(FIRST, len(standing.job)), np.int64)
         return Jobs(
             job=standing.job[:FIRST],
@@ -273,9 +280,12 @@ class Foreteller:
             pool=none,
             run_ms=none - 1,
             priority=standing.priority[:FIRST] - lowest,
+            tenant=None if usage is None else usage.rows_of(standing.tenant[:FIRST]),
         )
 
-    def _arrivals(self, past: Sequence[AnyRow], classes: "_Classes", now_ms: int, lowest: int) -> Jobs:
+    def _arrivals(
+        self, past: Sequence[AnyRow], classes: "_Classes", usage: Usage | None, now_ms: int, lowest: int
+    ) -> Jobs:
         rows = sorted(past, key=lambda row: (row.submitted_ms, row.number))
 
         def ran(row: AnyRow) -> int:
@@ -298,6 +308,9 @@ class Foreteller:
             pool=np.zeros(len(rows), np.int64),
             run_ms=_column(ran(row) for row in rows),
             priority=_column(row.priority - lowest for row in rows),
+            tenant=None
+            if usage is None
+            else usage.rows_of(_column(tenant_number(row.organisation) for row in rows)),
         )
 
 
@@ -466,7 +479,7 @@ def _basis(outlook: Outlook, *, followed: bool) -> str:
 
 
 def _knows(outlook: Outlook) -> str:
-    turns = ", all jobs in one line, without the turns that tenants take" if outlook.by_turns else ""
+    turns = ", tenants by turns as their shares and usage are then" if outlook.by_turns else ""
     return f"windows and prices to come as they are declared now{turns}"
 
 

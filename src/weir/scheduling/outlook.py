@@ -10,12 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from weir.scheduling.calibration import LEVELS_MILLI, STRATA, Calibration, learnt, uncalibrated
-from weir.scheduling.compilation import kernel
 from weir.scheduling.forecast import no_past, remember
-from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow
-from weir.scheduling.policy import Policy
+from weir.scheduling.inputs import Int64s
 from weir.scheduling.province_forecast import NEVER_MS, Province, forecast_and_lived
-from weir.scheduling.state import State
 
 LEVELS = len(LEVELS_MILLI)
 SAMPLES = 257
@@ -102,7 +99,7 @@ class Outlook:
     pool_pace: Int64s = field(default_factory=_none)
     """LEVELS in a row for each: as `pace`, over all such jobs in all futures."""
     by_turns: bool = False
-    """Whether tenants take turns, of which futures know nothing."""
+    """Whether tenants take turns in the futures."""
     samples: Int64s = field(default_factory=_none)
     """The work ahead at SAMPLES evenly spread positions of the whole line, the last of all."""
     positions: int = 0
@@ -193,7 +190,7 @@ def look_out(picture: Picture) -> Outlook:
         pools=tuple(pool.key for pool in present.pools),
         pool_kind=pool_kind,
         pool_pace=pool_pace.reshape(-1),
-        by_turns=present.policy.by_tenant,
+        by_turns=present.policy.by_tenant and present.usage is not None,
     )
 
 
@@ -234,67 +231,6 @@ def kinds_of(size: Int64s, expected_ms: Int64s) -> Int64s:
         for column in (size, expected_ms)
     ]
     return octave[0] * 64 + octave[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a state knows that an outlook follows from, in arrays of its own."""
-
-    policy: Policy
-    pools: tuple[PoolRow, ...]
-    links: tuple[LinkRow, ...]
-    described: tuple[JobClass | None, ...]
-    """The classes; `job_class` of what waits and runs are rows of them."""
-    job: Int64s
-    """What waits, in order; so are the next six."""
-    job_class: Int64s
-    size: Int64s
-    priority: Int64s
-    submitted_ms: Int64s
-    limit_ms: Int64s
-    expected_ms: Int64s
-    running: Int64s
-    """What runs, by number; so are the next four."""
-    run_class: Int64s
-    run_pool: Int64s
-    placed_ms: Int64s
-    end_ms: Int64s
-    """By its limit."""
-
-
-def standing_of(state: State) -> Standing:
-    """What a state knows, copied: whoever steps it has to wait for so long alone."""
-    slots = state.queue.slots
-    rows = state.queue.rows_in_order()
-    # Where tenants take turns each has a line of its own; here all are one, in the order that each has.
-    rows = rows[np.lexsort((slots["job"][rows], slots["key"][rows]))]
-
-    def column(name: str) -> Int64s:
-        return slots[name][rows].astype(np.int64)
-
-    runs = sorted((job, run, placed_ms) for job, (run, _, placed_ms) in state.run_details.items())
-    table = np.array(runs, np.int64).reshape(-1, 3)
-    declared = state.runs["pool"][table[:, 1]] >= 0
-    table = table[declared]
-    which = table[:, 1]
-    return Standing(
-        policy=state.policy,
-        pools=state.rows,
-        links=tuple(dict.fromkeys(state.links.values())),
-        described=tuple(state.known.described),
-        job=column("job"),
-        job_class=column("need"),
-        size=column("size"),
-        priority=kernel("waiting").priority_of(column("key")),
-        submitted_ms=column("submitted"),
-        limit_ms=column("limit"),
-        expected_ms=column("expected"),
-        running=table[:, 0].copy(),
-        run_class=state.runs["job_class"][which].astype(np.int64),
-        run_pool=state.runs["pool"][which].astype(np.int64),
-        placed_ms=table[:, 2].copy(),
-        end_ms=state.runs["end"][which].astype(np.int64),
-    )
 
 
 def _paces(kind: Int64s, left_ms: Int64s, ahead: Int64s) -> tuple[Int64s, Int64s]:
@@ -352,7 +288,6 @@ __all__ = [
     "Learnt",
     "Outlook",
     "Picture",
-    "Standing",
     "Told",
     "at_pools",
     "at_position",
@@ -360,7 +295,6 @@ __all__ = [
     "kinds_of",
     "look_out",
     "sampled",
-    "standing_of",
     "told_of",
     "work_of",
 ]

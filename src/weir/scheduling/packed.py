@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weir.scheduling import base, inputs, kept, outlook, plan, policy, province_forecast
+from weir.scheduling import base, inputs, kept, outlook, plan, policy, province_forecast, usage
 from weir.scheduling.inputs import Int64s, JobClass, QueuedJobs
 
 _LEVEL = 1
@@ -208,7 +208,7 @@ def _default(field: Field[Any]) -> Any:
 
 
 _SCALARS = frozenset({int, str, bool, float, type(None)})
-_MODULES = (inputs, plan, policy, base, kept, province_forecast, outlook)
+_MODULES = (inputs, plan, policy, base, kept, province_forecast, outlook, usage)
 _ENUMS: dict[str, Any] = _declared(_MODULES, lambda found: issubclass(found, Enum))
 _CLASSES: dict[str, Any] = _declared(_MODULES, is_dataclass)
 _FIELDS = {found: [(field.name, _default(field)) for field in fields(found)] for found in _CLASSES.values()}

@@ -7,7 +7,8 @@ happening again as arrivals. Draws of run times, calibration and ranges are thos
 What runs is laid out at one instant before anything waits, bound to its pool, for as long as makes it end when it is
 drawn to; then every pool is closed until now, so that those that wait keep their submission and their order. Windows
 to come are honoured, and prices change as they are declared to; what runs into a window is taken to end where that
-begins.
+begins. Where tenants share, they take turns as the live loop has them, by what each has used so far and uses from
+then on.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -18,11 +19,13 @@ from weir.scheduling import forecast as counted
 from weir.scheduling.calibration import Calibration, calibrated, strata_of
 from weir.scheduling.compilation import kernel_of
 from weir.scheduling.forecast import DAY_MS, DAYS, RUNNING_LUCK, Arrivals, Forecast, Past, arrived
-from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow, Window
+from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow, TenantRow, Window
+from weir.scheduling.layout import seats
 from weir.scheduling.policy import Policy
 from weir.scheduling.province_simulation import ProvinceRun, check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
 from weir.scheduling.supply import MINUTE_MS, next_window, since
+from weir.scheduling.usage import Usage
 
 FUTURES, FIRST = 32, 2_000
 """Fewer than of one pool: each future of a province costs more."""
@@ -45,6 +48,7 @@ class Jobs:
 
     `pool` is an index into the province's pools, looked at only of what runs. `run_ms` is how long at nominal speed it
     ran, -1 if it has not ended; looked at only of what came. `elapsed_ms` is how long at nominal speed it has run.
+    `submitted_ms` of what runs is when it was placed, and looked at only where tenants share.
     """
 
     job: Int64s
@@ -58,6 +62,8 @@ class Jobs:
     run_ms: Int64s
     priority: Int64s | None = None
     """Larger first; None where all are of one class."""
+    tenant: Int64s | None = None
+    """Whose each is: a row of the usage's tenants; None: all are the first one's."""
 
     def __len__(self) -> int:
         return len(self.job)
@@ -75,6 +81,8 @@ class Province:
     waiting: Jobs
     arrivals: Jobs
     policy: Policy
+    usage: Usage | None = None
+    """What tenants may use and have used, for a policy that goes by tenants; None: there is but one tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +249,7 @@ def _workload(
     running, waiting, came = present.running, present.waiting, present.arrivals
     rows, at = again
     count = len(running)
+    tenants = () if present.usage is None else present.usage.tenants
     # What has run for so long here ends when what is left of it, at nominal speed, is done.
     left = np.minimum(fixed.most, np.maximum(1, run_ms[:count] - running.elapsed_ms))
     latest = np.minimum(fixed.most, np.maximum(left, running.limit_ms - running.elapsed_ms))
@@ -258,15 +267,21 @@ def _workload(
         limit_ms=np.maximum(1, limit),
         job_class=np.concatenate([fixed.bound, waiting.job_class[order], came.job_class[rows]]),
         classes=fixed.classes,
-        tenant=nobody,
+        tenant=np.concatenate([_tenant(running), _tenant(waiting)[order], _tenant(came)[rows]]),
         user=user,
         group=nobody,
         priority=np.concatenate([nobody[:count], _priority(waiting)[order], _priority(came)[rows]]),
+        # What they may use they are told once what runs is laid out, which may be more.
+        tenants=tuple(TenantRow(row) for row in range(len(tenants))),
     )
 
 
 def _priority(jobs: Jobs) -> Int64s:
     return np.zeros(len(jobs), np.int64) if jobs.priority is None else jobs.priority
+
+
+def _tenant(jobs: Jobs) -> Int64s:
+    return np.zeros(len(jobs), np.int64) if jobs.tenant is None else jobs.tenant
 
 
 def _windows(pool: PoolRow, now_ms: int) -> tuple[Window, ...]:
@@ -303,8 +318,11 @@ def _lived(
     run.go_on(1, silent)
     for pool in present.pools:
         run.change(PoolChange(1, pool.key, _CLOSED))
+    run.line_up()
     until = present.now_ms - origin
     run.go_on(until, silent)
+    if present.usage is not None and present.policy.by_tenant:
+        run.take_turns(present.usage, present.running.submitted_ms, origin)
     back = []
     for pool, coming in zip(present.pools, windows, strict=True):
         out = bool(coming) and coming[0].from_ms <= present.now_ms
@@ -342,6 +360,18 @@ def _check(present: Province, futures: int) -> None:
         raise ValueError("running.pool: something runs in no pool")
     if bool((np.diff(present.arrivals.submitted_ms) < 0).any()):
         raise ValueError("arrivals.submitted_ms: not in order of submission")
+    if present.usage is not None:
+        _check_usage(present, present.usage)
+
+
+def _check_usage(present: Province, usage: Usage) -> None:
+    for name in ("running", "waiting", "arrivals"):
+        tenant = _tenant(getattr(present, name))
+        if len(tenant) and not (0 <= tenant.min() and tenant.max() < len(usage.tenants)):
+            raise ValueError(f"{name}.tenant: something is no tenant's")
+    promises = len(present.pools) * int(seats(present.pools, present.policy.depth).max(initial=1))
+    if promises != len(usage.kept) or promises != len(usage.kept_for):
+        raise ValueError(f"usage.kept: {len(usage.kept)} rows, and pools promise {promises} starts")
 
 
 __all__ = [

@@ -23,6 +23,7 @@ from weir.scheduling.state import State
 from weir.scheduling.supply import changes_with_time, supply_of
 from weir.scheduling.tables import NOTHING, Classes, Counter, Int64s
 from weir.scheduling.tenants import note_least, rates_of_pools
+from weir.scheduling.usage import Usage
 
 _EVENTS_BETWEEN_NEWS = 1 << 15
 _FAR = 2**62
@@ -168,7 +169,7 @@ class ProvinceRun:
         """Close or open a pool at the instant up to which everything has happened. KeyError for an unknown pool."""
         clock = kernel("province_clock")
         if self._by_tenant:
-            kernel("tenants").tell(self._world, change.at_ms)
+            kernel("tenants").tell(self._as_live(), change.at_ms)
         place = self._state.pool_places[change.pool]
         self._world.pools["open"][place] = not change.closed_because
         clock.unsettle(self._table, self._world, place)
@@ -184,6 +185,24 @@ class ProvinceRun:
             self._clock[clock.ENDS] = len(kept)
         self._clock[clock.NOW], self._clock[clock.PENDING] = change.at_ms, 1
 
+    def line_up(self) -> None:
+        """From now on nobody has a turn, so that nothing may start, and what comes only waits: until `take_turns`."""
+        if self._by_tenant:
+            self._world.tenants.clock[kernel("tenants").SHARING] = 0
+
+    def take_turns(self, usage: Usage, placed_ms: Int64s, origin_ms: int) -> None:
+        """From now on tenants, whose rows the jobs name, take turns as by this usage.
+
+        `placed_ms` is when each of the first jobs, those that run, was placed. Both are as of other times, of which
+        `origin_ms` is 0 here.
+        """
+        world = self._world
+        usage.lay_into(world.tenants, origin_ms)
+        runs = world.run_of[: len(placed_ms)]
+        has_begun = runs >= 0
+        world.runs["placed"][runs[has_begun]] = placed_ms[has_begun] - origin_ms
+        kernel("tenants").rated_anew(self._as_live())
+
     def outcome(self, elapsed_s: float) -> Simulated:
         """What has become of the jobs so far."""
         lives = self._world.lives
@@ -195,6 +214,12 @@ class ProvinceRun:
             self._given[self._trace.pool],
             elapsed_s,
             given_up if len(given_up) else None,
+        )
+
+    def _as_live(self) -> lanes.World:
+        """What counts usage, as the live loop's code, which is compiled in any case, goes over it."""
+        return self._state.world._replace(
+            runs=self._world.runs, promise=self._world.promise, tenants=self._world.tenants
         )
 
     def _features(self, classes: Classes, numbers: Int64s) -> dict[str, Any]:

@@ -4,23 +4,26 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.control.world import Agent, World, job, runs, world
+from tests.unit.control.world import OTHER_MEMBER, PROVINCE, Agent, World, job, runs, world
+from weir.access.actor import Actor
 from weir.control import foretelling
 from weir.control.foretelling import Foreteller, Foretold
 from weir.control.jobs import find, show_job
+from weir.model.province import Share
+from weir.model.role import Role
 from weir.model.state import Observed
 from weir.model.view import JobView
+from weir.registry import apply_province
 from weir.scheduling.outlook import Outlook, Picture, look_out, told_of
 from weir.scheduling.packed import packed, unpacked
-from weir.scheduling.policies import NAMED
 
 HOUR_MS = 3_600_000
 
 
-def shown(w: World, name: str) -> JobView:
+def shown(w: World, name: str, actor: Actor | None = None) -> JobView:
     starts = Foretold().start
     return w.store.read(
-        lambda connection: show_job(connection, find(connection, w.tenant, name), w.now_ms, starts)
+        lambda connection: show_job(connection, find(connection, actor or w.tenant, name), w.now_ms, starts)
     )
 
 
@@ -104,14 +107,21 @@ def test_of_a_job_to_come_it_is_told_pool_by_pool_where_such_jobs_start() -> Non
     assert ("too little of what waits starts there in any future", ()) == (nowhere.none, nowhere.start_ms)
 
 
-def test_it_says_that_futures_know_no_turns_where_tenants_take_them() -> None:
-    w, _, waiting = busy()
-    picture = pictured(w, Foreteller())
-    turns = replace(picture, present=replace(picture.present, policy=NAMED["weir-by-tenant"]))
-    outlook = look_out(turns)
-    said = foretelling.start_view(foretelling.Kept(w.now_ms, "", outlook), int(outlook.job[0]))
-    assert waiting
-    assert "without the turns that tenants take" in said.basis
+def test_where_tenants_take_turns_futures_do_as_well_and_it_says_so() -> None:
+    w, agent, waiting = busy()
+    [other] = w.submit(job(cores=8_000, time_limit=HOUR_MS), actor=OTHER_MEMBER)
+    shares = tuple(replace(one, share=Share(weight=2)) for one in PROVINCE.organisations)
+    actor = Actor(0, "weir", Role.COORDINATOR)
+    province = replace(PROVINCE, organisations=shares)
+    w.store.write(lambda tx: apply_province(tx, province, actor, w.now_ms, catalogue={}))
+    agent.report()
+    w.step()
+    foretell(w, Foreteller())
+    last, late = shown(w, waiting[-1]).start, shown(w, other.id, OTHER_MEMBER).start
+    assert last is not None
+    assert late is not None
+    assert late.start_ms[3] < last.start_ms[3], "who has used nothing goes first, though he came last"
+    assert "tenants by turns" in last.basis
 
 
 def test_it_is_the_same_whenever_it_is_asked_of_one_picture() -> None:
