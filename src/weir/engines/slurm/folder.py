@@ -25,18 +25,15 @@ from weir.engines.slurm.states import RecordedRun, read_record
 
 __all__ = ["SharedFolder", "packed_program"]
 
-_SOURCES = ("attempt", "carry", "process", "run", "tasks")
+_SOURCES = ("attempt", "carry", "gang", "plain", "process", "run", "tasks")
 _MAIN = """\
 import sys
 
-if sys.argv[1] == "carry":
-    from node.carry import main
+from node.carry import main
 
-    del sys.argv[1]
-else:
-    from node.run import main
-sys.exit(main(sys.argv[1:]))
+sys.exit(main(sys.argv[2:]))
 """
+"""For `program carry …`; in a folder that is shared, `START` in `node.run` begins."""
 _STAMP = (1980, 1, 1, 0, 0, 0)
 _LARGEST_RECORD = 65_536
 _LARGEST_BATCH = 16 << 20

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from weir.engines.driver import AttemptOrder
+from weir.engines.slurm.node.run import START
 from weir.engines.slurm.port import JOB_NAME, JobRequest
 from weir.engines.slurm.settings import PoolSettings, Settings
 from weir.engines.slurm.states import NO_FOLDER, NO_PYTHON
@@ -133,13 +134,13 @@ def script_of(python: str, program: Path, batch: Path) -> str:
     """The batch script. It says by its exit code what a node lacks."""
     words = {
         name: shlex.quote(os.fspath(value))
-        for name, value in (("python", python), ("program", program), ("batch", batch))
+        for name, value in (("python", python), ("start", START), ("program", program), ("batch", batch))
     }
     return (
         "#!/bin/sh\n"
         f"command -v {words['python']} >/dev/null 2>&1 || exit {NO_PYTHON}\n"
         f"[ -r {words['batch']} ] && [ -r {words['program']} ] || exit {NO_FOLDER}\n"
-        f"exec {words['python']} -I -S {words['program']} {words['batch']}\n"
+        f"exec {words['python']} -I -S -c {words['start']} {words['program']} {words['batch']}\n"
     )
 
 

@@ -1,23 +1,41 @@
 """One attempt's folder, as the compute node sees it: the claim, the wish to stop, and the record."""
 
-import contextlib
-import json
 import os
 import time
-from typing import Any, NamedTuple
+
+from .plain import read_plain, written_plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Attempt", "Ended", "now_ms"]
 
 
-class Ended(NamedTuple):
+class Ended:
     """How one task ended; `cause` None is success."""
 
-    cause: "str | None"
-    code: "int | None"
-    signal: "int | None"
-    message: str
-    started_ms: "int | None"
-    ended_ms: int
+    __slots__ = ("cause", "code", "ended_ms", "message", "signal", "started_ms")
+
+    def __init__(
+        self,
+        cause: "str | None",
+        code: "int | None",
+        signal: "int | None",
+        message: str,
+        started_ms: "int | None",
+        ended_ms: int,
+    ) -> None:
+        self.cause = cause
+        self.code = code
+        self.signal = signal
+        self.message = message
+        self.started_ms = started_ms
+        self.ended_ms = ended_ms
+
+    def row(self) -> "list[Any]":
+        """What makes an equal one again."""
+        return [self.cause, self.code, self.signal, self.message, self.started_ms, self.ended_ms]
 
 
 class Attempt:
@@ -44,7 +62,7 @@ class Attempt:
             again = job == self._slurm_job and self._restart > int(restart or 0)
             if not (again and self._launch["restartable"]):
                 return False
-            _write_whole(path, mine)
+            _write_whole(path, mine, lasting=True)
             return True
         os.write(descriptor, mine.encode("ascii"))
         os.fsync(descriptor)
@@ -57,7 +75,8 @@ class Attempt:
             return file.read().strip()
 
     def started(self, started_ms: int) -> None:
-        self._write("record.json", {"state": "running", "started_ms": started_ms})
+        # A node that goes down forgets it, and with it all that it tells of.
+        self._write("record.json", {"state": "running", "started_ms": started_ms}, lasting=False)
         self._tell()
 
     def end(
@@ -93,40 +112,45 @@ class Attempt:
         return 0 if first.cause is None else first.code or (128 + first.signal if first.signal else 1)
 
     def write_part(self, node: int, ends: "list[Ended]") -> None:
-        self._write(f"part.{node}.json", {"ends": [list(end) for end in ends]})
+        self._write(f"part.{node}.json", {"ends": [end.row() for end in ends]})
 
     def parts(self, nodes: int) -> "list[Ended]":
         found = []
         for node in range(nodes):
             try:
                 with open(f"{self.run}/part.{node}.json", encoding="utf-8") as file:
-                    found += [Ended(*end) for end in json.load(file)["ends"]]
+                    found += [Ended(*end) for end in read_plain(file.read())["ends"]]
             except FileNotFoundError:
                 continue
         return found
 
     def forget_parts(self, nodes: int) -> None:
         for node in range(nodes):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 os.unlink(f"{self.run}/part.{node}.json")
+            except FileNotFoundError:
+                pass
 
-    def _write(self, name: str, plain: "dict[str, Any]") -> None:
+    def _write(self, name: str, plain: "dict[str, Any]", *, lasting: bool = True) -> None:
         plain.update(slurm_job=self._slurm_job, restart=self._restart)
-        _write_whole(self.run + "/" + name, json.dumps(plain))
+        _write_whole(self.run + "/" + name, written_plain(plain), lasting=lasting)
 
     def _tell(self) -> None:
         """Leave the attempt's name where the driver looks often; that it is lost does no harm."""
-        with contextlib.suppress(OSError):
+        try:
             os.close(os.open(self._launch["news"] + "/" + self.name, os.O_WRONLY | os.O_CREAT, 0o600))
+        except OSError:
+            pass
 
 
-def _write_whole(path: str, text: str) -> None:
-    """Replace a file's content at once and durably."""
+def _write_whole(path: str, text: str, *, lasting: bool) -> None:
+    """Replace a file's content at once; `lasting`, so that it outlives the node's own end."""
     beside = f"{path}.{os.getpid()}"
     with open(beside, "w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
     os.rename(beside, path)
 
 

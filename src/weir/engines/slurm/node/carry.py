@@ -23,7 +23,7 @@ from weir.engines.courier.node import PIECE, Courier, FilesError
 
 from .attempt import now_ms
 from .process import HEARD, listen, unblock
-from .run import DUPLICATE, tasks_per_node
+from .run import DUPLICATE, START, tasks_per_node
 
 __all__ = ["main"]
 
@@ -123,7 +123,15 @@ class _Carrier:
 
     def _accompany(self) -> int:
         """Start the program, and stay beside it until it has ended."""
-        command = [sys.executable, "-I", "-S", self._folder + "/program", self._folder + "/local"]
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            START,
+            self._folder + "/program",
+            self._folder + "/local",
+        ]
         process = subprocess.Popen(command + self._part, preexec_fn=unblock)  # noqa: PLW1509 (there are no threads)
         self._be_patient(0.0)
         beat_at = time.monotonic() + self._again_s

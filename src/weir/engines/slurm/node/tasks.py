@@ -1,12 +1,8 @@
 """The tasks of an attempt on one node: started, watched, stopped in time, and nothing left of them."""
 
-import contextlib
 import errno
 import os
-import signal
-import subprocess
 import time
-from typing import Any
 
 from .attempt import Attempt, Ended, now_ms
 from .process import (
@@ -15,9 +11,14 @@ from .process import (
     children,
     kill_group,
     out_of_memory,
+    signal,
     signal_name,
-    unblock,
+    start,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["StartError", "Tasks"]
 
@@ -117,7 +118,8 @@ class Tasks:
             )
         outputs = []
         try:
-            os.makedirs(scratch, 0o700, exist_ok=True)
+            if not os.path.isdir(scratch):
+                os.mkdir(scratch, 0o700)
             for stream in ("stdout", "stderr"):
                 path = f"{attempt.run}/{index}.{stream}"
                 outputs.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
@@ -131,15 +133,7 @@ class Tasks:
             if first_node:
                 self._attempt.started(self._started_ms)
         try:
-            process = subprocess.Popen(
-                launch["command"],
-                executable=program,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=outputs[0],
-                stderr=outputs[1],
-                preexec_fn=_as_task,  # noqa: PLW1509 (there are no threads)
-            )
+            return start(program, launch["command"], environment, outputs)
         except OSError as error:
             name = launch["command"][0]
             if not self._running:
@@ -150,8 +144,6 @@ class Tasks:
         finally:
             for descriptor in outputs:
                 os.close(descriptor)
-        process.returncode = 0  # reaped by this program itself
-        return process.pid
 
     def _watch(self) -> None:
         deadline = self._began + self._launch["time_limit_ms"] / 1000.0
@@ -191,7 +183,7 @@ class Tasks:
         os.waitpid(ended.si_pid, 0)
         return True
 
-    def _ended(self, index: int, status: Any) -> None:
+    def _ended(self, index: int, status: "Any") -> None:
         code = status.si_status if status.si_code == os.CLD_EXITED else None
         number = None if code is not None else status.si_status
         cause, message = None, ""  # type: str | None, str
@@ -231,8 +223,10 @@ class Tasks:
             except ChildProcessError:
                 return
             for child in children():
-                with contextlib.suppress(OSError):
+                try:
                     os.kill(child, signal.SIGKILL)
+                except OSError:
+                    pass  # it has gone by itself
             signal.sigtimedwait({signal.SIGCHLD}, pause)
             pause = min(1.0, pause * 2)
 
@@ -259,11 +253,3 @@ _STOP_MESSAGES = {
     "gang": ("ended with its gang", "killed with its gang, after its grace"),
     "engine": ("ended by Slurm", "killed after Slurm had told it to end"),
 }
-
-
-def _as_task() -> None:
-    """In the new process: its own session, and the first to go where memory runs out."""
-    os.setsid()
-    unblock()
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("800")
