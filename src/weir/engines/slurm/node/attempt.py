@@ -1,6 +1,6 @@
 """One attempt's folder, as the compute node sees it: the claim, the wish to stop, and the record."""
 
-import os
+import posix
 import time
 
 from .plain import read_plain, written_plain
@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Attempt", "Ended", "now_ms"]
+__all__ = ["Attempt", "Ended", "now_ms", "told"]
 
 
 class Ended:
@@ -46,16 +46,16 @@ class Attempt:
         self.run = self.folder + "/run"
         self.element = element
         self._launch = launch
-        array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-        self._slurm_job = array + "_" + str(task) if array else os.environ["SLURM_JOB_ID"]
-        self._restart = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+        array, task = told("SLURM_ARRAY_JOB_ID"), told("SLURM_ARRAY_TASK_ID")
+        self._slurm_job = array + "_" + task if array else told("SLURM_JOB_ID")
+        self._restart = int(told("SLURM_RESTART_COUNT") or 0)
 
     def claim(self) -> bool:
         """Whether this is the run that may go on: the first, or the same Slurm job put back into its queue."""
         path = self.run + "/claim"
         mine = f"{self._slurm_job} {self._restart}\n"
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
         except FileExistsError:
             with open(path, encoding="ascii") as file:
                 job, _, restart = file.read().partition(" ")
@@ -64,9 +64,9 @@ class Attempt:
                 return False
             _write_whole(path, mine, lasting=True)
             return True
-        os.write(descriptor, mine.encode("ascii"))
-        os.fsync(descriptor)
-        os.close(descriptor)
+        posix.write(descriptor, mine.encode("ascii"))
+        posix.fsync(descriptor)
+        posix.close(descriptor)
         return True
 
     def stop_reason(self) -> str:
@@ -127,7 +127,7 @@ class Attempt:
     def forget_parts(self, nodes: int) -> None:
         for node in range(nodes):
             try:
-                os.unlink(f"{self.run}/part.{node}.json")
+                posix.unlink(f"{self.run}/part.{node}.json")
             except FileNotFoundError:
                 pass
 
@@ -138,21 +138,28 @@ class Attempt:
     def _tell(self) -> None:
         """Leave the attempt's name where the driver looks often; that it is lost does no harm."""
         try:
-            os.close(os.open(self._launch["news"] + "/" + self.name, os.O_WRONLY | os.O_CREAT, 0o600))
+            posix.close(
+                posix.open(self._launch["news"] + "/" + self.name, posix.O_WRONLY | posix.O_CREAT, 0o600)
+            )
         except OSError:
             pass
 
 
 def _write_whole(path: str, text: str, *, lasting: bool) -> None:
     """Replace a file's content at once; `lasting`, so that it outlives the node's own end."""
-    beside = f"{path}.{os.getpid()}"
+    beside = f"{path}.{posix.getpid()}"
     with open(beside, "w", encoding="utf-8") as file:
         file.write(text)
         if lasting:
             file.flush()
-            os.fsync(file.fileno())
-    os.rename(beside, path)
+            posix.fsync(file.fileno())
+    posix.rename(beside, path)
 
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def told(name: str) -> str:
+    """A value of this process's environment; empty where there is none."""
+    return posix.environ.get(name.encode("ascii"), b"").decode("utf-8", "surrogateescape")

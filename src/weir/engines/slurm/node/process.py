@@ -1,6 +1,6 @@
 """What a compute node's processes are asked and told, with the standard library of older Pythons too."""
 
-import os
+import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ __all__ = [
     "HEARD",
     "become_subreaper",
     "children",
+    "encoded",
     "kill_group",
     "listen",
     "out_of_memory",
@@ -28,7 +29,7 @@ HEARD = {signal.SIGCHLD, signal.SIGTERM}
 """Waited for, never handled in the middle of something."""
 
 _SET_CHILD_SUBREAPER = 36
-_IGNORED_BY_PYTHON = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def listen() -> None:
@@ -41,66 +42,101 @@ def unblock() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def start(program: str, command: "list[str]", environment: "dict[str, str]", outputs: "list[int]") -> int:
-    """Start a task, a session of its own that writes to `outputs`; its process. Raises OSError where it is no
-    program, as `subprocess` would, whose import costs as much as a Python's whole start."""
-    argv = [_bytes(word) for word in command]
-    given = {_bytes(name): _bytes(environment[name]) for name in environment}
-    told, tell = os.pipe()
-    pid = os.fork()
-    if not pid:
+def start(program: str, command: "list[str]", environment: "dict[bytes, bytes]", outputs: "list[int]") -> int:
+    """Start a task as a session of its own that writes to `outputs`; its process. Raises OSError.
+
+    As `subprocess` would, whose import costs as much as a Python's whole start.
+    """
+    argv = [encoded(word) for word in command]
+    strays = [
+        int(name) for name in posix.listdir("/proc/self/fd") if int(name) > 2 and _is_inherited(int(name))
+    ]
+    try:
+        pid = _spawn(program, argv, environment, outputs, strays)
+    except (
+        AttributeError,
+        NotImplementedError,
+    ):  # before Python 3.8, or with a C library that has no such thing
+        pid = _fork(program, argv, environment, outputs, strays)
+    # Where memory runs out, the task goes before its runner.
+    try:
+        descriptor = posix.open(f"/proc/{pid}/oom_score_adj", posix.O_WRONLY)
         try:
-            _become(program, argv, given, outputs, tell)
-        except OSError as error:
-            os.write(tell, str(error.errno).encode("ascii"))
+            posix.write(descriptor, b"800")
         finally:
-            os._exit(255)
-    os.close(tell)
-    said = os.read(told, 16)  # nothing, once the program has taken the process over
-    os.close(told)
-    if said:
-        os.waitpid(pid, 0)
-        number = int(said)
-        raise OSError(number, os.strerror(number), program)
+            posix.close(descriptor)
+    except OSError:
+        pass
     return pid
 
 
-def _bytes(text: str) -> bytes:
+def encoded(text: str) -> bytes:
     """As the tenant wrote it, whatever language this node speaks."""
     return text.encode("utf-8", "surrogateescape")
 
 
-def _become(
-    program: str, argv: "list[bytes]", environment: "dict[bytes, bytes]", outputs: "list[int]", tell: int
-) -> None:
-    os.setsid()
-    _go_first()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(outputs[0], 1)
-    os.dup2(outputs[1], 2)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != tell:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the listing's own
-    for name in _IGNORED_BY_PYTHON:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    unblock()
-    os.execve(program, argv, environment)  # noqa: S606 (the tenant's own command, without a shell)
-
-
-def _go_first() -> None:
-    """Where memory runs out, the task goes before its runner."""
+def _is_inherited(descriptor: int) -> bool:
     try:
-        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        try:
-            os.write(descriptor, b"800")
-        finally:
-            os.close(descriptor)
+        return posix.get_inheritable(descriptor)
     except OSError:
-        pass
+        return False  # the listing's own, which is closed by now
+
+
+def _spawn(
+    program: str,
+    argv: "list[bytes]",
+    environment: "dict[bytes, bytes]",
+    outputs: "list[int]",
+    strays: "list[int]",
+) -> int:
+    return posix.posix_spawn(
+        program,
+        argv,
+        environment,
+        file_actions=[
+            (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
+            (posix.POSIX_SPAWN_DUP2, outputs[0], 1),
+            (posix.POSIX_SPAWN_DUP2, outputs[1], 2),
+            *[(posix.POSIX_SPAWN_CLOSE, stray) for stray in strays],
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_IGNORED_BY_PYTHON,
+    )
+
+
+def _fork(
+    program: str,
+    argv: "list[bytes]",
+    environment: "dict[bytes, bytes]",
+    outputs: "list[int]",
+    strays: "list[int]",
+) -> int:
+    told, tell = posix.pipe()
+    pid = posix.fork()
+    if not pid:
+        try:
+            posix.setsid()
+            posix.dup2(posix.open("/dev/null", posix.O_RDONLY), 0)
+            posix.dup2(outputs[0], 1)
+            posix.dup2(outputs[1], 2)
+            for stray in strays:
+                posix.close(stray)
+            for number in _IGNORED_BY_PYTHON:
+                signal.signal(number, signal.SIG_DFL)
+            unblock()
+            posix.execve(program, argv, environment)
+        except OSError as error:
+            posix.write(tell, str(error.errno).encode("ascii"))
+        finally:
+            posix._exit(255)  # noqa: SLF001 (its name elsewhere too)
+    posix.close(tell)
+    said = posix.read(told, 16)  # nothing, once the program has taken the process over
+    posix.close(told)
+    if said:
+        posix.waitpid(pid, 0)
+        raise OSError(int(said), posix.strerror(int(said)), program)
+    return pid
 
 
 def out_of_memory() -> bool:
@@ -132,7 +168,7 @@ def _oom_kills(path: str) -> int:
 
 def children() -> "list[int]":
     """The children of this process, which has one thread."""
-    me = os.getpid()
+    me = posix.getpid()
     try:
         with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:
             return [int(child) for child in file.read().split()]
@@ -143,7 +179,7 @@ def children() -> "list[int]":
 def kill_group(pid: int, number: int) -> None:
     """Send a signal to a process group, if it still exists."""
     try:
-        os.killpg(pid, number)
+        posix.killpg(pid, number)
     except OSError:
         pass
 

@@ -8,17 +8,17 @@ so they import the standard library alone, and annotations that older ones canno
                                on each node of a gang over several, started by srun
 
 A job pays for this program's start with its own time, and a node that is full of short ones with its processors: so
-what a single task needs imports little, and nothing that is written in Python but `os`.
+what a single task needs imports little, no module that is written in Python: `os` alone costs a tenth of it.
 
 An attempt's folder holds `work`, and in `run`: `claim` (made by exclusive creation, names the Slurm job),
 `record.json` (what became of it), `N.stdout`, `N.stderr`, and `scratch` (HOME and TMPDIR). The wish to stop stands
 outside, where the work itself cannot write.
 """
 
-import os
+import posix
 import sys
 
-from .attempt import Attempt
+from .attempt import Attempt, told
 from .plain import read_plain
 from .process import listen
 from .tasks import Tasks
@@ -37,7 +37,8 @@ def begin() -> None:
     """Run as told by `START`, to the end of this process."""
     code = main(sys.argv[2:])
     sys.stderr.flush()
-    os._exit(code)  # there is nothing to tidy up, and to do so takes time
+    # There is nothing to tidy up, and to do so takes time.
+    posix._exit(code)  # noqa: SLF001 (its name in `os` too)
 
 
 def main(arguments: "list[str]") -> int:
@@ -71,13 +72,13 @@ def _main(arguments: "list[str]") -> int:
         element, tasks, place, door = arguments[1:5]
         counts = [int(count) for count in tasks.split(",")]
         return run_node(launch, Attempt(launch, int(element)), counts, place, int(door))
-    attempt = Attempt(launch, int(os.environ.get("SLURM_ARRAY_TASK_ID") or 0))
+    attempt = Attempt(launch, int(told("SLURM_ARRAY_TASK_ID") or 0))
     if not attempt.claim():
         return DUPLICATE
     if attempt.stop_reason():
         attempt.end("cancelled", None, None, "cancelled before its start", None)
         return 0
-    counts = tasks_per_node(os.environ.get("SLURM_TASKS_PER_NODE", "1"), launch["tasks"])
+    counts = tasks_per_node(told("SLURM_TASKS_PER_NODE") or "1", launch["tasks"])
     host, port = names_here()[0], 0
     if launch["tasks"] > 1:  # one task meets nobody
         from .gang import meeting_place, run_gang
@@ -91,4 +92,4 @@ def _main(arguments: "list[str]") -> int:
 
 def names_here() -> "list[str]":
     """What this node may be called, by Slurm and by itself."""
-    return [name for name in (os.environ.get("SLURMD_NODENAME", ""), os.uname().nodename) if name]
+    return [name for name in (told("SLURMD_NODENAME"), posix.uname().nodename) if name]

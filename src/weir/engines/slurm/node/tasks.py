@@ -1,14 +1,15 @@
 """The tasks of an attempt on one node: started, watched, stopped in time, and nothing left of them."""
 
 import errno
-import os
+import posix
 import time
 
-from .attempt import Attempt, Ended, now_ms
+from .attempt import Attempt, Ended, now_ms, told
 from .process import (
     HEARD,
     become_subreaper,
     children,
+    encoded,
     kill_group,
     out_of_memory,
     signal,
@@ -84,7 +85,7 @@ class Tasks:
         wanted = self._launch["devices"] * len(self._indexes)
         if not wanted:
             return []
-        found = next((os.environ[name] for name in _DEVICE_LISTS if os.environ.get(name)), "")
+        found = next((told(name) for name in _DEVICE_LISTS if told(name)), "")
         devices = [name for name in found.split(",") if name]
         if self._launch["devices_listed"] and len(devices) < wanted:
             raise StartError("node-failed", f"Slurm gave {len(devices)} of {wanted} devices here")
@@ -95,9 +96,9 @@ class Tasks:
         each = launch["devices"]
         own = ",".join(devices[place * each : (place + 1) * each])
         scratch = attempt.run + "/scratch"
-        environment = dict(os.environ, HOME=scratch, TMPDIR=scratch)
-        environment.update(launch["environment"])
-        environment.update(
+        changes = {"HOME": scratch, "TMPDIR": scratch}
+        changes.update(launch["environment"])
+        changes.update(
             WEIR_JOB_ID=attempt.job,
             WEIR_ATTEMPT=attempt.name,
             WEIR_ARRAY_INDEX="" if attempt.index is None else str(attempt.index),
@@ -107,24 +108,25 @@ class Tasks:
             WEIR_DEVICES=own,
         )
         if launch["variable"] and (own or not each):
-            environment[launch["variable"]] = own
+            changes[launch["variable"]] = own
         if launch["tasks"] > 1:
-            environment.update(
+            changes.update(
                 MASTER_ADDR=self._meeting[0],
                 MASTER_PORT=str(self._meeting[1]),
                 RANK=str(index),
                 WORLD_SIZE=str(launch["tasks"]),
                 LOCAL_RANK=str(place),
             )
+        environment = dict(posix.environ)
+        environment.update((encoded(name), encoded(value)) for name, value in changes.items())
         outputs = []
         try:
-            if not os.path.isdir(scratch):
-                os.mkdir(scratch, 0o700)
+            _make_folder(scratch)
             for stream in ("stdout", "stderr"):
                 path = f"{attempt.run}/{index}.{stream}"
-                outputs.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-            os.chdir(attempt.folder + "/work")
-            program = _find_program(launch["command"][0], environment.get("PATH", os.defpath))
+                outputs.append(posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND, 0o600))
+            posix.chdir(attempt.folder + "/work")
+            program = _find_program(launch["command"][0], changes.get("PATH", told("PATH") or _DEFAULT_PATH))
         except OSError as error:
             raise StartError("node-failed", f"the task could not be prepared: {error}") from error
         if self._started_ms is None:
@@ -143,7 +145,7 @@ class Tasks:
             raise StartError("node-failed", f"{name} could not be started: {error}") from error
         finally:
             for descriptor in outputs:
-                os.close(descriptor)
+                posix.close(descriptor)
 
     def _watch(self) -> None:
         deadline = self._began + self._launch["time_limit_ms"] / 1000.0
@@ -172,7 +174,7 @@ class Tasks:
 
     def _reap(self) -> bool:
         """Take in the end of one process, if there is one."""
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        ended = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
         if ended is None:
             return False
         index = self._running.pop(ended.si_pid, None)
@@ -180,11 +182,11 @@ class Tasks:
             # While it is not reaped nobody else can have its number, so nobody else's group is hit.
             kill_group(ended.si_pid, signal.SIGKILL)
             self._ended(index, ended)
-        os.waitpid(ended.si_pid, 0)
+        posix.waitpid(ended.si_pid, 0)
         return True
 
     def _ended(self, index: int, status: "Any") -> None:
-        code = status.si_status if status.si_code == os.CLD_EXITED else None
+        code = status.si_status if status.si_code == posix.CLD_EXITED else None
         number = None if code is not None else status.si_status
         cause, message = None, ""  # type: str | None, str
         if self._stopping:
@@ -218,29 +220,44 @@ class Tasks:
         pause = 0.001
         while True:
             try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
+                while posix.waitpid(-1, posix.WNOHANG)[0]:
                     pass
             except ChildProcessError:
                 return
             for child in children():
                 try:
-                    os.kill(child, signal.SIGKILL)
+                    posix.kill(child, signal.SIGKILL)
                 except OSError:
                     pass  # it has gone by itself
             signal.sigtimedwait({signal.SIGCHLD}, pause)
             pause = min(1.0, pause * 2)
 
 
+def _make_folder(path: str) -> None:
+    try:
+        posix.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+
+
 def _find_program(name: str, path: str) -> str:
     """The file to run, looked for as a shell would. Raises StartError."""
     places = [name] if "/" in name else [(folder or ".") + "/" + name for folder in path.split(":")]
-    there = [place for place in places if os.path.exists(place)]
-    for place in there:
-        if os.access(place, os.X_OK) and not os.path.isdir(place):
+    found = False
+    for place in places:
+        try:
+            mode = posix.stat(place).st_mode
+        except OSError:
+            continue
+        found = True
+        if mode & _KIND != _FOLDER and posix.access(place, posix.X_OK):
             return place
-    raise StartError("start", name + ": " + _START_MESSAGES[errno.EACCES if there else errno.ENOENT])
+    raise StartError("start", name + ": " + _START_MESSAGES[errno.EACCES if found else errno.ENOENT])
 
 
+_DEFAULT_PATH = "/bin:/usr/bin"
+_KIND, _FOLDER = 0o170000, 0o040000
+"""Of a file's mode: the bits that tell its kind, and what they say of a folder."""
 _START_MESSAGES = {
     errno.ENOENT: "not found; give a program that exists at the centre, or a path below the work folder",
     errno.EACCES: "not executable; check its permissions",
