@@ -108,9 +108,7 @@ def through_weir(engine: Engine) -> Iterator[Figure]:
     yield Figure(f"engines: {engine.name}, rate over the engine's own", through / own, "", how)
 
 
-def in_turns(
-    one: Callable[[int], float], other: Callable[[int], float], count: int
-) -> tuple[float, float]:
+def in_turns(one: Callable[[int], float], other: Callable[[int], float], count: int) -> tuple[float, float]:
     """The rates of two ways to run so many commands: each runs a part of them, then the other, and so on, so that
     what else the machine does falls upon both alike."""
     part = count // TURNS
