@@ -113,6 +113,7 @@ def _engine(folder: Path, at_once: int) -> Engine:
         single=_SINGLE,
         at_once=at_once,
         cores_milli=_CORES_MILLI,
+        apart=True,
     )
 
 

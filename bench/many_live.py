@@ -46,6 +46,7 @@ class ManyLive:
     few: Ask
     many: Ask
     work_root: Path | None = None
+    """What the driver is told of where its work lies, as agents tell Ray's alone."""
     count: int = 0
 
     def begin(self) -> None:
@@ -149,6 +150,12 @@ class ManyLive:
         )
 
 
+def _memory() -> str | None:
+    """A folder in memory with room for thousands of small folders; None where there is none."""
+    there = Path("/dev/shm")
+    return str(there) if there.is_dir() and shutil.disk_usage(there).free > 2 << 30 else None
+
+
 def _await_reached(driver: Driver) -> None:
     """What there is of thousands may take a driver longer to list than it lets its callers wait."""
     deadline = time.monotonic() + _PATIENCE_S
@@ -172,10 +179,12 @@ def many_live(
     apart: bool,
 ) -> Iterator[ManyLive]:
     """An agent of the centre whose engine is reached by a driver, in a fresh folder, from which `options` are made.
-    With `apart`, work lies elsewhere than what the agent keeps."""
+    With `apart`, work lies elsewhere than what the agent keeps, in memory where the machine has such a place, and
+    `options` are made from that: to lay out and to remove thousands of folders on a disk measures the disk."""
     top = Path(tempfile.mkdtemp(prefix="weir-bench-"))
     server = AgentServer()
-    server.entry = CentreEntry("hefei", driver, dict(options(top)), pools, server.store_incarnation)
+    place = Path(tempfile.mkdtemp(prefix="weir-bench-", dir=_memory())) if apart else top
+    server.entry = CentreEntry("hefei", driver, dict(options(place)), pools, server.store_incarnation)
     code = top / "code"
     code.touch(mode=0o600)
     code.write_text(CODE, encoding="ascii")
@@ -183,12 +192,13 @@ def many_live(
     try:
         with serving(server) as url, (top / "agent.log").open("ab") as log:
             command = [sys.executable, "-m", "weir.cli.agent_main", "run", "--folder", str(folder)]
-            command += ["--work-root", str(top / "work")] if apart else []
+            command += ["--work-root", str(place / "work")] if apart else []
             process = subprocess.Popen(
                 [*command, "--url", url, "--code-file", str(code)], stdout=log, stderr=log
             )
             try:
-                live = ManyLive(server, process, folder, few, many, top / "work" if apart else None)
+                told = place / "work" if apart and driver == "ray" else None
+                live = ManyLive(server, process, folder, few, many, told)
                 live.begin()
                 yield live
             finally:
@@ -198,7 +208,8 @@ def many_live(
                 if driver == "local":
                     stop_all(folder)  # other engines are gone with their clusters
     finally:
-        shutil.rmtree(top, ignore_errors=True)
+        for used in {top, place}:
+            shutil.rmtree(used, ignore_errors=True)
 
 
 def processor_s(pid: int) -> float:

@@ -209,3 +209,14 @@ def conditions(events: list[Plain]) -> list[list[tuple[str, str, str]]]:
         if event["type"] != "DELETED" and (not found or found[-1] != here):
             found.append(here)
     return found
+
+
+def test_a_paced_controller_keeps_nobody_waiting_whom_it_has_begun() -> None:
+    """A Job every thousand seconds: the first one runs to its end while the second waits for its turn."""
+    node = FakeNode("one", 2_000, 1 << 34, {ASCEND: 8})
+    with FakeCluster([node], pretend=True, pretend_s=0.0, jobs_per_s=0.001) as paced:
+        first, second = ({**again("ok"), "metadata": {"name": name}} for name in ("first", "second"))
+        assert [201, 201] == [ask(paced, "POST", JOBS, body)[0] for body in (first, second)]
+        until(lambda: "completionTime" in ask(paced, "GET", f"{JOBS}/first")[1]["status"], "the first to end")
+        assert {} == ask(paced, "GET", f"{JOBS}/second")[1]["status"]
+        assert 200 == ask(paced, "DELETE", f"{JOBS}/second", {})[0]

@@ -23,6 +23,8 @@ from weir.engines.kubernetes.manifest import ATTEMPT, OWNER
 __all__ = ["FakeCluster", "FakeNode"]
 
 _BATCH = "weir"
+_LATE_S = 0.1
+"""Of its pace, a controller that came late makes up for so long."""
 
 
 class FakeCluster:
@@ -52,6 +54,8 @@ class FakeCluster:
         self._sync_s = sync_s
         self._begins_s = 1.0 / jobs_per_s if jobs_per_s else 0.0
         self._next_begin_s = 0.0
+        self._unbegun: dict[tuple[str, str], None] = {}
+        """Jobs whose turn to be begun has not come, in their order."""
         self._skew_ms = 0
         self._folder = Path(tempfile.mkdtemp(prefix="weir-kubernetes-"))
         self.objects = ObjectStore(self._now)
@@ -272,6 +276,9 @@ class FakeCluster:
         due: list[tuple[int, str, str]] = []
         while True:
             wait_s = max(0.0, (due[0][0] - self._now_ms()) / 1_000) if due else None
+            if self._unbegun:
+                turn_s = max(0.0, self._next_begin_s - time.monotonic())
+                wait_s = turn_s if wait_s is None else min(wait_s, turn_s)
             dirty: dict[tuple[str, str], None] = {}
             freed = False
             try:
@@ -288,19 +295,30 @@ class FakeCluster:
             while due and due[0][0] <= self._now_ms():
                 _, namespace, name = heapq.heappop(due)
                 dirty[namespace, name] = None
-            for namespace, name in dirty:
-                self._pace(namespace, name)
+            for namespace, name in self._turns(dirty) if self._begins_s else dirty:
                 again_ms = self._jobs.reconcile(namespace, name)
                 if again_ms is not None:
                     heapq.heappush(due, (again_ms, namespace, name))
             if pending:
                 self._schedule(pending)
 
-    def _pace(self, namespace: str, name: str) -> None:
-        job = self.objects.find("jobs", namespace, name) if self._begins_s else None
-        if job is not None and not job["status"]:
-            time.sleep(max(0.0, self._next_begin_s - time.monotonic()))
-            self._next_begin_s = time.monotonic() + self._begins_s
+    def _turns(self, dirty: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those that may be looked at now: Jobs that have begun, and as many others as the pace allows. What it
+        holds back keeps nobody waiting who has begun."""
+        found = []
+        for here in dirty:
+            job = self.objects.find("jobs", *here)
+            if job is not None and not job["status"]:
+                self._unbegun[here] = None
+            else:
+                found.append(here)
+        now_s = time.monotonic()
+        while self._unbegun and self._next_begin_s <= now_s:
+            here = next(iter(self._unbegun))
+            del self._unbegun[here]
+            found.append(here)
+            self._next_begin_s = max(self._next_begin_s, now_s - _LATE_S) + self._begins_s
+        return found
 
     def _look(
         self,

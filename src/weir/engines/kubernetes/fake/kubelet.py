@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -69,6 +70,11 @@ class _Run:
     lost: bool = False
     """Its node failed: nobody hears of its end."""
 
+    def due_s(self) -> float:
+        """When the clock is to look at it next."""
+        times = (self.over_s, self.kill_at_s, None if self.late else self.deadline_s)
+        return min((time_s for time_s in times if time_s is not None), default=math.inf)
+
 
 class Kubelet:
     """Runs bound pods, ends deleted ones, and reports both. `folder` is for last words."""
@@ -92,6 +98,8 @@ class Kubelet:
         self._runs: dict[str, _Run] = {}
         self._logs: dict[str, Log] = {}
         self._devices: dict[tuple[str, str], dict[str, list[int]]] = {}
+        self._due_s = math.inf
+        """Nothing is to be done by the clock before."""
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         if not pretend:
@@ -114,6 +122,7 @@ class Kubelet:
                     self._drop(pod)
                 elif run.kill_at_s is None and not run.lost:
                     run.kill_at_s = time.monotonic() + meta["deletionGracePeriodSeconds"]
+                    self._due_s = min(self._due_s, run.kill_at_s)
                     self._signal(uid, signal.SIGTERM)
             elif run is None and pod["status"]["phase"] == "Pending":
                 self._start(pod)
@@ -165,7 +174,9 @@ class Kubelet:
         limit = read_whole((container.get("resources") or {}).get("limits", {}).get("memory", "0"))
         run = _Run(meta["namespace"], meta["name"], self._folder / uid, limit)
         limit_s = pod["spec"].get("activeDeadlineSeconds")
-        run.deadline_s = None if limit_s is None else time.monotonic() + limit_s
+        if limit_s is not None:
+            run.deadline_s = time.monotonic() + limit_s
+            self._due_s = min(self._due_s, run.deadline_s)
         self._runs[uid] = run
         self._logs[uid] = run.log
         run.hollow = self._pretend or pod["spec"]["nodeName"] in self.hollow
@@ -175,6 +186,7 @@ class Kubelet:
                 self._ended(uid, 0, 0)
             elif self._pretend_s is not None:
                 run.over_s = time.monotonic() + self._pretend_s
+                self._due_s = min(self._due_s, run.over_s)
             return
         argv, env = process_of(pod, run.words, self._assign(pod))
         self._send({"run": uid, "argv": argv, "env": env})
@@ -281,6 +293,8 @@ class Kubelet:
         while not self._closed.wait(0.05):
             now = time.monotonic()
             with self._lock:
+                if now < self._due_s:
+                    continue
                 for uid, run in list(self._runs.items()):
                     if run.over_s is not None and now >= run.over_s:
                         self._ended(uid, 0, 0)
@@ -291,3 +305,4 @@ class Kubelet:
                         run.late = True
                         run.kill_at_s = now + 1.0
                         self._signal(uid, signal.SIGTERM)
+                self._due_s = min((run.due_s() for run in self._runs.values()), default=math.inf)

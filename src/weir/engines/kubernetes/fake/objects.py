@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 __all__ = ["GoneError", "ObjectStore", "Plain", "RefusedError", "selects"]
@@ -96,12 +97,13 @@ class ObjectStore:
     def list(self, kind: str, namespace: str = "", selector: str = "") -> list[Plain]:
         """In order of namespace and name; of all namespaces where none is given."""
         with self.lock:
-            here = sorted(self._objects.get(kind, {}).items())
-        return [
-            plain
-            for (where, _), plain in here
-            if (not namespace or where == namespace) and selects(selector, plain)
+            here = list(self._objects.get(kind, {}).items())
+        found = [
+            (place, plain)
+            for place, plain in here
+            if (not namespace or place[0] == namespace) and selects(selector, plain)
         ]
+        return [plain for _, plain in sorted(found, key=itemgetter(0))]
 
     def update(
         self, kind: str, namespace: str, name: str, change: Callable[[Plain], object], *, spec: bool = False
