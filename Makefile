@@ -27,8 +27,8 @@ test: env ## run every test on all cores (at most 8), with coverage
 simulate: env ## live through new random histories for WEIR_SIMULATION_SECONDS (180) on all cores
 	@$(BIN)/python -m tests.simulation --seconds $${WEIR_SIMULATION_SECONDS:-180} $(ARGS)
 
-conformance: env ## the engines' suite at full size, on every engine that is here
-	@WEIR_CONFORMANCE=full $(BIN)/python -m pytest -n0 --timeout 1800 -m conformance tests/contract $(ARGS)
+conformance: env ## the engines' suite at full size, on every engine that is here, with its reports
+	@WEIR_CONFORMANCE=full $(BIN)/python -m pytest -n0 --timeout 1800 -rP -m conformance tests/contract $(ARGS)
 
 ray: env ## make .venv-ray, with a Ray to test its driver on
 	@sh tools/ray.sh

@@ -131,6 +131,7 @@ MEMORY = {"memory limit", "memory of a child"}
 # test_local_containers.py plays those of IMAGES, with an image of its own.
 def test_local_engine(tmp_path: Path) -> None:
     report = local(tmp_path, SCALE)
+    print(report)
     assert report.passed, str(report)
     assert LOCAL_ALWAYS <= report.capabilities <= set(CAPABILITIES)
     unlimited = set() if "memory-limit" in report.capabilities else MEMORY

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engine_scale import IMAGES, engine_scale, free_port
+from tests.contract.engine_scale import IMAGES, engine_scale, free_port, time_limit
 from weir.engines.conformance import CASES, FULL, QUICK, ConformanceReport, Provocations, run_conformance
 from weir.engines.conformance.stage import NARROW, WIDE
 from weir.engines.kubernetes.driver import KubernetesDriver
 from weir.engines.kubernetes.fake import FakeCluster, FakeNode
 from weir.engines.kubernetes.settings import POOL_LABEL
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.conformance, time_limit(600)]
 NAMES = [case.name for case in CASES]
 FEW = replace(QUICK, array=40, many=30, kills=3, outage_s=1.0)
 GPU = "nvidia.com/gpu"
@@ -104,6 +104,7 @@ def test_only_these_are_not_played(report: ConformanceReport) -> None:
 
 
 def test_the_cluster_is_clean_after_it(report: ConformanceReport, fake_cluster: FakeCluster) -> None:
+    print(report)
     assert report.passed
     assert [] == fake_cluster.left()
 

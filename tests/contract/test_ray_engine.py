@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cut_wire import CutWire
-from tests.contract.engine_scale import IMAGES, engine_scale
+from tests.contract.engine_scale import IMAGES, engine_scale, time_limit
 from tests.contract.ray_cluster import RayCluster, find_ray
 from weir.engines.conformance import FULL, NARROW, WIDE, Provocations, Stage, run_conformance
 from weir.engines.driver import CAPABILITIES
@@ -20,7 +20,7 @@ from weir.engines.ray.driver import RayDriver
 from weir.model.agent import PoolEntry
 from weir.model.state import Cause, Observed
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.conformance, time_limit(600)]
 POOLS = (
     PoolEntry(WIDE, 1, 8, 8_000, 16 << 30, "any", True),
     PoolEntry(NARROW, 1, 0, 8_000, 16 << 30, "any", False, {"node_resource": "narrow"}),
@@ -82,6 +82,7 @@ def test_ray_engine(cluster: RayCluster, tmp_path: Path) -> None:
         )
     finally:
         wire.close()
+    print(report)
     assert report.passed, str(report)
     assert report.capabilities <= set(CAPABILITIES)
     assert {

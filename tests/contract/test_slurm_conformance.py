@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cut_wire import CutWire
-from tests.contract.engine_scale import IMAGES, engine_scale, free_port
+from tests.contract.engine_scale import IMAGES, engine_scale, free_port, time_limit
 from tests.engines_up.slurm import SlurmCluster, missing
 from weir.engines.conformance import CASES, FULL, ConformanceReport, Provocations, run_conformance
 from weir.engines.driver import CAPABILITIES
 from weir.engines.slurm import rest, watch
 from weir.engines.slurm.driver import SlurmDriver
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.conformance, time_limit(600)]
 SCALE = replace(engine_scale(), array=60, many=30, patience_s=120.0, kills=3, step_s=0.5)
 if engine_scale() is FULL:
     SCALE = replace(FULL, patience_s=300.0, kills=10, outage_s=20.0)
@@ -166,6 +166,7 @@ def provocations(cluster: SlurmCluster, **more: object) -> Provocations:
 
 
 def check(report: ConformanceReport) -> None:
+    print(report)
     assert report.passed, str(report)
     assert report.capabilities <= set(CAPABILITIES)
     unplayed = {one.name for one in report.results if one.verdict in ("not claimed", "not tried")}
@@ -206,8 +207,9 @@ def test_commands(tmp_path: Path, cluster: SlurmCluster) -> None:
         cluster, unreachable=lambda: while_there("cut"), lose_reply=lambda: while_there("deaf")
     )
     options = {**cluster.command_options, **QUICKLY, "commands": str(folder)}
-    scale = replace(SCALE, array=SCALE.array // 3, many=SCALE.many // 3)
-    only = {case.name for case in CASES} - (set() if engine_scale() is FULL else ON_THE_NODE)
+    full = engine_scale() is FULL
+    scale = SCALE if full else replace(SCALE, array=SCALE.array // 3, many=SCALE.many // 3)
+    only = {case.name for case in CASES} - (set() if full else ON_THE_NODE)
     assert {case.name for case in CASES} >= ON_THE_NODE
     agent = tmp_path / "agent"
     check(run_conformance(SlurmDriver, agent, scale=scale, only=only, options=options, provocations=can))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cut_wire import CutWire
-from tests.contract.engine_scale import engine_scale
+from tests.contract.engine_scale import engine_scale, time_limit
 from tests.engines_up.slurm import SlurmCluster, missing
 from tests.engines_up.ssh import HOST, SshServer, ssh_missing
 from weir.engines.conformance import Provocations, Stage, run_conformance
@@ -18,7 +18,7 @@ from weir.engines.slurm import watch
 from weir.engines.slurm.driver import SlurmDriver
 from weir.model.problem import ProblemError
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.conformance, time_limit(300)]
 SCALE = replace(engine_scale(), array=10, many=5, patience_s=120.0, outage_s=2.0, step_s=0.5)
 CASES = (
     "success",

@@ -18,6 +18,8 @@ _T = TypeVar("_T")
 _PATIENCE_S = 60.0
 _AT_ONCE = 500
 """So many jobs are named on one command line."""
+_ENV = ("env", "-u", "SSH_CLIENT", "-u", "SSH_CONNECTION")
+"""Where the agent is concerns no job."""
 
 
 class CommandCluster:
@@ -109,7 +111,8 @@ class CommandCluster:
 
     def _answer(self, command: list[str], text: str) -> "subprocess.CompletedProcess[str]":
         settings = self._settings
-        environment = dict(form.ENVIRONMENT, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8")
+        reading = {} if command[0] == "sbatch" else form.ENVIRONMENT
+        environment = dict(reading, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8")
         if settings.conf:
             environment["SLURM_CONF"] = settings.conf
         program = f"{settings.commands}/{command[0]}" if settings.commands else command[0]
@@ -142,7 +145,7 @@ class CommandCluster:
         if settings.ssh_config:
             here += ["-F", settings.ssh_config]
         given = [f"{name}={value}" for name, value in environment.items() if name != "PATH"]
-        return [*here, "--", settings.ssh, " ".join(map(shlex.quote, ["env", *given, *line]))]
+        return [*here, "--", settings.ssh, " ".join(map(shlex.quote, [*_ENV, *given, *line]))]
 
 
 def _portions(jobs: Sequence[_T]) -> list[Sequence[_T]]:

@@ -43,7 +43,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "TZ": "UTC",
     "LC_ALL": "C",
 }
-"""Times as seconds since 1970, and lists of elements in full."""
+"""Times as seconds since 1970, and lists of elements in full: for what reads, since jobs get what sbatch has."""
 
 _FIELDS = ("%i", "%A", "%T", "%r", "%u", "%P", "%V", "%S", "%e", "%D", "%C", "%b", "%B", "%k")
 _COMMENT_FIELD = len(_FIELDS) - 1
@@ -58,7 +58,9 @@ def submit_command(request: JobRequest) -> list[str]:
         ("chdir", request.folder),
         ("output", "/dev/null"),
         ("error", "/dev/null"),
-        ("export", "PATH,LANG"),
+        # All that sbatch itself was given, which is little: with any list of names, as with NONE, each node would
+        # first run the user's whole login (`su -`) for its environment, and hold the job where that takes long.
+        ("export", "ALL"),
         ("partition", request.partition),
         ("time", request.time_limit_minutes),
         ("nodes", f"{request.nodes}-{request.nodes}"),

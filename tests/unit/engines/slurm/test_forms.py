@@ -1,6 +1,7 @@
 """Command lines, requests and answers of Slurm, held to what real clusters gave."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from tests.unit.engines.slurm.recorded import plain, text
 from weir.engines.driver import EngineUnreachableError
 from weir.engines.slurm import command_form, rest_form
+from weir.engines.slurm.command import CommandCluster
 from weir.engines.slurm.port import JobRequest, JobRow, NotDeliveredError, NotNowError, RejectedError
+from weir.engines.slurm.settings import Settings
 
 REQUEST = JobRequest(
     name="weir",
@@ -48,6 +51,17 @@ def test_a_job_becomes_named_options_of_sbatch_and_nothing_positional() -> None:
         word.startswith("--gid") for word in command_form.submit_command(replace(REQUEST, group=60))
     )
     assert "--requeue" in command_form.submit_command(replace(REQUEST, requeue=True))
+
+
+def test_jobs_get_what_sbatch_was_given_and_no_node_asks_for_a_login(tmp_path: Path) -> None:
+    """Any other `--export` has each node run `su -` for the user's environment before it starts the job."""
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\nenv >{tmp_path}/given\necho "$@" >>{tmp_path}/given\necho 7\n')
+    sbatch.chmod(0o755)
+    assert 7 == CommandCluster(Settings(commands=str(tmp_path))).submit(REQUEST)
+    *given, line = (tmp_path / "given").read_text().splitlines()
+    assert {"PATH", "LANG"} == {name.partition("=")[0] for name in given} - {"PWD", "SHLVL", "_"}
+    assert ["--export=ALL"] == [word for word in line.split() if word.startswith("--export")]
 
 
 @pytest.mark.parametrize("version", [36, 37, 38, 39])
