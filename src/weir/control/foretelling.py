@@ -280,6 +280,7 @@ class Foreteller:
             pool=none,
             run_ms=none - 1,
             priority=standing.priority[:FIRST] - lowest,
+            expected_ms=standing.expected_ms[:FIRST],
             tenant=None if usage is None else usage.rows_of(standing.tenant[:FIRST]),
         )
 

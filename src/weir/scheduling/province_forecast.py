@@ -33,6 +33,9 @@ HORIZON_DAYS = 7
 WINDOW_DAYS = 30
 """So far ahead windows are looked at."""
 """So many days from now on jobs arrive; what has come by then is run to its end."""
+GRAIN_MS = 30_000
+"""Ends and arrivals of a future fall on its multiples: there are as many passes as there are instants at which anything
+happens, and nobody is foretold a start that exactly."""
 NEVER_MS = 365 * DAY_MS
 """From now on: what starts in no future."""
 _BEFORE_MS = 2_000
@@ -62,6 +65,9 @@ class Jobs:
     run_ms: Int64s
     priority: Int64s | None = None
     """Larger first; None where all are of one class."""
+    expected_ms: Int64s | None = None
+    """For how long each is expected to run, by which it is ordered and scored; looked at only of what waits. None: as
+    long as its limit. What comes is expected to run for as much of its limit as what waits is in the middle."""
     tenant: Int64s | None = None
     """Whose each is: a row of the usage's tenants; None: all are the first one's."""
 
@@ -157,8 +163,9 @@ def lived(
     asked = len(present.running) + position[rows]
     for future in range(futures):
         again = (_NOTHING, _NOTHING) if on_limits else _again(present, seed, future)
-        work = _workload(present, fixed, drawn[future], came, again, origin)
-        run = ProvinceRun(opened, present.links, work, present.policy, Expected.ESTIMATE, False)
+        grain_ms = 1 if on_limits else GRAIN_MS
+        work = _workload(present, fixed, drawn[future], came, again, origin, grain_ms)
+        run = ProvinceRun(opened, present.links, work, present.policy, Expected.ESTIMATE, False, grain_ms)
         answer[:, future], where[:, future] = _lived(run, present, windows, origin, asked)
     return Lived(answer, where)
 
@@ -244,14 +251,20 @@ def _workload(
     came_ms: Int64s,
     again: tuple[Int64s, Int64s],
     origin: int,
+    grain_ms: int,
 ) -> SimulatedJobs:
-    """One future's jobs, counted from `origin`: what runs, then what waits in order, then what comes."""
+    """One future's jobs, counted from `origin`: what runs, then what waits in order, then what comes.
+
+    What comes, comes at the grain's next instant.
+    """
     running, waiting, came = present.running, present.waiting, present.arrivals
     rows, at = again
     count = len(running)
     tenants = () if present.usage is None else present.usage.tenants
     # What has run for so long here ends when what is left of it, at nominal speed, is done.
-    left = np.minimum(fixed.most, np.maximum(1, run_ms[:count] - running.elapsed_ms))
+    # Rounded to the grain, its end is to be after now.
+    least = np.maximum(1, grain_ms * fixed.speed // 1_000_000 + 1) if grain_ms > 1 else 1
+    left = np.minimum(fixed.most, np.maximum(least, run_ms[:count] - running.elapsed_ms))
     latest = np.minimum(fixed.most, np.maximum(left, running.limit_ms - running.elapsed_ms))
     before = (present.now_ms - origin) * fixed.speed // 1_000_000
     order = fixed.order
@@ -261,12 +274,17 @@ def _workload(
     user = np.concatenate([running.user, waiting.user[order], came.user[rows]])
     return SimulatedJobs(
         submitted_ms=np.concatenate(
-            [np.zeros(count, np.int64), waiting.submitted_ms[order] - origin, at - origin]
+            [
+                np.zeros(count, np.int64),
+                waiting.submitted_ms[order] - origin,
+                -((origin - at) // grain_ms) * grain_ms,
+            ]
         ),
         run_ms=np.minimum(np.maximum(1, run), np.maximum(1, limit)),
         limit_ms=np.maximum(1, limit),
         job_class=np.concatenate([fixed.bound, waiting.job_class[order], came.job_class[rows]]),
         classes=fixed.classes,
+        expected_ms=_expected(limit, waiting, order, came.limit_ms[rows]),
         tenant=np.concatenate([_tenant(running), _tenant(waiting)[order], _tenant(came)[rows]]),
         user=user,
         group=nobody,
@@ -274,6 +292,16 @@ def _workload(
         # What they may use they are told once what runs is laid out, which may be more.
         tenants=tuple(TenantRow(row) for row in range(len(tenants))),
     )
+
+
+def _expected(limit_ms: Int64s, waiting: Jobs, order: Int64s, coming_ms: Int64s) -> Int64s | None:
+    """Of all jobs with these limits: of what runs, then of what waits in order, then of what comes."""
+    if waiting.expected_ms is None:
+        return None
+    milli = int(np.median(waiting.expected_ms * 1_000 // np.maximum(1, waiting.limit_ms)))
+    running = limit_ms[: len(limit_ms) - len(order) - len(coming_ms)]
+    told = [running, waiting.expected_ms[order], np.maximum(1, coming_ms * min(1_000, milli) // 1_000)]
+    return np.concatenate(told)
 
 
 def _priority(jobs: Jobs) -> Int64s:

@@ -43,7 +43,9 @@ class ProvinceRun:
         policy: Policy,
         expected: Expected,
         pass_per_event: bool,
+        grain_ms: int = 1,
     ) -> None:
+        """Ends fall on multiples of `grain_ms`, the nearest that is not beyond the limit."""
         self._jobs, self._policy = jobs, policy
         self._single = pass_per_event
         self._state = state = State.empty(policy)
@@ -64,7 +66,7 @@ class ProvinceRun:
         table["job"] = np.arange(count)
         table["submitted"] = jobs.submitted_ms
         table["limit"] = jobs.limit_ms
-        table["expected"] = jobs.limit_ms
+        table["expected"] = jobs.limit_ms if jobs.expected_ms is None else jobs.expected_ms
         table["need"] = job_class
         table["promised"] = NOTHING
         table["size"] = size[jobs.job_class] if count else 0
@@ -111,7 +113,8 @@ class ProvinceRun:
             tenant=np.ascontiguousarray(jobs.tenant),
             **dict(zip(("used", "share"), lanes.shares_of(jobs.tenant), strict=True)),
         )
-        self._clock, self._started = np.zeros(7, np.int64), np.empty(count + 1, np.int64)
+        self._clock, self._started = np.zeros(8, np.int64), np.empty(count + 1, np.int64)
+        self._clock[kernel("province_clock").GRAIN] = grain_ms
         places = len(pools)
         capacity = state.pools["nodes"] * np.where(
             state.pools["devices_per_node"] > 0,

@@ -43,6 +43,8 @@ class SimulatedJobs:
     priority: Int64s
     deadline_ms: Int64s | None = None
     """When each is to have ended; 2**62 for one that has no deadline. None where none has."""
+    expected_ms: Int64s | None = None
+    """For how long each is expected to run, where that is not the user's estimate; up to its limit."""
     tenants: tuple[TenantRow, ...] = ()
     """What tenants may use, for a policy that goes by tenants; `used` is not looked at."""
 

@@ -27,7 +27,10 @@ def of(
     tenant: int, first: int, count: int, *, nodes: int = 1, hours: int = 1, priority: int = 0
 ) -> QueuedJobs:
     batch = waiting(whole_nodes(nodes), range(first, first + count), limit_ms=hours * HOUR, priority=priority)
-    return replace(batch, tenant=np.full(count, tenant, np.int64), submitted_ms=NOW - HOUR + batch.job)
+    # Each is expected to run for another part of its limit.
+    expected_ms = batch.time_limit_ms // (1 + batch.job % 5)
+    whose = np.full(count, tenant, np.int64)
+    return replace(batch, tenant=whose, submitted_ms=NOW - HOUR + batch.job, expected_ms=expected_ms)
 
 
 def pictured(standing: Standing, now_ms: int, *, turns: bool = True) -> Province:
@@ -49,7 +52,8 @@ def pictured(standing: Standing, now_ms: int, *, turns: bool = True) -> Province
         ),
         waiting=Jobs(
             standing.job, number[standing.job_class], standing.size, standing.submitted_ms, standing.limit_ms,
-            some, some, some, some - 1, priority=standing.priority, tenant=usage.rows_of(standing.tenant),
+            some, some, some, some - 1, priority=standing.priority, expected_ms=standing.expected_ms,
+            tenant=usage.rows_of(standing.tenant),
         ),
         arrivals=NONE,
         policy=standing.policy,

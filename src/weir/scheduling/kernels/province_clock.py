@@ -48,8 +48,8 @@ from weir.scheduling.kernels.world import (
 KEY_BITS = 53
 KEY_MASK = 2**KEY_BITS - 1
 """As in kernels/waiting.py: below its priority class, a key is the order's own."""
-NOW, DONE, PENDING, CHANGE, ACTIVE = 2, 3, 4, 5, 6
-"""CHANGE: when the supply changes next. ACTIVE: when anything else happened last."""
+NOW, DONE, PENDING, CHANGE, ACTIVE, GRAIN = 2, 3, 4, 5, 6, 7
+"""CHANGE: when the supply changes next. ACTIVE: when anything else happened last. GRAIN: ends fall on its multiples."""
 OVER, MORE_TIME, MORE_ROOM = 0, 1, 2
 PREDICTS, FAIR = 3, 5
 
@@ -128,6 +128,8 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
             lasts += world.lives.keep[job_class].restore
         world.lives.rule[RUNNING] += world.lives.keep[job_class].preemptible
     lasts = min(lasts, world.runs[run].end - start)
+    if clock[GRAIN] > 1:
+        lasts = grained(start, lasts, world.runs[run].end, clock[GRAIN])
     trace.start[slot] = start
     trace.end[slot] = start + lasts
     trace.pool[slot] = place
@@ -145,6 +147,15 @@ def begin(rule, slots, world, history, trace, clock, slot, now):  # type: ignore
         trace.due[slot] = now + expected_work(world, trace, slots, slot, place) // held
         world.backlog[place, 0] += trace.due[slot] * held
         world.backlog[place, 1] += held
+
+
+@folded
+def grained(start, lasts, limit, grain):  # type: ignore[no-untyped-def]
+    """How long a run lasts that ends on the nearest multiple of the grain, not beyond its limit, if it lasts then."""
+    end = (start + lasts + grain // 2) // grain * grain
+    if end > limit:
+        end -= grain
+    return end - start if end > start else lasts
 
 
 @inner
