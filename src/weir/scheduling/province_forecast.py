@@ -22,7 +22,7 @@ from weir.scheduling.forecast import DAY_MS, DAYS, RUNNING_LUCK, Arrivals, Forec
 from weir.scheduling.inputs import Int64s, JobClass, LinkRow, PoolRow, TenantRow, Window
 from weir.scheduling.layout import seats
 from weir.scheduling.policy import Policy
-from weir.scheduling.province_simulation import ProvinceRun, check_province
+from weir.scheduling.province_simulation import Prepared, ProvinceRun, check_province
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
 from weir.scheduling.supply import MINUTE_MS, next_window, since
 from weir.scheduling.usage import Usage
@@ -33,9 +33,9 @@ HORIZON_DAYS = 7
 WINDOW_DAYS = 30
 """So far ahead windows are looked at."""
 """So many days from now on jobs arrive; what has come by then is run to its end."""
-GRAIN_MS = 30_000
-"""Ends and arrivals of a future fall on its multiples: there are as many passes as there are instants at which anything
-happens, and nobody is foretold a start that exactly."""
+LONGEST_GRAIN_MS, GRAINS = 60_000, 32
+"""Ends and arrivals of futures fall on multiples of a grain, at most so long, and so many are in the middle run: there
+are as many passes as instants at which anything happens, and nobody is foretold a start that exactly."""
 NEVER_MS = 365 * DAY_MS
 """From now on: what starts in no future."""
 _BEFORE_MS = 2_000
@@ -161,11 +161,14 @@ def lived(
     position = np.empty(len(present.waiting), np.int64)
     position[fixed.order] = np.arange(len(fixed.order))
     asked = len(present.running) + position[rows]
+    grain_ms = 1 if on_limits else int(np.clip(np.median(drawn) // GRAINS, 1, LONGEST_GRAIN_MS))
+    prepared = Prepared.of(opened, present.links, fixed.classes, present.policy)
     for future in range(futures):
         again = (_NOTHING, _NOTHING) if on_limits else _again(present, seed, future)
-        grain_ms = 1 if on_limits else GRAIN_MS
         work = _workload(present, fixed, drawn[future], came, again, origin, grain_ms)
-        run = ProvinceRun(opened, present.links, work, present.policy, Expected.ESTIMATE, False, grain_ms)
+        run = ProvinceRun(
+            opened, present.links, work, present.policy, Expected.ESTIMATE, False, grain_ms, prepared
+        )
         answer[:, future], where[:, future] = _lived(run, present, windows, origin, asked)
     return Lived(answer, where)
 

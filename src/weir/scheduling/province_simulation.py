@@ -1,6 +1,7 @@
 """The core in simulated time over many pools."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import numpy as np
 from weir.scheduling import lanes, layout, prediction
 from weir.scheduling.classes import keep_of
 from weir.scheduling.compilation import kernel
-from weir.scheduling.inputs import LinkRow, PoolRow
+from weir.scheduling.inputs import JobClass, LinkRow, PoolRow
 from weir.scheduling.policy import Placement, Policy
+from weir.scheduling.rerun import copied
 from weir.scheduling.simulated import (
     CHANGING,
     Expected,
@@ -32,6 +34,25 @@ RESERVED = 30
 """Jobs of this priority and above never give way."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What several workloads of the same classes share, so that each need not lay it out anew."""
+
+    state: State
+    """It has these pools, links and classes, and nothing else. It stays as it is."""
+    numbers: Int64s
+    """The rows of the classes."""
+
+    @classmethod
+    def of(
+        cls, pools: Sequence[PoolRow], links: Sequence[LinkRow], classes: Sequence[JobClass], policy: Policy
+    ) -> "Prepared":
+        """For workloads whose `classes` are these, under this policy."""
+        state = State.empty(policy)
+        state.set_pools(pools, links)
+        return cls(state, np.array(state.known.number_all(classes), np.int64))
+
+
 class ProvinceRun:
     """A workload on its way through a province."""
 
@@ -44,16 +65,20 @@ class ProvinceRun:
         expected: Expected,
         pass_per_event: bool,
         grain_ms: int = 1,
+        prepared: Prepared | None = None,
     ) -> None:
-        """Ends fall on multiples of `grain_ms`, the nearest that is not beyond the limit."""
+        """Ends fall on multiples of `grain_ms`, the nearest that is not beyond the limit.
+
+        `prepared` is of the same pools, links, classes and policy.
+        """
         self._jobs, self._policy = jobs, policy
         self._single = pass_per_event
-        self._state = state = State.empty(policy)
-        state.set_pools(pools, links)
+        ground = prepared or Prepared.of(pools, links, jobs.classes, policy)
+        self._state = state = ground.state if prepared is None else copied(ground.state)
         by_key = sorted(range(len(pools)), key=lambda place: pools[place].key)
         # The core has the pools in the order of their keys; the last row is for jobs that are in none.
         self._given = np.array([*by_key, NOTHING], np.int64)
-        numbers = np.array(state.known.number_all(jobs.classes), np.int64)
+        numbers = ground.numbers
         count = len(jobs.run_ms)
         classes = state.known.table
         if policy.placement in (Placement.EARLIEST, Placement.CHEAPEST, Placement.NEAREST):

@@ -160,3 +160,15 @@ def test_a_gang_that_leaves_room_for_another_lets_it_start_at_once() -> None:
     kind = JobClass(2, 2_000, 1_000, 1 << 30)
     state = present(RUNNING, jobs([(0, 1, 1)]), classes=(kind, BOUND))
     assert [[0.0]] == hours(starts(state, no_past(1), 1, 1, np.arange(1), on_limits=True))
+
+
+def test_ends_fall_on_the_grain_and_never_beyond_limits() -> None:
+    past = no_past(1)
+    ended = np.full(40, 0, np.int64)
+    remember(past, ended, ended + 8, ended + 4 * HOUR, ended + 2 * HOUR + 12_345)
+    waiting = jobs([(1, 1, 4), (1, 1, 4), (1, 1, 4)])
+    drawn = starts(present(jobs(), waiting), past, 1, 16, np.arange(3))
+    assert (np.diff(drawn, axis=0) <= 4 * HOUR).all()
+    since = (NOW - HOUR - 2_000) // 60_000 * 60_000
+    assert ((drawn[1:] - since) % 60_000 == 0).all()
+    assert len(np.unique(drawn[1:])) > 10
