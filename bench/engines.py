@@ -176,9 +176,11 @@ def with_many(
     live: int = LIVE,
     *,
     what: str,
+    beside: int = _ENDS,
     more: Callable[[ManyLive], Iterator[Figure]] = lambda agent: iter(()),
 ) -> Iterator[Figure]:
-    """An agent with so many live jobs that its engine has: `what` says what they are."""
+    """An agent with so many live jobs that its engine has: `what` says what they are. So many run and end beside
+    them."""
     few = replace(engine.pool, id=FEW)
     pools = (few, many)
     name = engine.name
@@ -189,7 +191,7 @@ def with_many(
         agent.ends(2)
         before = resident_bytes(pid)
         took = agent.fill(live)
-        ends = agent.ends(_ENDS)
+        ends = agent.ends(beside)
         memory = resident_bytes(pid)
         share = share_of(pid, _QUIET_S)
         yield from more(agent)
@@ -204,7 +206,7 @@ def with_many(
         f"median of {len(looks)}: what is asked, and how each of {live:,} stands; the first {looks[0]:.0f} ms"
     )
     yield Figure(f"engines: {name}, one observe cycle, many live", median(looks), "ms", how)
-    how = f"{_ENDS} jobs beside them, from their own time stamp until the server hears of the end"
+    how = f"{beside} jobs beside them, from their own time stamp until the server hears of the end"
     yield Figure(f"engines: {name}, end to seen, many live, p50", percentile(ends, 0.5), "ms", how)
     yield Figure(f"engines: {name}, end to seen, many live, worst", max(ends), "ms", how)
 

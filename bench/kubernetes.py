@@ -25,7 +25,7 @@ JOBS = "/apis/batch/v1/namespaces/weir/jobs"
 REAL_JOBS_PER_S = 29.0
 """As many Jobs of `true` ended in a second on a real Kubernetes 1.36 with the limits of its controllers' client lifted
 (two cores, fake nodes that run pods as processes; 3/s with the limits that it comes with)."""
-_SINGLE, _AT_ONCE, _UNPACED = 30, 150, 500
+_SINGLE, _AT_ONCE, _UNPACED = 20, 240, 500
 _CORES_MILLI = 100
 _numbers = itertools.count()
 

@@ -118,7 +118,7 @@ class ManyLive:
             names = [f"{_ARRAY}.{index}-1" for index in range(self.count)]
             took = []
             states: list[EngineState] = []
-            for _ in range(7):
+            for _ in range(5):
                 began = time.perf_counter()
                 refresh(driver)
                 driver.changed()

@@ -19,11 +19,11 @@ from tests.contract.ray_cluster import RayCluster, find_ray
 from weir.engines.ray.driver import RayDriver
 from weir.model.agent import PoolEntry
 
-_SINGLE, _AT_ONCE = 5, 8
-_BORNE_S = 15.0
+_SINGLE, _AT_ONCE = 8, 16
+_BORNE_S = 8.0
 """For so long Ray itself is given more and more jobs that wait: with each it becomes slower."""
-_LIVE = 200
-"""So many of Weir's are live on the real Ray."""
+_LIVE, _ENDS = 200, 5
+"""So many of Weir's are live on the real Ray, and so many end beside them, each of which takes seconds."""
 
 
 def measure(seed: int) -> Sequence[Figure]:
@@ -43,8 +43,8 @@ def _real() -> Iterator[Figure]:
             yield from through_weir(_engine(cluster.address, ask))
         engine = _engine(cluster.address, _unasked)
         what = "1 runs, the others are PENDING in a real Ray"
-        with_real = with_many(replace(engine, name="ray itself"), _many(), _ASK, _LIVE, what=what)
-        yield from with_real
+        engine = replace(engine, name="ray itself")
+        yield from with_many(engine, _many(), _ASK, _LIVE, what=what, beside=_ENDS)
         yield from _borne(cluster)
     finally:
         cluster.remove()

@@ -12,7 +12,6 @@ import errno
 import functools
 import os
 import signal
-import socket
 import sys
 import time
 from typing import Any
@@ -70,7 +69,7 @@ def adjust(groups: Groups, launch: dict[str, Any]) -> None:
     for name in names - given:
         if name in os.environ:
             launch["environment"][name] = os.environ[name]
-    launch["environment"]["WEIR_HOSTS"] = socket.gethostname()
+    launch["environment"]["WEIR_HOSTS"] = os.uname().nodename
     if launch["devices"]:
         own, variable = launch["tasks"][0]["environment"], launch["visible"]
         own["WEIR_DEVICES"] = os.environ.get(variable) or os.environ.get("CUDA_VISIBLE_DEVICES", "")

@@ -16,18 +16,34 @@ _RUN_ALONE = (
 
 def test_the_archive_holds_every_module_of_weir_that_its_modules_import(tmp_path: Path) -> None:
     with zipfile.ZipFile(write_kit(tmp_path)) as kit:
-        held = {name.removesuffix(".py").replace("/", ".") for name in kit.namelist()}
-        for name in kit.namelist():
+        sources = [name for name in kit.namelist() if name.endswith(".py")]
+        held = {name.removesuffix(".py").replace("/", ".") for name in sources}
+        for name in sources:
             for wanted in _imported(kit.read(name).decode()):
                 assert wanted in held or f"{wanted}.__init__" in held, f"{name} imports {wanted}"
 
 
-def test_the_runner_is_imported_from_the_archive_alone(tmp_path: Path) -> None:
+def test_the_runner_is_imported_from_the_archive_alone_and_compiled(tmp_path: Path) -> None:
     kit = write_kit(tmp_path)
+    assert f"{kit}/weir/engines/ray/runner.pyc" == runner_in(kit)
+
+
+def test_a_python_of_another_version_takes_the_source(tmp_path: Path) -> None:
+    other = tmp_path / "other.pyz"
+    with zipfile.ZipFile(write_kit(tmp_path)) as kit, zipfile.ZipFile(other, "w") as made:
+        for name in kit.namelist():
+            content = kit.read(name)
+            made.writestr(name, b"\0\0\r\n" + content[4:] if name.endswith(".pyc") else content)
+    assert f"{other}/weir/engines/ray/runner.py" == runner_in(other)
+
+
+def runner_in(kit: Path) -> str:
+    """The file that a bare Python takes the runner from."""
     said = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _RUN_ALONE, str(kit)], capture_output=True, text=True, check=False
     )
-    assert said.stdout.strip() == f"{kit}/weir/engines/ray/runner.py", said.stderr
+    assert 0 == said.returncode, said.stderr
+    return said.stdout.strip()
 
 
 def _imported(source: str) -> list[str]:
