@@ -60,6 +60,8 @@ class Engine:
     """What these means are."""
     single: int = 30
     at_once: int = 500
+    turns: int = TURNS
+    """So many parts of `at_once` are run through Weir, each in turn with one by the engine's own means."""
     cores_milli: int = 100
     apart: bool = False
     """Its agent keeps its work elsewhere than in its own folder, which the tasks' user could read."""
@@ -94,14 +96,14 @@ def through_weir(engine: Engine) -> Iterator[Figure]:
         engine.province_engine, engine.province_pool(), engine.cores_milli / 1_000, apart=engine.apart
     ) as centre:
         starts, ends, alone = _singles(centre, engine)
-        through, own = in_turns(centre.rate, engine.own_rate, engine.at_once)
+        through, own = in_turns(centre.rate, engine.own_rate, engine.at_once, engine.turns)
     how = f"{engine.single} jobs one by one, from the call until their own time stamp"
     yield Figure(f"engines: {engine.name}, submit to running, p50", percentile(starts, 0.5), "ms", how)
     how = f"less the same by {engine.how} alone, by turns with them, {alone:.1f} ms at the median"
     yield Figure(f"engines: {engine.name}, added to the start, p50", median(starts) - alone, "ms", how)
     how = "from the job's own time stamp until the tenant is told that it ended"
     yield Figure(f"engines: {engine.name}, end to seen, p50", percentile(ends, 0.5), "ms", how)
-    how = f"{TURNS} arrays of {engine.at_once // TURNS}, each from the call until the last has ended"
+    how = f"{engine.turns} arrays of {engine.at_once // engine.turns}, each from the call until the last has ended"
     yield Figure(f"engines: {engine.name}, jobs a second", through, "jobs/s", how)
     how = f"{engine.how} alone, in turns with them: {own:.1f}/s"
     yield Figure(f"engines: {engine.name}, rate over the engine's own", through / own, "", how)
@@ -120,16 +122,18 @@ def _singles(centre: Centre, engine: Engine) -> tuple[list[float], list[float], 
     return starts, ends, median(alone)
 
 
-def in_turns(one: Callable[[int], float], other: Callable[[int], float], count: int) -> tuple[float, float]:
+def in_turns(
+    one: Callable[[int], float], other: Callable[[int], float], count: int, turns: int = TURNS
+) -> tuple[float, float]:
     """The rates of two ways to run so many commands: each runs a part of them, then the other, and so on, so that
     what else the machine does falls upon both alike."""
-    part = count // TURNS
+    part = count // turns
     took = [0.0, 0.0]
-    for turn in range(TURNS):
+    for turn in range(turns):
         # Who begins changes: what a turn leaves behind falls upon the next one.
         for way in (0, 1) if turn % 2 == 0 else (1, 0):
             took[way] += part / (one, other)[way](part)
-    return TURNS * part / took[0], TURNS * part / took[1]
+    return turns * part / took[0], turns * part / took[1]
 
 
 def by_driver(engine: Engine, *, scale: Scale = FULL) -> Iterator[Figure]:

@@ -19,7 +19,7 @@ from tests.contract.ray_cluster import RayCluster, find_ray
 from weir.engines.ray.driver import RayDriver
 from weir.model.agent import PoolEntry
 
-_SINGLE, _AT_ONCE = 8, 16
+_SINGLE, _AT_ONCE, _TURNS = 6, 8, 2
 _BORNE_S = 8.0
 """For so long Ray itself is given more and more jobs that wait: with each it becomes slower."""
 _LIVE, _ENDS = 200, 5
@@ -114,6 +114,7 @@ def _engine(address: str, ask: Callable[[str, int], tuple[float, float]]) -> Eng
         how="Ray's own SDK",
         single=_SINGLE,
         at_once=_AT_ONCE,
+        turns=_TURNS,
         apart=True,
         refresh=_round,
     )
