@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -127,6 +128,8 @@ def main() -> int:
     if traceless:
         parser.error(f"{traceless[0]} needs recorded work: name the folder of traces in WEIR_TRACES")
 
+    # Whoever ends it so wants what it has started ended too: engines, and the jobs in them.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     about = {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "weir": __version__,

@@ -14,7 +14,7 @@ from tests.engines_up.slurm import WIDE, Nodes, SlurmCluster, missing
 from weir.engines.slurm.driver import SlurmDriver
 from weir.model.agent import PoolEntry
 
-_SINGLE, _AT_ONCE = 10, 60
+_SINGLE, _AT_ONCE = 10, 240
 _WATCHED_S = 10.0
 _RUNNING = 20
 

@@ -132,6 +132,7 @@ class SlurmCluster:
         self.processes.clear()
         for name in self.node_names:
             _clear_cgroups(name)
+        self._end_steps()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, *command: str, text: str = "") -> str:
@@ -205,6 +206,14 @@ class SlurmCluster:
                     raise
             assert time.monotonic() < deadline, (self.folder / "log/slurmctld.log").read_text()[-2_000:]
             time.sleep(0.05)
+
+    def _end_steps(self) -> None:
+        """End what watches over jobs and outlived its node's daemon, whose folder it is in."""
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                ours = (place / "cwd").readlink().is_relative_to(self.folder)
+                if ours and (place / "comm").read_text() == "slurmstepd\n":
+                    os.kill(int(place.name), signal.SIGKILL)
 
     def _munge(self) -> None:
         key = Path("/etc/munge/munge.key")

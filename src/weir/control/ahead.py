@@ -43,8 +43,8 @@ class Ahead:
 def find(plan: Plan | None, state: State | None, pools: Pools, now_ms: int) -> Ahead:
     """Of the jobs to which the plan promises a shared pool, those that are sent there at once.
 
-    One a pool at most, as the core promises: that where the job would go first, by its score. Only where the pool's
-    entry says how many may wait, fewer do, and its engine has a queue.
+    As many a pool as the core promises at a time (its `reservations`): each that where the job would go first, by its
+    score. Only where the pool's entry says how many may wait, fewer do, and its engine has a queue.
     """
     if plan is None or state is None or not pools.limited:
         return Ahead()
@@ -62,6 +62,7 @@ def find(plan: Plan | None, state: State | None, pools: Pools, now_ms: int) -> A
         explanation = scheduling.explain(state, kept.job)
         if explanation is None:
             continue
+        starting.append(kept.pool)
         starts.append(Start(kept.job, kept.pool, kept.nodes, len(reasons)))
         reasons.append(_reasons(explanation.pools, kept.pool))
         terms = reasons[-1][0].terms

@@ -121,6 +121,19 @@ def test_without_room_as_many_are_sent_ahead_as_may_wait() -> None:
     assert (w.states().count("placed"), w.states().count("running")) == (2, 1)
 
 
+@pytest.mark.parametrize(("most", "sent"), [(8, [4, 4, 0]), (6, [4, 2, 0])])
+def test_as_many_are_sent_ahead_at_a_time_as_the_pool_promises_starts(most: int, sent: list[int]) -> None:
+    w, agent = shared(waiting_at_most=most, reservations=4)
+    others(agent, ForeignWork(4, w.now_ms + HOUR_MS), capabilities=QUEUES, expected_wait_ms=40 * 60_000)
+    w.submit(whole(array=12))
+    told = []
+    for _ in sent:
+        before = w.states().count("placed")
+        w.step()
+        told.append(w.states().count("placed") - before)
+    assert sent == told
+
+
 @pytest.mark.parametrize("capabilities", [("gang",), QUEUES])
 def test_nothing_is_sent_ahead_where_no_number_is_given_or_the_engine_has_no_queue(
     capabilities: tuple[str, ...],

@@ -281,8 +281,9 @@ class SlurmDriver:
             if self._attached:
                 self._watch.work()
                 now = time.monotonic()
-                if self._roll.held_back and not self._watch.trouble and now >= self._send_again_s:
-                    self._send_again_s = now + _SEND_AGAIN_S
+                due = self._roll.room or now >= self._send_again_s
+                if due and self._roll.held_back and not self._watch.trouble:
+                    self._roll.room, self._send_again_s = False, now + _SEND_AGAIN_S
                     self._send(frozenset())
         except EngineUnreachableError as error:
             self._watch.trouble = str(error)

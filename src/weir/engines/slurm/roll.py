@@ -29,6 +29,8 @@ class Roll:
         self.live: dict[str, None] = {}
         """Those that have not ended."""
         self.news = False
+        self.room = False
+        """Something has started or ended since this was last taken back: where only so many may wait, more may."""
         self._changed: dict[str, None] = {}
         self._unsaved: dict[str, Tracked] = {}
         self._folders: dict[Path, SharedFolder] = {}
@@ -57,6 +59,7 @@ class Roll:
             return
         if state.started_ms != tracked.state.started_ms or state.end is not None:
             self._unsaved[tracked.attempt] = tracked
+            self.room = True
         tracked.state = state
         self.note(tracked.attempt)
 

@@ -95,9 +95,9 @@ class Sender:
                 if tracked.pool not in room:
                     room[tracked.pool] = pool.waiting - self._roll.waiting(tracked.pool)
                 if room[tracked.pool] <= 0:
-                    self._roll.show(
-                        tracked, tracked.waits(f"held back: {pool.waiting} of Weir's wait in the partition")
-                    )
+                    message = f"held back: {pool.waiting} of Weir's wait in the partition"
+                    if tracked.state.message != message:  # of thousands nothing is made anew
+                        self._roll.show(tracked, tracked.waits(message))
                     continue
                 room[tracked.pool] -= 1
             assert tracked.order is not None

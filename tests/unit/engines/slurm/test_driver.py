@@ -1,5 +1,6 @@
 """The driver against a cluster that only says what a test wants: what is sent when, found again, and given up."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -190,6 +191,26 @@ def test_no_more_wait_in_the_partition_than_the_centre_allows(tmp_path: Path, cl
     assert ["weir:aaaaaaaaaa00-1", "weir:aaaaaaaaaa01-1", "weir:aaaaaaaaaa03-1"] == [
         request.comment for request in cluster.requests
     ]
+
+
+def test_whoever_is_held_back_goes_as_soon_as_another_starts(
+    tmp_path: Path, cluster: Spoken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "_SEND_AGAIN_S", 1e9)
+    driver = attached(tmp_path, waiting="2")
+    orders = [order(tmp_path, number) for number in range(7)]
+    driver.submit(orders, 0)
+    driver.wait(0)
+    for sent in (2, 4, 6):
+        assert sent == len(cluster.requests)
+        for started in orders[sent - 2 : sent]:
+            record = {"state": "running", "started_ms": 1, "slurm_job": "1", "restart": 0}
+            (started.folder / "run/record.json").write_text(json.dumps(record))
+            (tmp_path / "attempts/.slurm/news" / started.attempt).touch()
+            until(driver, started.attempt, Observed.RUNNING)
+        driver.wait(0)
+        driver.wait(0)
+    assert 7 == len(cluster.requests)
 
 
 def test_a_lost_answer_is_searched_by_comment_over_a_restart(tmp_path: Path, cluster: Spoken) -> None:
