@@ -34,7 +34,7 @@ _WRAPPER = (
 )
 _SOURCE = str(Path(weir.__file__).parents[1])
 _PLACE = Allocation((TaskPlace(0, 0, (), ()),))
-_QUIET_S = 10.0
+_QUIET_S = 5.0
 _ENDS = 20
 
 
@@ -226,6 +226,7 @@ def _local() -> Iterator[Figure]:
         _spawn_ms,
         _spawn_rate,
         "posix_spawn of the bare command",
+        at_once=2_000,
     )
     yield from through_weir(engine)
     yield from by_driver(engine)

@@ -179,9 +179,10 @@ def many_live(
     apart: bool,
 ) -> Iterator[ManyLive]:
     """An agent of the centre whose engine is reached by a driver, in a fresh folder, from which `options` are made.
-    With `apart`, work lies elsewhere than what the agent keeps, in memory where the machine has such a place, and
-    `options` are made from that: to lay out and to remove thousands of folders on a disk measures the disk."""
-    top = Path(tempfile.mkdtemp(prefix="weir-bench-"))
+    With `apart`, work lies elsewhere than what the agent keeps, and `options` are made from that. All of it lies in
+    memory where the machine has such a place: to lay out and to remove thousands of folders on a disk measures the
+    disk."""
+    top = Path(tempfile.mkdtemp(prefix="weir-bench-", dir=_memory()))
     server = AgentServer()
     place = Path(tempfile.mkdtemp(prefix="weir-bench-", dir=_memory())) if apart else top
     server.entry = CentreEntry("hefei", driver, dict(options(place)), pools, server.store_incarnation)

@@ -15,7 +15,7 @@ from weir.engines.slurm.driver import SlurmDriver
 from weir.model.agent import PoolEntry
 
 _SINGLE, _AT_ONCE = 10, 240
-_WATCHED_S = 10.0
+_WATCHED_S = 5.0
 _RUNNING = 20
 
 
