@@ -34,7 +34,7 @@ _WRAPPER = (
 )
 _SOURCE = str(Path(weir.__file__).parents[1])
 _PLACE = Allocation((TaskPlace(0, 0, (), ()),))
-_QUIET_S = 5.0
+_QUIET_S = 10.0
 _ENDS = 20
 
 
