@@ -21,7 +21,6 @@ from weir.scheduling.kept import Promises, replayed
 from weir.scheduling.packed import packed, unpacked
 from weir.scheduling.plan import Plan
 from weir.scheduling.policies import NAMED
-from weir.scheduling.rerun import copied
 
 ROUNDS = 7
 JOBS, CLASSES = 1_000_000, 20_000
@@ -174,9 +173,9 @@ def _past(queue: LiveQueue, state: State, job: int) -> tuple[float, float, float
     began, worked = time.perf_counter(), time.process_time()
     cycles = [unpacked(each) for each in kept]
     before = replayed(unpacked(base), cycles)
-    explain_kept(copied(before), cycles[-1], job)
+    explain_kept(before, cycles[-1], job)
     first, processor = time.perf_counter() - began, time.process_time() - worked
-    return first, _timed(lambda: explain_kept(copied(before), cycles[-1], job)), processor
+    return first, _timed(lambda: explain_kept(before, cycles[-1], job)), processor
 
 
 def _distinct(seed: int, jobs: int) -> Sequence[Figure]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from weir.control.cycle import Control
 from weir.control.snapshot import Snapshot
-from weir.scheduling import validate
+from weir.scheduling import layout, validate
 from weir.scheduling.validation import InvalidStateError
 from weir.store import Store
 
@@ -36,7 +36,7 @@ def check_core(control: Control, store: Store, wrong: Callable[[str], Exception]
         )
     for running in news.changes.running:
         run, pool, _ = state.run_details[running.job]
-        [(nodes, _)] = state.placements(np.array([run]))
+        [(nodes, _)] = layout.placements(state.runs, state.records, np.array([run]))
         if pool != running.pool or tuple(nodes) != running.nodes:
             raise wrong(
                 f"the core has job {running.job} at {pool} {nodes}, the store at {running.pool} {running.nodes}"

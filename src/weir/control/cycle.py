@@ -26,7 +26,6 @@ from weir.scheduling.inputs import Changes, QueuedJobs
 from weir.scheduling.kept import KeptCycle, replayed
 from weir.scheduling.plan import Explanation, Plan
 from weir.scheduling.policies import NAMED
-from weir.scheduling.rerun import copied
 from weir.scheduling.standing import Standing, standing_of
 from weir.store import Store, Transaction
 
@@ -188,8 +187,11 @@ class Control:
                 past = self._past = None  # so that there are never two of them
                 record = self._store.read(lambda connection: journal.recorded(connection, through))
                 base, cycles = journal.read(record)
-                past = self._past = _Past(through, now_ms, replayed(base, cycles), cycles[-1])
-            return Stand(explain_kept(copied(past.state), past.cycle, job), through, at_ms)
+                past = _Past(through, now_ms, replayed(base, cycles), cycles[-1])
+            self._past = None  # whatever is raised, its state is given up
+            stand = Stand(explain_kept(past.state, past.cycle, job), through, at_ms)
+            self._past = past
+            return stand
         finally:
             self._past_turn.release()
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weir.scheduling.bounds import check_class
+from weir.scheduling.bounds import check_classes
 from weir.scheduling.classes import Failures
 from weir.scheduling.compilation import kernel
 from weir.scheduling.hours import HURRIED
-from weir.scheduling.inputs import NO_DEADLINE, Changes, Int64s, JobClass, RunningJob
+from weir.scheduling.inputs import NO_DEADLINE, Changes, Int64s, JobClass
+from weir.scheduling.placements import Placements, admit_all, standing
 from weir.scheduling.policy import Policy
 from weir.scheduling.queue import QueuedColumns
 from weir.scheduling.state import State
@@ -23,13 +24,20 @@ class Base:
     """What a state knows, between two cycles."""
 
     told: Changes
-    """All but the queue, as an empty state would be told it."""
+    """All but the queue and what runs, as an empty state would be told it."""
     classes: tuple[JobClass, ...]
     """All distinct: those of what waits and runs."""
     failures: Int64s
     """[kind, pool], one row after another: what the classes of a kind fail there."""
     kind: Int64s
     """Of each class."""
+    running: Placements
+    """What runs; so do the next four say."""
+    running_class: Int64s
+    """Its place in `classes`."""
+    placed_ms: Int64s
+    running_limit_ms: Int64s
+    running_tenant: Int64s
     job: Int64s
     """The queue, in order; so are the next seven."""
     job_class: Int64s
@@ -47,36 +55,26 @@ def base_of(state: State) -> Base:
     slots = state.queue.slots
     rows = state.queue.rows_in_order()
     waiting = slots[rows]
-    runs = list(state.run_details.items())
-    which = np.array([run for _, (run, _, _) in runs], np.int64)
-    placed = state.placements(which) if runs else []
-    running = tuple(
-        RunningJob(
-            job,
-            _class(state, int(state.runs["job_class"][run])),
-            pool,
-            nodes,
-            placed_ms,
-            int(state.runs["end"][run]) - placed_ms,
-            devices,
-            state.tenants.number_of(int(state.runs["tenant"][run])),
-        )
-        for (job, (run, pool, placed_ms)), (nodes, devices) in zip(runs, placed, strict=True)
-    )
-    needs = waiting["need"].astype(np.int64)
-    used = np.unique(np.concatenate([needs, state.runs["job_class"][which].astype(np.int64)]))
+    which = np.array([run for run, _, _ in state.run_details.values()], np.int64)
+    placed_ms = np.array([placed_ms for _, _, placed_ms in state.run_details.values()], np.int64)
+    needs, running = waiting["need"].astype(np.int64), state.runs["job_class"][which]
+    used = np.unique(np.concatenate([needs, running]))
     failures, kind = _failures(state, used)
     return Base(
         told=Changes(
             pools=state.rows,
             links=tuple(dict.fromkeys(state.links.values())),
-            running=running,
             promised=state.reservations(),
             tenants=state.tenants.as_last_told(),
         ),
         classes=tuple(_class(state, row) for row in used.tolist()),
         failures=failures,
         kind=kind,
+        running=standing(state),
+        running_class=np.searchsorted(used, running),
+        placed_ms=placed_ms,
+        running_limit_ms=state.runs["end"][which] - placed_ms,
+        running_tenant=state.tenants.numbers_at(state.runs["tenant"][which]),
         job=waiting["job"].astype(np.int64),
         job_class=np.searchsorted(used, needs),
         priority=kernel("waiting").priority_of(waiting["key"].copy()),
@@ -92,22 +90,22 @@ def state_of(base: Base, policy: Policy) -> State:
     """A state that knows all that a base says. Raises ValueError where it contradicts itself or the bounds."""
     state = State.empty(policy)
     told, classes = base.told, base.classes
-    for job_class in classes:
-        check_class(job_class)
+    check_classes(classes)
     state.tenants.tell(lambda: state.world, told.tenants)
     kinds = base.failures.astype(np.uint8).reshape(-1, max(1, len(told.pools or ())))
     state.known.begin_with(classes, Failures(kinds, base.kind))
     state.set_pools(told.pools or (), told.links)
     if len(base.job):
         _enqueue(state, base)
-    state.admit(told.running)
+    _in_range(base.running_class, classes)
+    placed = (base.running_class, base.placed_ms, base.running_limit_ms, base.running_tenant)
+    admit_all(state, base.running, *placed)
     state.promise_all(told.promised)
     return state
 
 
 def _enqueue(state: State, base: Base) -> None:
-    if not 0 <= int(base.job_class.min()) <= int(base.job_class.max()) < len(base.classes):
-        raise ValueError("a job is of a class that is not named")
+    _in_range(base.job_class, base.classes)
     sizes = np.array([job_class.size for job_class in base.classes], np.int64)
     new = QueuedColumns(
         job_class=base.job_class,
@@ -125,6 +123,11 @@ def _enqueue(state: State, base: Base) -> None:
     came = np.flatnonzero(of_class)
     kernel("live").look_at(state.world, came, of_class[came])
     state.queue.add(new, state.rates_of_order, state.counters, in_order=not state.tenants.sharing)
+
+
+def _in_range(of: Int64s, classes: tuple[JobClass, ...]) -> None:
+    if len(of) and not 0 <= int(of.min()) <= int(of.max()) < len(classes):
+        raise ValueError("a job is of a class that is not named")
 
 
 def _failures(state: State, used: Int64s) -> tuple[Int64s, Int64s]:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -89,6 +90,23 @@ def check_class(job_class: JobClass) -> None:
     _check("class", "memory_bytes", job_class.memory_bytes, LARGEST_MEMORY)
 
 
+def check_classes(job_classes: Sequence[JobClass]) -> None:
+    """`check_class` of many."""
+    if not job_classes:
+        return
+    tasks, devices, cores, memory = zip(*map(_OF_CLASS, job_classes), strict=True)
+    within = (
+        1 <= min(tasks) <= max(tasks) <= MOST_TASKS
+        and 0 <= min(devices) <= max(devices) <= MOST_DEVICES_A_NODE * 1_000
+        and all(each <= 1_000 or each % 1_000 == 0 for each in set(devices))
+        and 0 <= min(cores) <= max(cores) <= MOST_CORES_MILLI
+        and 0 <= min(memory) <= max(memory) <= LARGEST_MEMORY
+    )
+    if not within:
+        for job_class in job_classes:
+            check_class(job_class)
+
+
 def check_batches(batches: Sequence[QueuedJobs]) -> None:
     """Raise ValueError for columns of unequal length or values outside the bounds.
 
@@ -158,15 +176,17 @@ def check_promises(promised: Sequence[Reservation]) -> None:
             _check(where, "tasks on a node", tasks, MOST_TASKS, least=1)
 
 
-def seated(promised: Sequence[Reservation], rows: Sequence[PoolRow], pools: Table) -> list[Reservation]:
-    """Of each pool as many as it has seats, the earliest: a policy before this one may have promised more."""
+def seated(
+    promised: Sequence[Reservation], rows: Sequence[PoolRow], pools: Table
+) -> tuple[list[Reservation], list[Reservation]]:
+    """Of each pool as many as it has seats, the earliest, and those beyond: it may have promised more before."""
     left = {row.key: int(seats) for row, seats in zip(rows, pools["seats"], strict=True)}
-    found = []
+    found: list[Reservation] = []
+    beyond: list[Reservation] = []
     for kept in sorted(promised, key=lambda kept: (kept.start_ms, kept.job)):
-        left[kept.pool] = left.get(kept.pool, 0) - 1
-        if left[kept.pool] >= 0:
-            found.append(kept)
-    return found
+        left[kept.pool] -= 1
+        (found if left[kept.pool] >= 0 else beyond).append(kept)
+    return found, beyond
 
 
 def check_live(policy: Policy) -> None:
@@ -184,6 +204,7 @@ def check_live(policy: Policy) -> None:
             )
 
 
+_OF_CLASS = attrgetter("tasks", "devices_milli", "cores_milli", "memory_bytes")
 _QUEUED = (
     ("job", 0, LARGEST_NUMBER),
     ("priority", LOWEST_PRIORITY, HIGHEST_PRIORITY),

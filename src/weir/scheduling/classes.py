@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from weir.scheduling import lanes, layout
-from weir.scheduling.bounds import check_class
+from weir.scheduling.bounds import check_classes
 from weir.scheduling.eligibility import PoolKinds, failed_by_each
 from weir.scheduling.inputs import JobClass
 from weir.scheduling.moving import LARGEST_NEED, Data, Roads
@@ -59,8 +59,8 @@ class ClassTable:
     described: list[JobClass | None]
     """By row; None for a free one."""
     table: Classes
-    failing: dict[int, tuple[PoolReason, ...]]
-    """What is said of the pools that fail a class, as far as somebody has asked."""
+    failing: dict[int, tuple[tuple[PoolReason, ...], int]]
+    """What is said of the pools that fail a class, and how many do not fail it, as far as somebody has asked."""
     failing_alike: dict[bytes, list[tuple[int, int, str]]]
     """Of what a class fails by pool: which pools are listed, with the constraint's number and a note."""
     window: Int64s
@@ -92,9 +92,13 @@ class ClassTable:
 
     def number_all(self, job_classes: Sequence[JobClass]) -> list[int]:
         """The rows of classes, made where they are new. Raises ValueError for one outside the core's bounds."""
-        new = [each for each in dict.fromkeys(job_classes) if each not in self.numbers]
-        for job_class in new:
-            check_class(job_class)
+        found = list(map(self.numbers.get, job_classes))
+        known = [number for number in found if number is not None]
+        if len(known) == len(found):
+            return known
+        of = zip(job_classes, found, strict=True)
+        new = list(dict.fromkeys(job_class for job_class, number in of if number is None))
+        check_classes(new)
         rows = []
         for job_class in new:
             if self._free:

@@ -32,6 +32,7 @@ _KERNELS = (
     "preemption",
     "province_clock",
     "tenants",
+    "vacancy",
 )
 
 

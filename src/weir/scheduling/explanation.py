@@ -4,7 +4,7 @@ from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
 from weir.scheduling.kept import KeptCycle
 from weir.scheduling.plan import Constraint, Explanation, PoolReason, Terms, Verdict
-from weir.scheduling.rerun import Found, marked_pass, rerun
+from weir.scheduling.rerun import Found, marked_pass, rerun, rewind
 from weir.scheduling.state import State
 from weir.scheduling.step import KEPT_NOTE, away, elsewhere
 from weir.units import format_yuan
@@ -28,17 +28,21 @@ def explain(state: State, job: int) -> Explanation | None:
 
 
 def explain_kept(state: State, cycle: KeptCycle, job: int) -> Explanation | None:
-    """The same of a cycle that was kept; `state` is that of `kept.replayed` just before it, and is used up.
+    """The same of a cycle that was kept; `state` is that of `kept.replayed` just before it, and serves again for the
+    next job.
 
     Position 0 where that cycle started the job; None where it did not wait in it. Raises OtherPlanError when the cycle
-    does not give the plan that it gave.
+    does not give the plan that it gave; the state must then be given up.
     """
     if not state.waits(job):
         return None
     found = marked_pass(state, job, cycle.now_ms, cycle.digest)
     if found.started:
-        return Explanation(found.started, 0, 0, state.queued)
-    return _explanation(state, job, found)
+        answer = Explanation(found.started, 0, 0, state.queued)
+    else:
+        answer = _explanation(state, job, found)
+    rewind(state)
+    return answer
 
 
 def _explanation(state: State, job: int, found: Found) -> Explanation:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weir.scheduling.base import Base, state_of
-from weir.scheduling.inputs import Changes, JobClass, RunningJob
-from weir.scheduling.plan import Plan, Reservation, Start
+from weir.scheduling.inputs import Changes
+from weir.scheduling.placements import Placements, placements_of, start_all
+from weir.scheduling.plan import Plan, Reservation
 from weir.scheduling.policy import Policy
 from weir.scheduling.span import Span
 from weir.scheduling.state import State
@@ -19,7 +20,7 @@ class KeptCycle:
     now_ms: int
     policy: Policy
     changes: Changes
-    starts: tuple[Start, ...]
+    starts: Placements
     digest: str
     promised: tuple[Reservation, ...]
     """All promises after it of the pools where one is another than before it."""
@@ -39,7 +40,7 @@ class Promises:
         new = tuple(each for pool, kept in after.items() if self._standing.get(pool) != kept for each in kept)
         lapsed = tuple(pool for pool in self._standing if pool not in after)
         self._standing = after
-        return KeptCycle(now_ms, policy, changes, plan.starts, plan.digest, new, lapsed)
+        return KeptCycle(now_ms, policy, changes, placements_of(plan.starts), plan.digest, new, lapsed)
 
     def take(self, cycle: KeptCycle) -> None:
         """A cycle that was kept is the next one."""
@@ -80,7 +81,7 @@ def replayed(base: Base | None, cycles: Sequence[KeptCycle]) -> State:
         span.settle()
         state.tenants.tell_time(lambda: state.world, cycle.now_ms)
         apply(state, cycle.changes)
-        state.admit([_running(state, start, cycle.now_ms) for start in cycle.starts])
+        start_all(state, cycle.starts, cycle.now_ms)
         if state.policy.by_tenant:
             _promise(state, promises)
             state.tenants.note_kept(state.queue.slots, lambda: state.world)
@@ -96,29 +97,6 @@ def _promise(state: State, promises: Promises) -> None:
     """Let these promises stand, and none besides."""
     state.promise_none()
     state.promise_all(promises.standing)
-
-
-def _running(state: State, start: Start, now_ms: int) -> RunningJob:
-    slot = state.queue.find(start.job)
-    if slot < 0:
-        raise ValueError(f"job {start.job} was started and did not wait")
-    row = state.queue.slots[slot]
-    return RunningJob(
-        start.job,
-        _class(state, int(row["need"])),
-        start.pool,
-        start.nodes,
-        now_ms,
-        int(row["limit"]),
-        start.devices,
-        int(state.tenants.numbers_of(state.queue.slots["line"][slot : slot + 1])[0]),
-    )
-
-
-def _class(state: State, number: int) -> JobClass:
-    found = state.known.described[number]
-    assert found is not None
-    return found
 
 
 __all__ = ["KeptCycle", "Promises", "replayed"]

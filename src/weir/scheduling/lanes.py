@@ -64,7 +64,10 @@ class Profile(NamedTuple):
 
 
 PROMISE = np.dtype(
-    [(name, np.int64) for name in ("slot", "start", "used", "stale", "first", "cause", "chosen", "until")],
+    [
+        (name, np.int64)
+        for name in ("slot", "start", "used", "stale", "first", "cause", "chosen", "until", "fewer")
+    ],
     align=True,
 )
 """A row a pool: who is promised it, from when on, on how many nodes; stale: 1 since something has ended there. first:
@@ -73,7 +76,8 @@ could have started elsewhere when it was last looked at. A start of 2**62 keeps 
 not waited long enough to be given it, and binds nobody.
 
 Where pools have several seats, the rows of all first seats are followed by those of all second ones, and so on; then
-until: as long as its holder may stay. See kernels/seats.py."""
+until: as long as its holder may stay. fewer: in the row of a pool's first seat, not 0 while promises of it have lapsed
+since the last pass, as it gives fewer. See kernels/seats.py."""
 
 
 class Seats(NamedTuple):

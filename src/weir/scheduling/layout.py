@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weir.scheduling.bounds import (
     LARGEST_AMOUNT,
@@ -14,6 +15,7 @@ from weir.scheduling.bounds import (
     LONGEST_LIMIT_MS,
     LONGEST_WAIT,
 )
+from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import MOST_SEATS, JobClass, PoolRow
 from weir.scheduling.policy import LARGEST_PRICE
 from weir.scheduling.supply import prices_by_book
@@ -37,6 +39,12 @@ from weir.scheduling.tables import (
     column,
     table_of,
 )
+
+_IN_ROWS = attrgetter(
+    "tasks", "devices_milli", "cores_milli", "memory_bytes", "weight_time", "weight_money", "weight_carbon",
+    "net_milli", "away_ms",
+)  # fmt: skip
+_FAR = 2**62
 
 
 class Numbers(NamedTuple):
@@ -134,14 +142,8 @@ def idle_nodes(rows: Sequence[PoolRow], laid_out: Table) -> Nodes:
 
 def class_rows(job_classes: Sequence[JobClass]) -> Table:
     """Rows of CLASS; data and variant are still to be filled in."""
-    tasks, devices, cores, memory = (
-        column(getattr(job_class, name) for job_class in job_classes)
-        for name in ("tasks", "devices_milli", "cores_milli", "memory_bytes")
-    )
-    weights = [
-        column(_within(getattr(job_class, name), 0, LARGEST_WEIGHT) for job_class in job_classes)
-        for name in ("weight_time", "weight_money", "weight_carbon")
-    ]
+    said = zip(*map(_IN_ROWS, job_classes), strict=True) if job_classes else repeat((), 9)
+    tasks, devices, cores, memory, *weights, net_milli, away_ms = (_column_within(each) for each in said)
     return table_of(
         CLASS,
         len(job_classes),
@@ -151,14 +153,14 @@ def class_rows(job_classes: Sequence[JobClass]) -> Table:
         memory=memory,
         all_devices=np.minimum(LARGEST_AMOUNT, tasks * devices),
         all_cores=np.minimum(LARGEST_AMOUNT, tasks * cores),
-        weight_time=weights[0],
-        weight_money=weights[1],
-        weight_carbon=weights[2],
+        weight_time=np.clip(weights[0], 0, LARGEST_WEIGHT),
+        weight_money=np.clip(weights[1], 0, LARGEST_WEIGHT),
+        weight_carbon=np.clip(weights[2], 0, LARGEST_WEIGHT),
         variant=np.full(len(job_classes), NOTHING),
         all_memory=np.minimum(LARGEST_AMOUNT, tasks * (-(-memory // 1_000_000))),
-        net=column(net(job_class.net_milli) for job_class in job_classes),
+        net=np.clip(net_milli, 0, LARGEST_WEIGHT),
         home=np.full(len(job_classes), NOTHING),
-        away=column(_within(job_class.away_ms, 0, LONGEST_LIMIT_MS) for job_class in job_classes),
+        away=np.clip(away_ms, 0, LONGEST_LIMIT_MS),
     )
 
 
@@ -227,27 +229,36 @@ def no_bits(rows: int, pools: int) -> Int64s:
 
 def note_bits(classes: Classes, rows: Int64s) -> None:
     """Write the bits of these classes by what they are barred from."""
-    words = np.unique(rows // 64)
+    words: Int64s = np.unique(rows // 64)
     for some in np.split(words, np.flatnonzero(np.diff(words) > 1) + 1):
         if len(some):
             first, end = int(some[0]), int(some[-1]) + 1
-            barred = classes.barred[64 * first : 64 * end]
-            classes.vacant[:, first:end] = _packed(barred == 0)
-            classes.eligible[:, first:end] = _packed(barred & FAILS == 0)
-
-
-def _packed(there: NDArray[np.bool_]) -> Int64s:
-    """Of [class, pool]: [pool, class // 64], the first class in the lowest bit."""
-    rows, pools = there.shape
-    found = np.zeros((pools, -(-rows // 64) * 8), np.uint8)
-    eights = np.packbits(there, axis=0, bitorder="little").T
-    found[:, : eights.shape[1]] = eights
-    return found.view("<i8").astype(np.int64)
+            kernel("vacancy").note_bits(classes.barred, classes.vacant, classes.eligible, first, end)
 
 
 def eights_of(barred: Bytes) -> Any:
     """The same bytes, eight to a number."""
     return barred.view(np.uint64)
+
+
+def placements(
+    runs: Table, records: Table, which: Int64s
+) -> list[tuple[tuple[tuple[int, int], ...], tuple[int, ...]]]:
+    """Of each run: (node, tasks on it) in task order, and the devices where they are shared."""
+    running = kernel("running")
+    length = running.count_records(runs, records, which)
+    columns = [np.zeros(length, np.int64) for _ in range(3)]
+    begins = [np.zeros(len(which) + 1, np.int64) for _ in range(2)]
+    running.unroll(runs, records, which, *columns, *begins)
+    node, tasks, device = (column.tolist() for column in columns)
+    first, device_first = (column.tolist() for column in begins)
+    return [
+        (
+            tuple(zip(node[first[i] : first[i + 1]], tasks[first[i] : first[i + 1]], strict=True)),
+            tuple(device[device_first[i] : device_first[i + 1]]),
+        )
+        for i in range(len(which))
+    ]
 
 
 def empty_pass() -> Pass:
@@ -275,6 +286,14 @@ def net(milli: int) -> int:
 
 def _price(value: int) -> int:
     return _within(value, 0, LARGEST_PRICE)
+
+
+def _column_within(values: Sequence[int]) -> Int64s:
+    """Numbers as a column, those that it cannot hold as the next that it can."""
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        return column(_within(value, -_FAR, _FAR) for value in values)
 
 
 def _within(value: int, least: int, most: int) -> int:

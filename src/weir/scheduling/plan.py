@@ -27,6 +27,7 @@ class Cause(StrEnum):
     CAPACITY = "nodes there are no longer in service"
     LIMITS = "what runs there has other time limits or other places"
     WINDOW = "the pool is out of service meanwhile"
+    FEWER = "the pool promises fewer starts at a time than it did"
 
 
 @dataclass(frozen=True, slots=True)

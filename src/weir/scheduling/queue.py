@@ -8,7 +8,7 @@ import numpy as np
 from weir.scheduling import lanes
 from weir.scheduling.compilation import kernel
 from weir.scheduling.inputs import NO_DEADLINE, QueuedJobs
-from weir.scheduling.tables import NOTHING, Counter, Int32s, Int64s, Table, chain, enlarged
+from weir.scheduling.tables import NOTHING, Int32s, Int64s, Table, enlarged
 
 _FIRST_ROWS = 64
 
@@ -159,9 +159,7 @@ class WaitingLine:
     def _make_rows(self, more: int, counters: Int64s) -> None:
         old = len(self.slots)
         self.slots = enlarged(self.slots, old + more)
-        self.slots["job"][old:] = NOTHING
-        self.slots["promised"][old:] = NOTHING
-        chain(self.slots["second"], old, counters, Counter.FREE_SLOT)
+        kernel("waiting").free_from(self.slots, counters, old)
         none = np.full(more, NOTHING, np.int32)
         self.order = self.order._replace(where=np.concatenate([self.order.where[:old], none]))
         self.run_of = np.concatenate([self.run_of, none])

@@ -55,12 +55,13 @@ def rerun(state: State, job: int) -> Found:
     last = again.last
     if last is None:
         raise ValueError("there was no cycle yet")
-    _undo(again, last)
+    rewind(again)
     return marked_pass(again, job, last.now_ms, last.digest)
 
 
 def marked_pass(state: State, job: int, now_ms: int, digest: str) -> Found:
-    """Make the pass of a cycle with a job marked that waits; the state is as it was before that.
+    """Make the pass of a cycle with a job marked that waits; the state is as it was before that, and `rewind` can
+    make it so again.
 
     Raises OtherPlanError when the plan's hash is not `digest`.
     """
@@ -72,7 +73,9 @@ def marked_pass(state: State, job: int, now_ms: int, digest: str) -> Found:
     live = kernel("live")
     state.signal[kernel("promises").MARKED] = slot
     waiting = state.queued
+    before = (state.seats.promise.copy(), state.seats.proven.copy(), state.holders())
     started = run_pass(state, now_ms)
+    state.last = Cycle(now_ms, digest, *before, state.queue.slots[started], state.queue.deadline[started])
     starts = starts_of(state, started, now_ms)
     reservations = state.reservations()
     if digest_of(starts, reservations, waiting) != digest:
@@ -92,8 +95,11 @@ def marked_pass(state: State, job: int, now_ms: int, digest: str) -> Found:
     )
 
 
-def _undo(state: State, last: Cycle) -> None:
+def rewind(state: State) -> None:
     """Make a state that has just made its cycle what it was before, so far as the plan depends on it."""
+    last = state.last
+    if last is None:
+        raise ValueError("there was no cycle yet")
     state.release(last.started["job"].tolist())
     state.enqueue(_as_batches(state, last))
     state.promise_none()
@@ -144,4 +150,4 @@ def _copied(value: Any) -> Any:
     return value
 
 
-__all__ = ["Found", "OtherPlanError", "copied", "marked_pass", "rerun"]
+__all__ = ["Found", "OtherPlanError", "copied", "marked_pass", "rerun", "rewind"]

@@ -4,12 +4,12 @@ Only where nothing but jobs is another meanwhile, and where it does not matter w
 does not depend on times then, and every placement says which devices it has.
 """
 
-from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 
-from weir.scheduling.inputs import Changes, Int64s, JobClass, QueuedJobs, RunningJob
-from weir.scheduling.plan import Start
+from weir.scheduling.inputs import Changes, Int64s, QueuedJobs, RunningJob
+from weir.scheduling.placements import Placements, admit_all, joined, rows_of
 from weir.scheduling.state import State
 
 _GONE = -1
@@ -32,7 +32,7 @@ class Span:
             and all(job.devices or not job.job_class.devices_milli for job in changes.running)
         )
 
-    def take(self, changes: Changes, starts: Sequence[Start], now_ms: int) -> None:
+    def take(self, changes: Changes, starts: Placements, now_ms: int) -> None:
         """A cycle that was told this, and started that, is the next one."""
         for job in changes.freed:
             self._running.pop(job, None)
@@ -46,35 +46,44 @@ class Span:
         for running in changes.running:
             self._running[running.job] = running
         self._leave(np.array([running.job for running in changes.running], np.int64))
-        at = len(self._jobs)
-        for start in starts:
-            self._running[start.job] = (start, now_ms, at)
-        self._leave(np.array([start.job for start in starts], np.int64))
+        self._running.update(zip(starts.job.tolist(), count(self._started), strict=False))
+        self._started += len(starts)
+        self._starts.append(starts)
+        self._start_ms.append(now_ms)
+        self._told_before.append(len(self._jobs))
+        self._leave(starts.job)
 
     def settle(self) -> None:
-        """Bring the state up to date. Raises ValueError where the cycles contradict themselves."""
+        """Bring the state up to date. Raises ValueError where the cycles contradict themselves.
+
+        Nothing is found out meanwhile; what was found is to be forgotten before the next pass.
+        """
         if not self._jobs and not self._freed:
             return
-        running = self._as_running()
         state = self._state
-        state.release(sorted(self._freed))
+        state.release(sorted(self._freed), looking=False)
+        self._start()
         job, row = self._last_of_each()
         state.dequeue(job[row == _GONE])
         state.forget_classes()
         state.enqueue(self._left(row[row != _GONE]))
-        state.admit(running)
+        state.admit([told for told in self._running.values() if isinstance(told, RunningJob)])
         self._begin()
 
     def _begin(self) -> None:
         self._freed: set[int] = set()
-        self._running: dict[int, RunningJob | tuple[Start, int, int]] = {}
-        """Placements, or starts with their time and how many pieces had been told before."""
+        self._running: dict[int, RunningJob | int] = {}
+        """Placements, those that were started by their number among all that were."""
         self._jobs: list[Int64s] = []
         """Pieces: jobs that came to wait or ceased to, in the order in which that was told."""
         self._rows: list[Int64s] = []
         """Of each piece, the jobs' rows in `_batches` together, or _GONE."""
         self._batches: list[QueuedJobs] = []
-        self._count = 0
+        self._count = self._started = 0
+        self._starts: list[Placements] = []
+        self._start_ms: list[int] = []
+        self._told_before: list[int] = []
+        """Of each cycle: what it started, when, and how many pieces had been told before."""
 
     def _leave(self, jobs: Int64s) -> None:
         if len(jobs):
@@ -104,47 +113,45 @@ class Span:
                 found.append(_only(batch, mine))
         return tuple(found)
 
-    def _as_running(self) -> list[RunningJob]:
-        wanted = {job: told[2] for job, told in self._running.items() if isinstance(told, tuple)}
-        waited = self._before(wanted)
-        found = []
-        for job, told in self._running.items():
-            if isinstance(told, RunningJob):
-                found.append(told)
-                continue
-            start, now_ms, _ = told
-            job_class, limit_ms = waited[job] if job in waited else self._of_state(job)
-            found.append(RunningJob(job, job_class, start.pool, start.nodes, now_ms, limit_ms, start.devices))
-        return found
-
-    def _before(self, wanted: dict[int, int]) -> dict[int, tuple[JobClass, int]]:
-        """As what they waited last, of those that came to wait in these cycles: class and limit.
-
-        wanted: jobs, with the number of pieces that were told before.
-        """
-        found: dict[int, tuple[JobClass, int]] = {}
-        if not wanted or not self._batches:
-            return found
-        job, row = np.concatenate(self._jobs), np.concatenate(self._rows)
-        piece = np.repeat(np.arange(len(self._jobs)), [len(jobs) for jobs in self._jobs])
-        which = np.flatnonzero((row != _GONE) & np.isin(job, np.array(list(wanted), np.int64)))
+    def _start(self) -> None:
+        """Let all run that was started and has not ended. What it waited as is found in the state, or in what was
+        told before."""
+        which = np.array([told for told in self._running.values() if isinstance(told, int)], np.int64)
+        if not len(which):
+            return
+        cycle = np.repeat(np.arange(len(self._starts)), [len(starts) for starts in self._starts])[which]
+        starts = joined(self._starts).only(which)
+        state = self._state
+        row = self._row_before(starts.job, np.array(self._told_before, np.int64)[cycle])
+        job_class, limit_ms = np.zeros((2, len(which)), np.int64)
+        waited = np.flatnonzero(row == _GONE)
+        slots = state.queue.slots[rows_of(state, starts.job[waited])]
+        job_class[waited], limit_ms[waited] = slots["need"], slots["limit"]
+        came = np.flatnonzero(row != _GONE)
         first = np.cumsum([0, *(len(batch.job) for batch in self._batches)])
-        of = np.searchsorted(first, row[which], side="right") - 1
-        columns = (job[which], piece[which], of, row[which] - first[of])
-        for number, at, batch, place in zip(*(column.tolist() for column in columns), strict=True):
-            if at < wanted[number]:
-                told = self._batches[batch]
-                found[number] = (told.job_class, int(told.time_limit_ms[place]))
-        return found
+        of = np.searchsorted(first, row[came], side="right") - 1
+        batches = [self._batches[batch] for batch in of.tolist()]
+        job_class[came] = state.known.number_all([batch.job_class for batch in batches])
+        places = (row[came] - first[of]).tolist()
+        limit_ms[came] = [batch.time_limit_ms[at] for batch, at in zip(batches, places, strict=True)]
+        start_ms = np.array(self._start_ms, np.int64)[cycle]
+        admit_all(state, starts, job_class, start_ms, limit_ms, np.zeros(len(which), np.int64))
 
-    def _of_state(self, job: int) -> tuple[JobClass, int]:
-        queue = self._state.queue
-        slot = queue.find(job)
-        if slot < 0:
-            raise ValueError(f"job {job} was started and did not wait")
-        job_class = self._state.known.described[int(queue.slots["need"][slot])]
-        assert job_class is not None
-        return job_class, int(queue.slots["limit"][slot])
+    def _row_before(self, jobs: Int64s, told_before: Int64s) -> Int64s:
+        """Of each job, the row in `_batches` that was told of it last before so many pieces; _GONE where none was."""
+        if not self._batches:
+            return np.full(len(jobs), _GONE, np.int64)
+        job, row = np.concatenate(self._jobs), np.concatenate(self._rows)
+        piece = np.repeat(np.arange(len(self._jobs)), [len(each) for each in self._jobs])
+        come = np.flatnonzero(row != _GONE)
+        come = come[np.argsort(job[come], kind="stable")]
+        # By job, and then as they were told: the last entry of the job that is before that piece.
+        number = np.unique(np.concatenate([job[come], jobs]), return_inverse=True)[1]
+        wide = len(self._jobs) + 1
+        told = number[: len(come)] * wide + piece[come]
+        at = np.searchsorted(told, number[len(come) :] * wide + told_before) - 1
+        theirs = (at >= 0) & (job[come][np.maximum(at, 0)] == jobs)
+        return np.where(theirs, row[come][np.maximum(at, 0)], _GONE)
 
 
 def _only(batch: QueuedJobs, mine: np.ndarray) -> QueuedJobs:

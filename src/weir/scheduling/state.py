@@ -80,6 +80,8 @@ class State:
     reasons: dict[int, tuple[PoolReason, ...]]
     """Why this state's own starts went where they are."""
     records: Table
+    surplus: tuple[Reservation, ...]
+    """Promises beyond what their pools promise, until all changes are taken in."""
     last: Cycle | None
     """What the last cycle began with, so that it can be run again."""
     work: Pass
@@ -97,7 +99,7 @@ class State:
         state.hours = hours_of(())
         state.links, state.rows = {}, ()
         state.known = ClassTable()
-        state.last = None
+        state.last, state.surplus = None, ()
         state.tenants = TenantTable(sharing=policy.by_tenant)
         state.run_details, state.reasons = {}, {}
         state.counters = np.zeros(Counter.COUNT, np.int64)
@@ -202,16 +204,30 @@ class State:
 
     def promise_all(self, promised: Sequence[Reservation]) -> None:
         """Let promises stand that were made before; those of jobs that do not wait, and of pools that are not
-        declared, are passed over."""
+        declared, are passed over. Those beyond what a pool promises now are `surplus`."""
         check_promises(promised)
-        for kept in seated(promised, self.rows, self.pools):
-            slot, place = self.queue.find(kept.job), self.pool_places.get(kept.pool, NOTHING)
-            if slot >= 0 and place >= 0:
-                nodes = [column(each) for each in zip(*kept.nodes, strict=True)] or [column(())] * 2
-                kernel("live").stand(
-                    self.rule, self.queue.slots, self.world, place, slot, kept.start_ms, kept.first_start_ms,
-                    _CAUSES.index(kept.cause), *nodes,
-                )  # fmt: skip
+        there = [kept for kept in promised if kept.pool in self.pool_places and self.waits(kept.job)]
+        kept_ones, beyond = seated(there, self.rows, self.pools)
+        told = {kept.job for kept in there}
+        self.surplus = (*(kept for kept in self.surplus if kept.job not in told), *beyond)
+        for kept in kept_ones:
+            nodes = [column(each) for each in zip(*kept.nodes, strict=True)] or [column(())] * 2
+            kernel("live").stand(
+                self.rule, self.queue.slots, self.world, self.pool_places[kept.pool], self.queue.find(kept.job),
+                kept.start_ms, kept.first_start_ms, _CAUSES.index(kept.cause), *nodes,
+            )  # fmt: skip
+
+    def promise_anew(self) -> None:
+        """Choose anew which promises stand of pools that have given more than they do now, by who still waits. Those
+        that lapse may put others off, and are the cause then."""
+        if self.surplus:
+            standing, self.surplus = (*self.reservations(), *self.surplus), ()
+            self.promise_none()
+            self.promise_all(standing)
+        self.seats.promise["fewer"] = 0
+        for lapsed in self.surplus:
+            self.seats.promise["fewer"][self.pool_places[lapsed.pool]] = 1
+        self.surplus = ()
 
     def promise_none(self) -> None:
         """Let no promise stand."""
@@ -303,7 +319,7 @@ class State:
         for job, (run, key, placed_ms) in self.run_details.items():
             job_class = self.known.described[int(self.runs["job_class"][run])]
             if key in unlike and job_class is not None and job_class.devices_milli:
-                [(nodes, devices)] = self.placements(np.array([run]))
+                [(nodes, devices)] = layout.placements(self.runs, self.records, np.array([run]))
                 if bool(devices) != unlike[key]:
                     limit = int(self.runs["end"][run]) - placed_ms
                     tenant = self.tenants.number_of(int(self.runs["tenant"][run]))
@@ -430,8 +446,9 @@ class State:
         self.tenants.take_in(lambda: self.world, run, job)
         self.run_details[job.job] = (run, job.pool, job.placed_ms)
 
-    def release(self, jobs: Sequence[int], *, again: bool = False) -> None:
-        """Let placements go; jobs that hold nothing are passed over. again: they are taken in anew at once."""
+    def release(self, jobs: Sequence[int], *, again: bool = False, looking: bool = True) -> None:
+        """Let placements go; jobs that hold nothing are passed over. again: they are taken in anew at once. looking:
+        for what that opens; it need not be where all findings are forgotten before the next pass."""
         runs = []
         for job in jobs:
             details = self.run_details.pop(job, None)
@@ -440,26 +457,9 @@ class State:
             self.reasons.pop(job, None)
         if runs:
             past = self.tenants.table.past.copy()
-            kernel("live").let_go(self.queue.slots, self.world, np.array(runs, np.int64))
+            kernel("live").let_go(self.queue.slots, self.world, np.array(runs, np.int64), int(looking))
             if again:
                 self.tenants.put_back(past)
-
-    def placements(self, which: Int64s) -> list[tuple[tuple[tuple[int, int], ...], tuple[int, ...]]]:
-        """Of each run: (node, tasks on it) in task order, and the devices where they are shared."""
-        running = kernel("running")
-        length = running.count_records(self.runs, self.records, which)
-        columns = [np.zeros(length, np.int64) for _ in range(3)]
-        begins = [np.zeros(len(which) + 1, np.int64) for _ in range(2)]
-        running.unroll(self.runs, self.records, which, *columns, *begins)
-        node, tasks, device = (column.tolist() for column in columns)
-        first, device_first = (column.tolist() for column in begins)
-        return [
-            (
-                tuple(zip(node[first[i] : first[i + 1]], tasks[first[i] : first[i + 1]], strict=True)),
-                tuple(device[device_first[i] : device_first[i + 1]]),
-            )
-            for i in range(len(which))
-        ]
 
     def make_runs(self, more: int) -> None:
         """More rows for placements."""

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from weir.scheduling import layout
 from weir.scheduling.bounds import LATEST_MS, check_live
 from weir.scheduling.compilation import kernel
 from weir.scheduling.eligibility import constraint_in_words
@@ -65,6 +66,7 @@ def apply(state: State, changes: Changes) -> None:
     state.admit(changes.running)
     if changes.promised:
         state.promise_all(changes.promised)
+    state.promise_anew()
 
 
 def run_pass(state: State, now_ms: int) -> Int64s:
@@ -97,8 +99,9 @@ def run_pass(state: State, now_ms: int) -> Int64s:
             state.make_records(max(wanted, len(state.records)))
 
 
-def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
-    """The pools that fail a constraint of the class, as they are listed with a start; kept until pools change.
+def failing_pools(state: State, job_class: int) -> tuple[tuple[PoolReason, ...], int]:
+    """The pools that fail a constraint of the class, as they are listed with a start, and how many fail none; kept
+    until pools change.
 
     From a hundred pools on, one example for each constraint, saying how many more there are.
     """
@@ -107,6 +110,7 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
         return known
     described = state.known.described[job_class]
     assert described is not None
+    row = state.known.failed(job_class)
     found = tuple(
         PoolReason(
             state.rows[place].key,
@@ -114,10 +118,10 @@ def failing_pools(state: State, job_class: int) -> tuple[PoolReason, ...]:
             failed=constraint_in_words(state.rows[place], described, code),
             note=note,
         )
-        for place, code, note in _failing_places(state, state.known.failed(job_class))
+        for place, code, note in _failing_places(state, row)
     )
-    state.known.failing[job_class] = found
-    return found
+    state.known.failing[job_class] = found, len(row) - int(np.count_nonzero(row))
+    return state.known.failing[job_class]
 
 
 def _failing_places(state: State, row: Bytes) -> list[tuple[int, int, str]]:
@@ -152,7 +156,7 @@ def starts_of(state: State, started: Int64s, now_ms: int) -> tuple[Start, ...]:
     jobs, places, groups = (column.tolist() for column in columns)
     found = []
     for run, job, place, group, (nodes, devices) in zip(
-        which.tolist(), jobs, places, groups, state.placements(which), strict=True
+        which.tolist(), jobs, places, groups, layout.placements(state.runs, state.records, which), strict=True
     ):
         key = keys[place]
         found.append(Start(job, key, nodes, group, devices))
@@ -191,13 +195,14 @@ def _group_reasons(
     said_of = kernel("reasons")
     described = state.known.described[job_class]
     assert described is not None
+    failing, eligible = failing_pools(state, job_class)
     found = []
     for place, verdict, idle, holder, run_ms, data_ms, money, carbon, score in listed:
         pool = state.rows[place]
         said, note = Verdict.OUTSCORED, ""
         if verdict == said_of.CHOSEN:
             said = Verdict.CHOSEN
-            more = int(np.count_nonzero(state.known.failed(job_class) == 0)) - len(listed)
+            more = eligible - len(listed)
             if more:
                 note = f"the best scored with room; {more} more eligible pools are not listed"
         elif verdict == said_of.CLOSED:
@@ -213,7 +218,7 @@ def _group_reasons(
             note = f"{note}; {away_from}" if note else away_from
         terms = Terms(run_ms, data_ms, money, carbon, score, pool.expected_wait_ms)
         found.append(PoolReason(pool.key, said, None, terms, idle, note))
-    return (*found, *failing_pools(state, job_class))
+    return (*found, *failing)
 
 
 def digest_of(starts: tuple[Start, ...], reservations: tuple[Reservation, ...], considered: int) -> str:

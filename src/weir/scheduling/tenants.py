@@ -76,6 +76,14 @@ class TenantTable:
             [row] = self.rows_of(np.array([job.tenant], np.int64))
             kernel("tenants").taken_in(world(), run, row, job.placed_ms)
 
+    def take_in_all(self, world: World, runs: Int64s, tenants: Int64s, placed_ms: Int64s) -> None:
+        """Several such."""
+        if self.sharing:
+            rows = self.rows_of(tenants)
+            whole = world()
+            for run, row, at_ms in zip(runs.tolist(), rows.tolist(), placed_ms.tolist(), strict=True):
+                kernel("tenants").taken_in(whole, run, row, at_ms)
+
     def put_back(self, past: Int64s) -> None:
         """Nothing has ended since that was used."""
         table = self.table
@@ -141,6 +149,13 @@ class TenantTable:
         if not self.sharing:
             return np.zeros(len(lines), np.int64)
         found: Int64s = self.table.number[self.table.of[lines]]
+        return found
+
+    def numbers_at(self, rows: Int64s) -> Int64s:
+        """The numbers of the tenants in these rows; 0 where nothing is shared."""
+        if not self.sharing:
+            return np.zeros(len(rows), np.int64)
+        found: Int64s = self.table.number[rows].astype(np.int64)
         return found
 
     def number_of(self, row: int) -> int:

@@ -48,7 +48,7 @@ def _check_nodes(state: State) -> None:
         job_class = state.known.described[int(state.runs["job_class"][run])]
         if job_class is None:
             raise InvalidStateError(f"job {job} runs without a class")
-        [(nodes, parts)] = state.placements(np.array([run]))
+        [(nodes, parts)] = layout.placements(state.runs, state.records, np.array([run]))
         _require(sum(tasks for _, tasks in nodes) == job_class.tasks, f"job {job} is not whole")
         each = iter(parts)
         for node, tasks in nodes:

@@ -63,13 +63,14 @@ def test_any_cycle_of_any_history_is_run_again_from_anything_before_it(data: st.
         waited.append({job: explain(history.state, job) for job in told.queued})
     last = data.draw(st.integers(0, len(plans) - 1))
     base = data.draw(st.sampled_from([None, *range(last)]))
+    state, cycle = before(history, base, last)
     for job, answer in waited[last].items():
-        assert answer == explain_kept(*before(history, base, last), job)
+        assert answer == explain_kept(state, cycle, job)
     for start in plans[last].starts:
-        again = explain_kept(*before(history, base, last), start.job)
+        again = explain_kept(state, cycle, start.job)
         assert again is not None
         assert (0, plans[last].reasons[start.reason]) == (again.position, again.pools)
-    assert explain_kept(*before(history, base, last), max(numbers, default=0) + 1) is None
+    assert explain_kept(state, cycle, max(numbers, default=0) + 1) is None
 
 
 def test_where_jobs_wait_for_better_pools_what_a_cycle_did_does_not_depend_on_what_is_remembered() -> None:

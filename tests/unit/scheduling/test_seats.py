@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.scheduling.provinces import HOUR, NOW, pool, started, task, waiting
 from tests.unit.scheduling.test_properties import LINKS, Told, batch, classes, provinces
 from weir.scheduling import Policy, State, explain, step, validate
-from weir.scheduling.inputs import Changes, JobClass, PoolRow
+from weir.scheduling.inputs import Changes, JobClass, PoolRow, RunningJob
 from weir.scheduling.plan import Cause, Verdict
 from weir.scheduling.policies import NAMED
 from weir.scheduling.policy import ALL
@@ -175,6 +175,52 @@ def test_promises_beyond_a_new_policy_s_number_lapse_but_for_the_earliest() -> N
     state, again = step(State.empty(Policy()), told, NOW + 1_000)
     assert {10: "hefei/a"} == started(again)
     assert [11] == [kept.job for kept in again.reservations]
+
+
+def test_who_is_put_off_since_a_pool_promises_fewer_starts_is_told_so() -> None:
+    many, fewer = (pool(nodes=2, reservations=3),), (pool(nodes=2, reservations=2),)
+    state = busy(State.empty(Policy()), {1: NOW + HOUR, 2: NOW + 3 * HOUR}, many)
+    wide, first, second = (
+        waiting(of(nodes), [job], limit_ms=limit * HOUR)
+        for job, nodes, limit in ((10, 2, 1), (11, 1, 2), (12, 1, 4))
+    )
+    state, plan = step(state, Changes(queued=(wide, first, second)), NOW)
+    before = {kept.job: kept.start_ms for kept in plan.reservations}
+    assert {10: NOW + 3 * HOUR, 11: NOW + HOUR, 12: NOW + 4 * HOUR} == before
+    # The pool now promises two: 10, whose start is not among the two earliest, is promised another, and as 2 has ended
+    # that is the start that 11 had.
+    state, plan = step(state, Changes(pools=fewer, freed=(2,)), NOW + 1_000)
+    validate(state)
+    assert {} == started(plan)
+    assert [(10, NOW + HOUR, ""), (11, NOW + 2 * HOUR, Cause.FEWER)] == [
+        (kept.job, kept.start_ms, kept.cause) for kept in plan.reservations
+    ]
+    answer = explain(state, 11)
+    assert answer is not None
+    # The reason stays with the promise, and names nothing else that is put off later.
+    state, plan = step(state, Changes(), NOW + 2_000)
+    assert [Cause.NONE, Cause.FEWER] == [kept.cause for kept in plan.reservations]
+    state, plan = step(state, Changes(queued=(waiting(of(2), [9], priority=5, limit_ms=HOUR),)), NOW + 3_000)
+    assert [(9, ""), (10, Cause.AHEAD)] == [(kept.job, kept.cause) for kept in plan.reservations]
+
+
+@pytest.mark.parametrize("fewer", [1, 2])
+def test_which_promises_lapse_does_not_depend_on_what_else_is_told_at_once(fewer: int) -> None:
+    many, few = (pool(nodes=2, reservations=3),), (pool(nodes=2, reservations=fewer),)
+    ends = {1: NOW + HOUR, 2: NOW + HOUR}
+    state = busy(State.empty(Policy()), ends, many)
+    queued = tuple(waiting(of(2), [job], limit_ms=HOUR) for job in (10, 11, 12, 13))
+    state, before = step(state, Changes(queued=queued), NOW)
+    gone = np.array([10], np.int64)
+    state, chained = step(state, Changes(pools=few, unqueued=gone), NOW + 1_000)
+    running = tuple(
+        RunningJob(job, of(1), "hefei/a", ((node, 1),), NOW, HOUR) for node, job in enumerate(sorted(ends))
+    )
+    told = Changes(pools=few, queued=queued[1:], running=running, promised=before.reservations[1:])
+    _, at_once = step(State.empty(Policy()), told, NOW + 1_000)
+    assert chained.reservations == at_once.reservations
+    assert [11, 12][:fewer] == [kept.job for kept in chained.reservations]
+    assert NOW + 2 * HOUR == chained.reservations[0].first_start_ms
 
 
 @settings(max_examples=50)

@@ -1,6 +1,9 @@
 """The live loop's way through the core: what changed is taken in, promises are put right, and one pass is made."""
 
+from typing import Any
+
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 
 from weir.scheduling.kernels.address import addressed
 from weir.scheduling.kernels.by_tenant import pass_over
@@ -16,7 +19,6 @@ from weir.scheduling.kernels.promises import (
     NOBODY,
     OVERRUN,
     RESUMED,
-    WAITING,
     WANTED,
     WINDOW,
     ask_anew,
@@ -57,6 +59,9 @@ from weir.scheduling.kernels.world import (
 )
 from weir.scheduling.tables import FAILS
 
+_zeros_after: Any = trailing_zeros
+"""Numba's types want its own argument of it as well."""
+
 
 @entry
 def dequeue(rule, slots, order, lines, index, world, jobs):  # type: ignore[no-untyped-def]
@@ -82,8 +87,11 @@ def look_at(world, job_class, jobs):  # type: ignore[no-untyped-def]
 
 
 @entry
-def let_go(slots, world, which):  # type: ignore[no-untyped-def]
-    """Several placements no longer hold capacity. What that opens is looked for once, class by class."""
+def let_go(slots, world, which, looking):  # type: ignore[no-untyped-def]
+    """Several placements no longer hold capacity. What that opens is looked for once, class by class.
+
+    looking: not 0. It is 0 where all that is known is forgotten before the next pass.
+    """
     world = addressed(world)
     places = np.empty(len(which), np.int64)
     begins = np.empty(len(which) + 1, np.int64)
@@ -94,7 +102,8 @@ def let_go(slots, world, which):  # type: ignore[no-untyped-def]
         if place >= 0:
             nodes = world.pools[place].end_node - world.pools[place].first_node
             if begins[count] + nodes > len(world.touched):
-                give_chances(world, places, begins, count)
+                if looking != 0:
+                    give_chances(world, places, begins, count)
                 count = 0
             places[count] = place
             begins[count + 1] = give_up_room(slots, world, run, begins[count])
@@ -103,15 +112,23 @@ def let_go(slots, world, which):  # type: ignore[no-untyped-def]
             if world.tenants.clock[SHARING] != 0:
                 use_no_more(world, run)
             release(world.pools, world.classes, world.free, world.runs, world.records, world.counters, run)
-    give_chances(world, places, begins, count)
+    if looking != 0:
+        give_chances(world, places, begins, count)
 
 
 @inner
 def give_chances(world, places, begins, count):  # type: ignore[no-untyped-def]
     """Of so many placements that have ended, each with its pool and where its nodes begin in `touched`."""
-    for i in range(world.signal[WAITING]):
-        for ended in range(count):
-            give_chance(world, world.waiting[i].job_class, places[ended], begins[ended], begins[ended + 1])
+    eligible = world.classes.eligible
+    for ended in range(count):
+        place = places[ended]
+        for word in range(eligible.shape[1]):
+            bits = eligible[place, word]
+            while bits != 0:
+                job_class = 64 * word + np.int64(_zeros_after(bits))
+                bits &= bits - 1
+                if world.waiting_at[job_class] >= 0:
+                    give_chance(world, job_class, place, begins[ended], begins[ended + 1])
 
 
 @entry

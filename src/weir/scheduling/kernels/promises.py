@@ -25,9 +25,10 @@ NEVER = 2**62
 NOBODY, ANYWHERE = -1, -2
 RACES, LATER = 1, 8
 REOPENED, WANTED, WAITING, RESUMED, MARKED = 0, 1, 2, 3, 4
-AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS, WINDOW = 0, 1, 2, 3, 4, 5
+AS_PROMISED, AHEAD, OVERRUN, CAPACITY, LIMITS, WINDOW, FEWER = 0, 1, 2, 3, 4, 5, 6
 """Why a promise is later than it was: a job ahead of its holder started there; something runs past its limit; nodes
-were lost; what runs there has other limits; the pool is out of service meanwhile."""
+were lost; what runs there has other limits; the pool is out of service meanwhile; it promises fewer starts
+than it did, and whoever had one that lapsed, and is ahead, is promised one anew."""
 
 
 @inner

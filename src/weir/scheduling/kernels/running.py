@@ -68,13 +68,44 @@ def admit(pools, classes, free, runs, records, counters, job, job_class, place, 
     """
     classes = addressed(classes)
     free = addressed(free)
+    return take_in(
+        pools, classes, free, runs, records, counters, job, job_class, place, end,
+        node, tasks, np.int64(0), np.int64(len(node)), device, np.int64(0), np.int64(len(device)),
+    )  # fmt: skip
+
+
+@entry
+def admit_all(  # type: ignore[no-untyped-def]
+    pools, classes, free, runs, records, counters, job, job_class, place, end, begins, node, tasks,
+    device_begins, device, found,
+):  # fmt: skip
+    """Take in several, one row of the first four columns each; their runs are written to `found`.
+
+    The nodes of each begin where `begins` says, and its devices where `device_begins` does, whose last entries say
+    where all end.
+    """
+    classes = addressed(classes)
+    free = addressed(free)
+    for i in range(len(job)):
+        found[i] = take_in(
+            pools, classes, free, runs, records, counters, job[i], job_class[i], place[i], end[i],
+            node, tasks, begins[i], begins[i + 1], device, device_begins[i], device_begins[i + 1],
+        )  # fmt: skip
+
+
+@bare_inner
+def take_in(  # type: ignore[no-untyped-def]
+    pools, classes, free, runs, records, counters, job, job_class, place, end, node, tasks, begin, stop,
+    device, told, told_end,
+):  # fmt: skip
+    """`admit` of the placement whose nodes, and devices, lie between these rows."""
     run = new_run(pools, runs, counters, job, job_class, place, end)
     need = classes.row[job_class]
-    sharing = need.devices > 0 and ((place >= 0 and pools[place].shares != 0) or len(device) > 0)
+    known = told_end > told
+    sharing = need.devices > 0 and ((place >= 0 and pools[place].shares != 0) or known)
     amount = min(need.devices, WHOLE)
     first = np.int64(-1)
-    told = 0
-    for i in range(len(node)):
+    for i in range(begin, stop):
         if place >= 0:
             occupy(pools[place], free, need, node[i], tasks[i], sharing)
         if not sharing:
@@ -83,7 +114,7 @@ def admit(pools, classes, free, runs, records, counters, job, job_class, place, 
         for _ in range(tasks[i]):
             for part in range(max(1, need.devices // WHOLE)):
                 at = np.int64(0)
-                if len(device) > 0:
+                if known:
                     at = device[told]
                     told += 1
                 elif place >= 0:

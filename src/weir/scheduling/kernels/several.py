@@ -11,6 +11,7 @@ from weir.scheduling.kernels.promises import (
     AHEAD,
     ALWAYS,
     CONTENT,
+    FEWER,
     LATER,
     NOBODY,
     REOPENED,
@@ -199,7 +200,8 @@ def fill(rule, slots, world, slot, place, seat, now):  # type: ignore[no-untyped
         return False
     row = world.promise[row_at(world, seat, place)]
     row.first = row.start
-    if seat + 1 < taken(world, place) and settle_seats(rule, slots, world, place, np.int64(AHEAD), now):
+    named = np.int64(AHEAD if world.promise[place].fewer == 0 else FEWER)
+    if seat + 1 < taken(world, place) and settle_seats(rule, slots, world, place, named, now):
         reopen(world, place)
     return True
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from weir.scheduling.kernels.compiled import bare_folded as folded
 from weir.scheduling.kernels.compiled import bare_inner as inner
-from weir.scheduling.tables import BLOCKED, SEGMENTS
+from weir.scheduling.kernels.compiled import entry
+from weir.scheduling.tables import BLOCKED, FAILS, SEGMENTS
 
 _HIGHS, _NONE = np.uint64(0x8080808080808080), np.uint64(0)
 """Of eight bytes, the bits that BLOCKED has."""
@@ -57,4 +58,21 @@ def unbar_all(classes, job_class):  # type: ignore[no-untyped-def]
                     unbar(classes, job_class, place)
 
 
-__all__ = ["bar", "is_eligible", "is_vacant", "unbar", "unbar_all"]
+@entry
+def note_bits(barred, vacant, eligible, first, end):  # type: ignore[no-untyped-def]
+    """Write the bits of the classes from 64 * first to 64 * end by their bytes."""
+    pools = len(vacant)
+    may, could = np.empty(pools, np.int64), np.empty(pools, np.int64)
+    for word in range(first, end):
+        may[:] = 0
+        could[:] = 0
+        for bit in range(min(64, len(barred) - 64 * word)):
+            row = barred[64 * word + bit]
+            for place in range(pools):
+                may[place] |= np.int64(row[place] == 0) << bit
+                could[place] |= np.int64(row[place] & FAILS == 0) << bit
+        vacant[:, word] = may
+        eligible[:, word] = could
+
+
+__all__ = ["bar", "is_eligible", "is_vacant", "note_bits", "unbar", "unbar_all"]

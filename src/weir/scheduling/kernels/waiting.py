@@ -31,6 +31,19 @@ def find(index, slots, job):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
+@entry
+def find_all(index, slots, jobs, found):  # type: ignore[no-untyped-def]
+    """`find` of several: their rows are written to `found`."""
+    mask = len(index) - 1
+    for i in range(len(jobs)):
+        place = mixed(jobs[i]) & mask
+        found[i] = -1
+        while index[place] >= 0 and found[i] < 0:
+            if slots[index[place]].job == jobs[i]:
+                found[i] = index[place]
+            place = (place + 1) & mask
+
+
 @inner
 def remember(index, job, slot):  # type: ignore[no-untyped-def]
     """Let the index lead from the job to the row. Returns 1 if that took a new entry."""
@@ -118,6 +131,18 @@ def leave(slots, counters, slot):  # type: ignore[no-untyped-def]
     slots[slot].job = -1
     slots[slot].second = counters[FREE_SLOT]
     counters[FREE_SLOT] = slot
+
+
+@entry
+def free_from(slots, counters, first):  # type: ignore[no-untyped-def]
+    """The rows from `first` on are new, and free before all others."""
+    for slot in range(first, len(slots)):
+        slots[slot].job = -1
+        slots[slot].promised = -1
+        slots[slot].second = slot + 1
+    if len(slots) > first:
+        slots[len(slots) - 1].second = counters[FREE_SLOT]
+        counters[FREE_SLOT] = first
 
 
 @entry
