@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from weir.scheduling import prediction
+from weir.scheduling.base import base_of, state_of
 from weir.scheduling.explanation import explain
 from weir.scheduling.inputs import (
     Changes,
@@ -16,6 +17,7 @@ from weir.scheduling.inputs import (
     TenantRow,
     Window,
 )
+from weir.scheduling.placements import rows_of
 from weir.scheduling.policy import Policy
 from weir.scheduling.simulated import Expected, PoolChange, SimulatedJobs
 from weir.scheduling.simulation import simulate
@@ -62,7 +64,10 @@ def rehearse(part: str) -> None:
     wide = replace(pools[0], nodes=300, cores_milli_per_node=1)
     state, _ = step(State.empty(Policy()), Changes((wide,), links, queued=(many,)), 0)
     step(state, Changes(queued=(_batch(share, 400), _batch(gang, 500))), 0)
-    step(state, Changes(queued=(_batch(gang, 600),)), 0)
+    state, _ = step(state, Changes(queued=(_batch(gang, 600),)), 0)
+    # As a cycle that was kept is run again.
+    again = state_of(base_of(state), Policy())
+    rows_of(again, again.queue.slots["job"][again.queue.rows_in_order()])
     # By tenants, and with a pool that is out of service at first.
     told = Changes(
         (_closed_at_first(pools[0]), pools[1]), links, queued=queued, running=running, tenants=(TenantRow(0),)
