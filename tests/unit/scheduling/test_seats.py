@@ -179,16 +179,16 @@ def test_promises_beyond_a_new_policy_s_number_lapse_but_for_the_earliest() -> N
 
 def test_who_is_put_off_since_a_pool_promises_fewer_starts_is_told_so() -> None:
     many, fewer = (pool(nodes=2, reservations=3),), (pool(nodes=2, reservations=2),)
-    state = busy(State.empty(Policy()), {1: NOW + HOUR, 2: NOW + 3 * HOUR}, many)
+    state = busy(State.empty(Policy()), {1: NOW + HOUR, 2: NOW + 5 * HOUR}, many)
     wide, first, second = (
         waiting(of(nodes), [job], limit_ms=limit * HOUR)
-        for job, nodes, limit in ((10, 2, 1), (11, 1, 2), (12, 1, 4))
+        for job, nodes, limit in ((10, 2, 1), (11, 1, 2), (12, 1, 2))
     )
     state, plan = step(state, Changes(queued=(wide, first, second)), NOW)
     before = {kept.job: kept.start_ms for kept in plan.reservations}
-    assert {10: NOW + 3 * HOUR, 11: NOW + HOUR, 12: NOW + 4 * HOUR} == before
-    # The pool now promises two: 10, whose start is not among the two earliest, is promised another, and as 2 has ended
-    # that is the start that 11 had.
+    assert {10: NOW + 5 * HOUR, 11: NOW + HOUR, 12: NOW + 3 * HOUR} == before
+    # The pool now promises two: 10, whose start is not among the two earliest, is promised another, and since 2 has
+    # ended that is one that 11 had.
     state, plan = step(state, Changes(pools=fewer, freed=(2,)), NOW + 1_000)
     validate(state)
     assert {} == started(plan)
