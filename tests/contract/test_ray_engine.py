@@ -28,7 +28,7 @@ POOLS = (
 QUICKLY = {"poll": "0.5", "limits": "required"}
 SCALE = replace(engine_scale(), array=20, many=8, kills=2, patience_s=120.0, step_s=1.0)
 if engine_scale() is FULL:
-    SCALE = replace(SCALE, array=20, many=100, kills=10, patience_s=300.0)
+    SCALE = replace(SCALE, array=20, many=100, kills=10, patience_s=900.0)
 
 
 @pytest.fixture(scope="module")

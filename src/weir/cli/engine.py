@@ -50,6 +50,9 @@ def check(
     ),
     full: bool = typer.Option(False, "--full", help="At full size; it takes minutes."),
     array: int | None = typer.Option(None, min=10, help="Elements of the array to try."),
+    many: int | None = typer.Option(
+        None, min=2, help="Attempts to submit at once, where a hundred are too many."
+    ),
     patience: float | None = typer.Option(None, min=1, help="Seconds to wait for anything, at most."),
     only: list[str] = typer.Option([], metavar="CASE", help="Only this case (may be repeated)."),
     report: Path | None = typer.Option(None, metavar="FILE", help="Write a report to keep, as Markdown."),
@@ -75,7 +78,12 @@ def check(
         PoolEntry(NARROW, 1, 0, *sizes, shares=False, options=pool_options),
     )
     scale = FULL if full else QUICK
-    scale = replace(scale, array=array or scale.array, patience_s=patience or scale.patience_s)
+    scale = replace(
+        scale,
+        array=array or scale.array,
+        many=many or scale.many,
+        patience_s=patience or scale.patience_s,
+    )
     with _empty_folder(folder) as place:
         found = run_conformance(
             make_driver,
