@@ -79,7 +79,7 @@ class Journal:
         self._weight += len(changes.unqueued) + sum(len(batch.job) for batch in changes.queued)
         if whole:
             self._weight = 0
-        return Entry(through, now_ms, whole, packed(self._promises.of(state.policy, changes, plan, now_ms)))
+        return Entry(through, now_ms, whole, packed(self._promises.of(state, changes, plan, now_ms)))
 
     def due(self, through: int, state: State) -> DueBase | None:
         """A base to be written down with `keep`, where it is time for one, after the cycle just entered."""

@@ -1,7 +1,7 @@
 """Cycles in a row that a state takes in at once: what is left of them at the end, instead of one after another.
 
-Only where nothing but jobs is another meanwhile, and where it does not matter when each thing happened: tenants' usage
-does not depend on times then, and every placement says which devices it has.
+Only where nothing but jobs is another meanwhile, and every placement says which devices it has. What tenants have used
+depends on when each thing happened, and is wrong afterwards, as what they may use: both are to be told anew.
 """
 
 from itertools import count
@@ -25,8 +25,7 @@ class Span:
     def may_take(self, changes: Changes) -> bool:
         """Whether a cycle that was told this can be taken in with others."""
         return (
-            not self._state.policy.by_tenant
-            and changes.pools is None
+            changes.pools is None
             and changes.links is None
             and not changes.promised
             and all(job.devices or not job.job_class.devices_milli for job in changes.running)
@@ -123,10 +122,11 @@ class Span:
         starts = joined(self._starts).only(which)
         state = self._state
         row = self._row_before(starts.job, np.array(self._told_before, np.int64)[cycle])
-        job_class, limit_ms = np.zeros((2, len(which)), np.int64)
+        job_class, limit_ms, tenant = np.zeros((3, len(which)), np.int64)
         waited = np.flatnonzero(row == _GONE)
         slots = state.queue.slots[rows_of(state, starts.job[waited])]
         job_class[waited], limit_ms[waited] = slots["need"], slots["limit"]
+        tenant[waited] = state.tenants.numbers_of(slots["line"])
         came = np.flatnonzero(row != _GONE)
         first = np.cumsum([0, *(len(batch.job) for batch in self._batches)])
         of = np.searchsorted(first, row[came], side="right") - 1
@@ -134,8 +134,11 @@ class Span:
         job_class[came] = state.known.number_all([batch.job_class for batch in batches])
         places = (row[came] - first[of]).tolist()
         limit_ms[came] = [batch.time_limit_ms[at] for batch, at in zip(batches, places, strict=True)]
+        tenant[came] = [
+            0 if batch.tenant is None else batch.tenant[at] for batch, at in zip(batches, places, strict=True)
+        ]
         start_ms = np.array(self._start_ms, np.int64)[cycle]
-        admit_all(state, starts, job_class, start_ms, limit_ms, np.zeros(len(which), np.int64))
+        admit_all(state, starts, job_class, start_ms, limit_ms, tenant)
 
     def _row_before(self, jobs: Int64s, told_before: Int64s) -> Int64s:
         """Of each job, the row in `_batches` that was told of it last before so many pieces; _GONE where none was."""

@@ -32,7 +32,7 @@ class History:
 
     def step(self, changes: Changes, now_ms: int) -> Plan:
         self.state, plan = step(self.state, changes, now_ms)
-        self.kept.append(packed(self.promises.of(self.state.policy, changes, plan, now_ms)))
+        self.kept.append(packed(self.promises.of(self.state, changes, plan, now_ms)))
         self.bases.append(packed(base_of(self.state)))
         return plan
 
